@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Control process <-> nexus-hsd, family NXM_FAMILY_HS. Requests carry a sequence number and are
+ * answered by NLMSG_ERROR (ACK or refusal with text). A session comes up as the very attributes that
+ * NQD_CMD_ADD_SESSION wants (nests NQD_A_SESSION without fd, tunnel, id, and NQD_A_KEYS), so that the control process
+ * passes them on without interpreting a key.
+ *
+ * nexus-hsd <-> nexus-dp, the punt socket: no attributes; struct hs_punt_hdr and one UDP payload.
+ */
+#ifndef NX_HS_PROTO_H
+#define NX_HS_PROTO_H
+
+#include <netinet/in.h>
+#include "nlcodec.h"
+
+enum hs_cmd {
+	HS_CMD_UNSPEC,
+	/* control -> hsd */
+	HS_CMD_SET_TUNNEL,	/* whole configuration of one tunnel, replaces an earlier one; fds: sockets */
+	HS_CMD_DEL_TUNNEL,	/* HS_A_TUNNEL: pending handshakes end, secrets are wiped */
+	HS_CMD_CONNECT,		/* client: HS_A_TUNNEL, HS_A_ATTEMPT, HS_A_REMOTE_ADDR, HS_A_SOCKET */
+	HS_CMD_CANCEL,		/* HS_A_TUNNEL, HS_A_ATTEMPT */
+	HS_CMD_INSTALLED,	/* HS_A_ATTEMPT: the data plane carries it: hand back what arrived meanwhile */
+	HS_CMD_GET_STATS,	/* HS_A_TUNNEL -> HS_CMD_STATS */
+	/* hsd -> control */
+	HS_CMD_SESSION,		/* established: HS_A_TUNNEL, HS_A_ATTEMPT, HS_A_SOCKET, HS_A_NET, NQD nests */
+	HS_CMD_FAILED,		/* client: HS_A_TUNNEL, HS_A_ATTEMPT, HS_A_REASON, HS_A_TEXT */
+	HS_CMD_STATS,
+	__HS_CMD_MAX,
+};
+
+/* Why a client's attempt failed. */
+enum hs_reason {
+	HS_REASON_NONE,
+	HS_REASON_TIMEOUT,		/* no answer at all: network, or a server that drops us */
+	HS_REASON_AUTH_REFUSED,		/* the cover answered: wrong key, clock or short id */
+	HS_REASON_SERVER_PROOF,		/* an answer that does not prove the server's static key */
+	HS_REASON_PROTOCOL,		/* TLS or QUIC error */
+	HS_REASON_REFUSED_CONFIG,	/* capsules: no address, bad MTU ... */
+	HS_REASON_SOCKET,		/* sendmsg failed */
+	HS_REASON_CANCELLED,
+};
+
+enum hs_attr {
+	HS_A_UNSPEC,
+	/* Same numbers and meaning as the ABI, so that the nests can be passed through. */
+	HS_A_SESSION = 2,		/* nest NQD_A_SESSION */
+	HS_A_KEYS = 3,			/* nest NQD_A_KEYS, secret */
+
+	HS_A_TUNNEL = 16,		/* string <= 31 */
+	HS_A_ROLE,			/* u8, enum nqd_role */
+	HS_A_ATTEMPT,			/* u64: client: chosen by control; server: by hsd, high bit set */
+	HS_A_SOCKET,			/* u32: index of the socket in SET_TUNNEL's descriptors */
+	HS_A_REMOTE_ADDR,		/* sockaddr_in / _in6 */
+	HS_A_SERVER_NAME,		/* string <= 253: SNI; server: repeats, accepted names */
+	HS_A_SERVER_PUBLIC_KEY,		/* binary 32; client */
+	HS_A_SHORT_ID,			/* u64; client */
+	HS_A_USER,			/* nest HS_A_USER_*, repeats; server */
+	HS_A_TIME_WINDOW_S,		/* u32; server */
+	HS_A_IDLE_TIMEOUT_MS,		/* u32 */
+	HS_A_KEEPALIVE_MS,		/* u32; server: offered to clients */
+	HS_A_MTU,			/* u32: inner MTU offered (server), wanted (client), 0 = from path */
+	HS_A_ROUTE,			/* nest, enum hs_prefix_attr, repeats; server: advertised */
+	HS_A_DNS,			/* binary 4 or 16, repeats; server: offered */
+	HS_A_DNS_DOMAIN,		/* string <= 253, repeats */
+	HS_A_ROUTE_EPOCH,		/* u32 */
+	HS_A_CIPHERS,			/* string: GnuTLS priority suffix is derived; "aes-128-gcm" ... */
+	HS_A_HANDSHAKE_TIMEOUT_MS,	/* u32 */
+	HS_A_KEYLOG,			/* flag: write key log to the descriptor that follows the sockets */
+	HS_A_REASON,			/* u8, enum hs_reason */
+	HS_A_TEXT,			/* string <= 255 */
+	HS_A_NET,			/* nest, enum hs_net_attr: what the capsules agreed on */
+	HS_A_STATS,			/* nest, enum hs_stats_attr */
+	__HS_A_MAX,
+	HS_A_MAX = __HS_A_MAX - 1,
+};
+
+/* A server's user. Preshared keys come through the monitor as "secret:TUNNEL:psk:NAME"; private keys
+ * as "secret:TUNNEL:private-key"; a client's preshared key as "secret:TUNNEL:psk".
+ */
+enum hs_user_attr {
+	HS_A_USER_UNSPEC,
+	HS_A_USER_NAME,			/* string <= 63 */
+	HS_A_USER_SHORT_ID,		/* u64, not 0 */
+	HS_A_USER_PUBLIC_KEY,		/* binary 32 */
+	HS_A_USER_HAS_PSK,		/* flag */
+	HS_A_USER_ADDRESS,		/* nest hs_prefix_attr, repeats: assigned to the client */
+	__HS_A_USER_MAX,
+	HS_A_USER_MAX = __HS_A_USER_MAX - 1,
+};
+
+enum hs_prefix_attr {
+	HS_A_PREFIX_UNSPEC,
+	HS_A_PREFIX_ADDR,		/* binary 4 or 16 */
+	HS_A_PREFIX_LEN,		/* u8 */
+	__HS_A_PREFIX_MAX,
+	HS_A_PREFIX_MAX = __HS_A_PREFIX_MAX - 1,
+};
+
+enum hs_net_attr {
+	HS_A_NET_UNSPEC,
+	HS_A_NET_ADDRESS,		/* nest hs_prefix_attr, repeats: the client's */
+	HS_A_NET_ROUTE,			/* nest hs_prefix_attr, repeats: behind the server */
+	HS_A_NET_DNS,			/* binary 4 or 16, repeats */
+	HS_A_NET_DNS_DOMAIN,		/* string, repeats */
+	HS_A_NET_MTU,			/* u32, 0 = from path */
+	HS_A_NET_KEEPALIVE_MS,		/* u32 */
+	HS_A_NET_ROUTE_EPOCH,		/* u32 */
+	__HS_A_NET_MAX,
+	HS_A_NET_MAX = __HS_A_NET_MAX - 1,
+};
+
+enum hs_stats_attr {			/* u64 each; server */
+	HS_A_STATS_UNSPEC,
+	HS_A_STATS_INITIALS,		/* datagrams with an Initial seen */
+	HS_A_STATS_AUTHENTICATED,
+	HS_A_STATS_REJECTED_FORMAT,
+	HS_A_STATS_REJECTED_KEY,	/* version byte or zero pad wrong: not for us */
+	HS_A_STATS_REJECTED_TIME,
+	HS_A_STATS_REJECTED_SHORT_ID,
+	HS_A_STATS_REJECTED_TAG,
+	HS_A_STATS_REJECTED_REPLAY,
+	HS_A_STATS_HANDSHAKES_OK,
+	HS_A_STATS_HANDSHAKES_FAILED,
+	HS_A_STATS_PENDING,
+	__HS_A_STATS_MAX,
+	HS_A_STATS_MAX = __HS_A_STATS_MAX - 1,
+};
+
+extern const struct nxa_set hs_set, hs_user_set, hs_prefix_set, hs_net_set, hs_stats_set;
+
+/* One UDP payload that landed on the other's socket. */
+struct hs_punt_hdr {
+	uint8_t to_dp;			/* 1: hsd -> dp, 0: dp -> hsd */
+	uint8_t ecn;
+	uint16_t socket;		/* reserved, 0 */
+	uint16_t local_port;		/* network order: tells the tunnel's socket pair */
+	uint16_t len;
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} remote;
+};
+
+#endif /* NX_HS_PROTO_H */

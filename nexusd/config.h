@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The configuration file (libconfig), read into plain structures; conf/ has commented examples and
+ * nexus.conf(5) every setting. Errors carry "file:line: setting: what is wrong, what would be right";
+ * unknown settings are errors. Nothing here touches the system, so --check-config is this and the
+ * checks of the files it names.
+ */
+#ifndef NX_CONFIG_H
+#define NX_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "net.h"
+
+enum nx_dco_mode { NX_DCO_DISABLED, NX_DCO_PREFERRED, NX_DCO_REQUIRED };
+enum nx_role { NX_ROLE_CLIENT, NX_ROLE_SERVER };
+
+struct nx_user_config {
+	char *name;
+	uint8_t public_key[32];
+	uint64_t short_id;
+	char *preshared_key_file;	/* NULL = none */
+	struct nx_prefix *addresses, *allowed_ips;
+	size_t n_addresses, n_allowed_ips;
+	char *group;			/* NULL = reaches nobody */
+};
+
+struct nx_tunnel_config {
+	char *name;			/* [a-zA-Z0-9_-]{1,31} */
+	unsigned int line;
+	enum nx_role role;
+	char *interface;
+	char *private_key_file;
+	uint32_t mtu;			/* 0 = from the path */
+	uint32_t keepalive_s, idle_timeout_s;
+	char **ciphers;			/* NULL = default order */
+	char *congestion;
+	uint32_t fwmark;		/* 0 = default mark */
+	char *insecure_keylog_file;	/* refused without --insecure-keylog */
+
+	/* client */
+	char *endpoint;			/* host:port as written */
+	char *server_name;
+	uint8_t server_public_key[32];
+	uint64_t short_id;
+	char *preshared_key_file;
+	bool autoconnect;
+	struct nx_prefix *allowed_ips;	/* n == 0: all the server offers */
+	size_t n_allowed_ips;
+
+	/* server */
+	struct nx_endpoint *listen;
+	size_t n_listen;
+	char *cover;
+	char **server_names;
+	struct nx_prefix *addresses, *routes;
+	size_t n_addresses, n_routes;
+	char **dns, **dns_domains;
+	uint32_t time_window_s;
+	struct nx_user_config *users;
+	size_t n_users;
+};
+
+struct nx_config {
+	enum nx_dco_mode dco_mode;
+	struct nx_tunnel_config **tunnels;
+	size_t n_tunnels;
+};
+
+/* 0, or -errno with @error filled: one line for people. On error *@out stays NULL. */
+int nx_config_load(const char *path, bool insecure_keylog, struct nx_config **out, char *error,
+		   size_t error_len);
+void nx_config_free(struct nx_config *c);
+/* Are two tunnels configured alike (so that a reload leaves the running one alone)? */
+bool nx_tunnel_config_equal(const struct nx_tunnel_config *a, const struct nx_tunnel_config *b);
+
+#endif /* NX_CONFIG_H */

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The QUIC 1-RTT engine (RFC 9000, 9001, 9002, 9221): what a data plane calls.
+ *
+ * It promises: no packet leaves beyond what congestion control and pacing allow (packets that
+ * RFC 9002 exempts: probes, ACK-only, close); a packet number is never used twice; a packet is never
+ * delivered twice; DATAGRAM payload is never retransmitted; every input byte is length-checked.
+ * It does not allocate, lock, sleep, do I/O or read a clock: memory and time (@now_us, monotonic
+ * microseconds) are arguments. One connection is used by one thread at a time; the caller sees to it.
+ *
+ * A burst out:  n = nq_tx_reserve() -> lay the frames behind hdr_len in each buffer -> nq_tx_seal()
+ *               -> nq_tx_control() for what the engine itself has to say -> send -> nq_tx_commit().
+ * A burst in:   nq_rx_open() -> datagrams point into the buffers that were given.
+ * Time:         nq_next_timeout_us() / nq_on_timeout(); after any call check nq_tx_control_wanted()
+ *               and nq_take_events().
+ */
+#ifndef NQ_H
+#define NQ_H
+
+#include "nq_types.h"
+#include "nq_crypto.h"
+
+#define NQ_CID_MAX_LEN		20
+#define NQ_RESET_TOKEN_LEN	16
+#define NQ_PREFIX_MAX_LEN	16
+#define NQ_CIDS_MAX		8
+/* Packet numbers in short headers of our bursts always take 4 bytes: equal sizes for GSO. */
+#define NQ_PN_LEN		4
+#define NQ_MIN_UDP_PAYLOAD	1200
+#define NQ_TIME_NEVER		(~(u64)0)
+
+struct nq_conn;
+
+struct nq_cid {
+	u64 seq;
+	u8 len;
+	u8 id[NQ_CID_MAX_LEN];
+	bool has_token;
+	u8 token[NQ_RESET_TOKEN_LEN];
+};
+
+struct nq_range {
+	u64 first;
+	u64 last;
+};
+
+struct nq_key_material {
+	u8 key[NQ_KEY_MAX_LEN];
+	u8 iv[NQ_IV_LEN];
+};
+
+/* Everything a session starts from; the caller keeps ownership and wipes the key members. */
+struct nq_conn_params {
+	const struct nq_crypto_ops *crypto;
+	u16 cipher;
+	bool is_server;
+	u8 key_phase;			/* 0 or 1 */
+	struct nq_key_material tx, rx;
+	u8 tx_hp[NQ_KEY_MAX_LEN], rx_hp[NQ_KEY_MAX_LEN];
+	bool has_next;			/* keys of the next phase are below */
+	struct nq_key_material tx_next, rx_next;
+
+	struct nq_cid local_cids[NQ_CIDS_MAX], remote_cids[NQ_CIDS_MAX];
+	u32 n_local_cids, n_remote_cids; /* >= 1; remote_cids[0] is in use */
+	u32 peer_active_cid_limit;
+
+	u64 next_pn;
+	bool has_largest_acked;
+	u64 largest_acked;
+	const struct nq_range *rx_ranges; /* descending */
+	u32 n_rx_ranges;
+	bool ack_pending;
+
+	u32 max_idle_timeout_ms;	/* 0 = none */
+	u32 keepalive_ms;		/* 0 = none */
+	u8 peer_ack_delay_exponent;
+	u32 peer_max_ack_delay_us;
+	u32 peer_max_datagram_frame_bytes;
+	u32 peer_max_udp_payload_bytes;
+	u32 max_ack_delay_us;		/* ours, as advertised (25000 by default) */
+	u8 ack_delay_exponent;		/* ours (3) */
+	u32 srtt_us, rttvar_us, min_rtt_us; /* 0 = no sample */
+	u32 path_mtu_bytes;		/* UDP payload */
+	u8 prefix[NQ_PREFIX_MAX_LEN];	/* context prefix of every DATAGRAM payload */
+	u8 prefix_len;
+	const char *congestion;		/* "cubic" (default), "newreno" */
+	bool ecn;
+	u32 ring_packets;		/* in-flight ring, power of two, 1024..65536 */
+};
+
+/* Bytes of a connection with these parameters (ring and key contexts included), 64-byte aligned. */
+size_t nq_conn_bytes(const struct nq_conn_params *p);
+
+/*
+ * Build a connection in @mem (zeroed, nq_conn_bytes(), 64-byte aligned). Returns it or NULL with a
+ * negative errno in *@err: -EINVAL (a parameter out of its range), -EOPNOTSUPP (cipher, congestion).
+ */
+struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_us, int *err);
+
+/* Wipe every secret; the memory may then be freed. */
+void nq_conn_fini(struct nq_conn *c);
+
+/* ---- sending ------------------------------------------------------------------------------- */
+
+/* Why nq_tx_reserve() gave less than asked. */
+enum nq_tx_limit {
+	NQ_TX_FREE,
+	NQ_TX_CWND,
+	NQ_TX_PACED,		/* try again at nq_tx_burst.retry_us */
+	NQ_TX_RING_FULL,
+	NQ_TX_CLOSED,
+	NQ_TX_KEYS,		/* confidentiality limit reached and no next keys */
+};
+
+struct nq_tx_burst {
+	u64 first_pn;
+	unsigned int n;		/* reserved */
+	unsigned int used;	/* sealed so far */
+	u32 hdr_len;		/* 1 + DCID + 4: where the first frame goes */
+	enum nq_tx_limit limit;
+	u64 retry_us;
+};
+
+/* @buf: the whole packet; frames stand from hdr_len to @len; NQ_TAG_LEN bytes of room behind. */
+struct nq_tx_pkt {
+	u8 *buf;
+	u32 len;		/* in: header and frames; out: with the tag: bytes on the wire */
+};
+
+/* Bytes of header in front of the first frame, and all overhead of one IP packet in a DATAGRAM. */
+u32 nq_tx_header_bytes(const struct nq_conn *c);
+u32 nq_tx_overhead_bytes(const struct nq_conn *c);
+/* Largest IP packet one QUIC packet carries now: the device's MTU. */
+u32 nq_max_payload_bytes(const struct nq_conn *c);
+
+/*
+ * Reserve up to @n packets of at most @pkt_bytes on the wire each. Returns how many (also in @b->n);
+ * with fewer than asked, @b->limit says why. A reservation must be committed before the next one.
+ */
+unsigned int nq_tx_reserve(struct nq_conn *c, struct nq_tx_burst *b, unsigned int n, u32 pkt_bytes,
+			   u64 now_us);
+
+/* Write DATAGRAM type and context prefix at @at; returns the bytes written. The payload follows
+ * and ends the packet (RFC 9221, type 0x30).
+ */
+u32 nq_tx_datagram_header(const struct nq_conn *c, u8 *at);
+
+/* Seal the next @n packets of the burst in place: header, AEAD, header protection. 0 or -errno; on
+ * error no packet of the burst may be sent and the burst must be committed with 0 sent.
+ */
+int nq_tx_seal(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts, unsigned int n);
+
+/* Account the burst: the first @n_sent sealed packets left with @bytes in total. Packet numbers of
+ * the rest stay unused for ever. Each sent packet carried one DATAGRAM of an IP packet of
+ * pkt length - overhead.
+ */
+void nq_tx_commit(struct nq_conn *c, struct nq_tx_burst *b, const struct nq_tx_pkt *pkts,
+		  unsigned int n_sent, u64 now_us);
+
+/* Has the engine something to send on its own (ACK due, PTO probe, PING, PATH_*, CID, CLOSE)? */
+bool nq_tx_control_wanted(const struct nq_conn *c, u64 now_us);
+
+/*
+ * Build and seal one such packet of at most @cap bytes (>= NQ_MIN_UDP_PAYLOAD) in @buf and account
+ * it as sent. May be called while a burst is sealed but not yet committed, so that the packet can
+ * ride behind the burst. Returns its bytes on the wire, 0 if there is nothing to say, or -errno.
+ */
+int nq_tx_control(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us);
+
+/* Does it want packets marked ECT(0) now (RFC 9000 13.4.2)? */
+bool nq_tx_ecn(const struct nq_conn *c);
+
+/* Queue whole frames (punt replies) for the next control packet: 0, -ENOBUFS, -EMSGSIZE. */
+int nq_tx_queue_frames(struct nq_conn *c, const u8 *frames, u32 len);
+
+/* ---- receiving ----------------------------------------------------------------------------- */
+
+enum nq_rx_status {
+	NQ_RX_OK,
+	NQ_RX_TOO_SHORT,	/* cannot hold a sample, or not a short header */
+	NQ_RX_BAD_HEADER,	/* fixed bit 0, or reserved bits set under valid protection */
+	NQ_RX_DUPLICATE,
+	NQ_RX_OLD,		/* older than the window can judge */
+	NQ_RX_AEAD,		/* does not open: forged, corrupted, or a stateless reset */
+	NQ_RX_FRAME,		/* opened, but a frame is malformed: connection error */
+	NQ_RX_CLOSED,
+};
+
+struct nq_rx_pkt {
+	u8 *data;		/* one QUIC packet, opened in place */
+	u32 len;
+	u8 ecn;			/* the two ECN bits of the outer IP header */
+	u8 status;		/* out, enum nq_rx_status */
+	u64 pn;			/* out */
+};
+
+/* One IP packet: points into the packet's buffer; the context prefix is taken off. */
+struct nq_rx_datagram {
+	u8 *data;
+	u32 len;
+	u32 pkt;		/* index into the pkts of the call */
+};
+
+/*
+ * Open @n (<= NQ_BURST_MAX) packets that arrived for this connection and act on their frames. Writes
+ * at most @cap (>= NQ_BURST_MAX) datagrams, sets *@n_datagrams; returns how many packets were
+ * consumed: fewer than @n only when @cap ran out: call again with the rest.
+ */
+unsigned int nq_rx_open(struct nq_conn *c, struct nq_rx_pkt *pkts, unsigned int n,
+			struct nq_rx_datagram *datagrams, unsigned int cap,
+			unsigned int *n_datagrams, u64 now_us);
+
+/* The DCID of a short-header packet is not self-delimiting: bytes to look at for a lookup key. */
+#define NQ_CID_LOOKUP_LEN	4
+
+/* ---- time, events, state -------------------------------------------------------------------- */
+
+/* When nq_on_timeout() is due; NQ_TIME_NEVER if nothing is armed. */
+u64 nq_next_timeout_us(const struct nq_conn *c);
+void nq_on_timeout(struct nq_conn *c, u64 now_us);
+
+enum nq_event {
+	NQ_EV_CLOSED = 1 << 0,		/* ended: nq_close_info(); drain period is the engine's */
+	NQ_EV_GONE = 1 << 1,		/* drain period over: free it */
+	NQ_EV_KEY_UPDATED = 1 << 2,	/* a new phase is in use: install the next keys */
+	NQ_EV_KEY_UPDATE_NEEDED = 1 << 3, /* a limit nears and no next keys are installed */
+	NQ_EV_CONGESTION = 1 << 4,	/* congestion state changed */
+	NQ_EV_MTU = 1 << 5,		/* nq_max_payload_bytes() changed */
+	NQ_EV_PUNT = 1 << 6,		/* nq_take_punt() has frames */
+	NQ_EV_CID_WANTED = 1 << 7,	/* the peer retired one of ours: nq_add_local_cid() */
+	NQ_EV_CID_RETIRED = 1 << 8,	/* nq_take_retired_cid() has ids to unhash */
+	NQ_EV_DUPLICATE = 1 << 9,
+};
+
+/* The events since the last call, cleared. */
+u32 nq_take_events(struct nq_conn *c);
+
+/* Copy out punted frames (whole); returns bytes, 0 if none. What did not fit @cap stays. */
+u32 nq_take_punt(struct nq_conn *c, u8 *buf, u32 cap);
+
+enum nq_close_cause {
+	NQ_CLOSE_NONE,
+	NQ_CLOSE_LOCAL,
+	NQ_CLOSE_PEER,
+	NQ_CLOSE_IDLE,
+	NQ_CLOSE_RESET,
+	NQ_CLOSE_PROTOCOL,
+	NQ_CLOSE_KEYS,
+};
+
+struct nq_close_info {
+	enum nq_close_cause cause;
+	bool application;		/* CONNECTION_CLOSE of type 0x1d */
+	u64 code;
+	char reason[65];		/* printable, truncated */
+};
+
+/* Start closing: CONNECTION_CLOSE (0x1d if @application) is the next control packet. */
+void nq_close(struct nq_conn *c, bool application, u64 code, const char *reason, u64 now_us);
+void nq_close_info(const struct nq_conn *c, struct nq_close_info *info);
+
+/* Install the keys of the phase after the current one: 0, -EALREADY, -EINVAL. */
+int nq_set_next_keys(struct nq_conn *c, const struct nq_key_material *tx,
+		     const struct nq_key_material *rx);
+/* Start a key update (RFC 9001 6.1): 0, -EAGAIN (not allowed yet), -ENOKEY (no next keys). */
+int nq_key_update(struct nq_conn *c, u64 now_us);
+
+/* Give the engine a fresh local CID to issue with NEW_CONNECTION_ID: 0, -ENOBUFS. */
+int nq_add_local_cid(struct nq_conn *c, const struct nq_cid *cid);
+/* Local CIDs the peer retired; returns 1 and fills @cid, or 0. */
+int nq_take_retired_cid(struct nq_conn *c, struct nq_cid *cid);
+
+/* Is @token (the last 16 bytes of an undecryptable datagram) a reset token of the peer? If so the
+ * connection is closed with NQ_CLOSE_RESET. nq_rx_open() calls it itself.
+ */
+bool nq_check_stateless_reset(struct nq_conn *c, const u8 *token, u64 now_us);
+
+void nq_set_path_mtu(struct nq_conn *c, u32 udp_payload_bytes);
+void nq_set_keepalive(struct nq_conn *c, u32 keepalive_ms, u64 now_us);
+
+struct nq_stats {
+	u64 tx_packets, tx_bytes, rx_packets, rx_bytes;
+	u64 datagram_tx, datagram_rx, datagram_lost;
+	u64 ack_tx, ack_rx;
+	u64 seal_failures, open_failures, header_failures, pn_failures, frame_errors;
+	u64 duplicates, replay_window_drops;
+	u64 cwnd_limited, pacing_delays;
+	u64 key_updates, key_update_failures;
+	u64 packets_lost, ptos, stateless_resets;
+	u64 ecn_ce;
+	/* gauges */
+	u64 srtt_us, rttvar_us, min_rtt_us, cwnd_bytes, bytes_in_flight, pacing_rate_bytes_per_s;
+	u64 last_rx_us;		/* time of the last authenticated packet */
+};
+
+void nq_get_stats(const struct nq_conn *c, struct nq_stats *s, u64 now_us);
+void nq_flush_stats(struct nq_conn *c);
+
+#endif /* NQ_H */
