@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The attribute policies of the data-plane ABI, one table per set of kmod/uapi/linux/
+ * nexus_quic_dco.h and in its order. A test compares them with the header and with the YNL spec.
+ */
+#include <net/if.h>
+
+#include "nlcodec.h"
+#include <linux/nexus_quic_dco.h>
+
+#define A(attr, ...) [attr] = { .name = #attr, __VA_ARGS__ }
+#define RANGE(lo, hi) .min = (lo), .max = (hi)
+#define U8(...) .type = NXA_U8, __VA_ARGS__
+#define U16(...) .type = NXA_U16, __VA_ARGS__
+#define U32(...) .type = NXA_U32, __VA_ARGS__
+#define U64 .type = NXA_U64
+#define FLAG .type = NXA_FLAG
+#define STRING(lo, hi) .type = NXA_STRING, RANGE(lo, hi)
+#define BINARY(lo, hi) .type = NXA_BINARY, RANGE(lo, hi)
+#define NEST(set) .type = NXA_NEST, .nest = &(set)
+#define REPEATS .repeats = true
+#define SECRET .secret = true
+#define SET(var, table)                                                           \
+	const struct nxa_set var = { .name = #var,                                \
+				     .max = sizeof(table) / sizeof(*(table)) - 1, \
+				     .policy = (table) }
+
+#define SOCKADDR_LEN BINARY(16, 28)
+#define MAX_ACK_DELAY_US ((1u << 14) * 1000u - 1)
+#define UDP_PAYLOAD RANGE(1200, 65527)
+
+static const struct nxa_policy device[] = {
+	A(NQD_A_DEVICE_IFINDEX, U32(RANGE(1, INT32_MAX))),
+	A(NQD_A_DEVICE_IFNAME, STRING(1, IFNAMSIZ - 1)),
+	A(NQD_A_DEVICE_TUN_FD, U32(REPEATS)),
+	A(NQD_A_DEVICE_SESSIONS, U32()),
+};
+SET(nqd_device_set, device);
+
+static const struct nxa_policy cid[] = {
+	A(NQD_A_CID_SEQ, U64),
+	A(NQD_A_CID_ID, BINARY(0, NQD_CID_MAX_LEN)),
+	A(NQD_A_CID_RESET_TOKEN, BINARY(NQD_RESET_TOKEN_LEN, NQD_RESET_TOKEN_LEN)),
+};
+SET(nqd_cid_set, cid);
+
+static const struct nxa_policy cids[] = {
+	A(NQD_A_CIDS_CID, NEST(nqd_cid_set), REPEATS),
+};
+SET(nqd_cids_set, cids);
+
+static const struct nxa_policy session[] = {
+	A(NQD_A_SESSION_ID, U64),
+	A(NQD_A_SESSION_GENERATION, U64),
+	A(NQD_A_SESSION_USER, U64),
+	A(NQD_A_SESSION_TUNNEL, STRING(0, 31)),
+	A(NQD_A_SESSION_ROLE, U8(RANGE(NQD_ROLE_CLIENT, NQD_ROLE_SERVER))),
+	A(NQD_A_SESSION_FLAGS, U32(RANGE(0, (NQD_SESSION_F_REPLACE << 1) - 1))),
+	A(NQD_A_SESSION_QUIC_VERSION, U32(RANGE(1, 1))),
+	A(NQD_A_SESSION_SOCKET_FD, U32()),
+	A(NQD_A_SESSION_LOCAL_ADDR, SOCKADDR_LEN),
+	A(NQD_A_SESSION_REMOTE_ADDR, SOCKADDR_LEN),
+	A(NQD_A_SESSION_LOCAL_CIDS, NEST(nqd_cids_set)),
+	A(NQD_A_SESSION_REMOTE_CIDS, NEST(nqd_cids_set)),
+	A(NQD_A_SESSION_CIPHER, U16(RANGE(NQD_CIPHER_AES_128_GCM, NQD_CIPHER_CHACHA20_POLY1305))),
+	A(NQD_A_SESSION_NEXT_PN, U64),
+	A(NQD_A_SESSION_LARGEST_ACKED, U64),
+	A(NQD_A_SESSION_RX_RANGES,
+	  BINARY(0, NQD_RX_RANGES_MAX *(uint32_t)sizeof(struct nqd_range))),
+	A(NQD_A_SESSION_MAX_IDLE_TIMEOUT_MS, U32()),
+	A(NQD_A_SESSION_KEEPALIVE_MS, U32()),
+	A(NQD_A_SESSION_PEER_ACK_DELAY_EXPONENT, U8(RANGE(0, 20))),
+	A(NQD_A_SESSION_PEER_MAX_ACK_DELAY_US, U32(RANGE(0, MAX_ACK_DELAY_US))),
+	A(NQD_A_SESSION_PEER_MAX_DATAGRAM_FRAME_BYTES, U32()),
+	A(NQD_A_SESSION_PEER_MAX_UDP_PAYLOAD_BYTES, U32(UDP_PAYLOAD)),
+	A(NQD_A_SESSION_PEER_ACTIVE_CID_LIMIT, U32(RANGE(2, UINT32_MAX))),
+	A(NQD_A_SESSION_SRTT_US, U32()),
+	A(NQD_A_SESSION_RTTVAR_US, U32()),
+	A(NQD_A_SESSION_MIN_RTT_US, U32()),
+	A(NQD_A_SESSION_CONTEXT_PREFIX, BINARY(0, NQD_PREFIX_MAX_LEN)),
+	A(NQD_A_SESSION_PATH_MTU_BYTES, U32(UDP_PAYLOAD)),
+	A(NQD_A_SESSION_ROUTE_EPOCH, U32()),
+	A(NQD_A_SESSION_PEER_GROUP, U32()),
+	A(NQD_A_SESSION_CONGESTION, STRING(1, 15)),
+	A(NQD_A_SESSION_RX_DATAGRAM, BINARY(1, 65527), REPEATS),
+	A(NQD_A_SESSION_TX_FRAMES, BINARY(1, 1200)),
+	A(NQD_A_SESSION_CLOSE_CODE, U64),
+	A(NQD_A_SESSION_CLOSE_REASON, STRING(0, 64)),
+	A(NQD_A_SESSION_STATE, U8(RANGE(NQD_SESSION_NO_KEYS, NQD_SESSION_DRAINING))),
+};
+SET(nqd_session_set, session);
+
+#define KEY BINARY(16, NQD_KEY_MAX_LEN), SECRET
+#define IV BINARY(NQD_IV_LEN, NQD_IV_LEN), SECRET
+static const struct nxa_policy keys[] = {
+	A(NQD_A_KEYS_PHASE, U8(RANGE(0, 1))),
+	A(NQD_A_KEYS_TX_KEY, KEY),
+	A(NQD_A_KEYS_TX_IV, IV),
+	A(NQD_A_KEYS_TX_HP, KEY),
+	A(NQD_A_KEYS_RX_KEY, KEY),
+	A(NQD_A_KEYS_RX_IV, IV),
+	A(NQD_A_KEYS_RX_HP, KEY),
+	A(NQD_A_KEYS_TX_NEXT_KEY, KEY),
+	A(NQD_A_KEYS_TX_NEXT_IV, IV),
+	A(NQD_A_KEYS_RX_NEXT_KEY, KEY),
+	A(NQD_A_KEYS_RX_NEXT_IV, IV),
+	A(NQD_A_KEYS_TX_SECRET, BINARY(32, NQD_SECRET_MAX_LEN), SECRET),
+	A(NQD_A_KEYS_RX_SECRET, BINARY(32, NQD_SECRET_MAX_LEN), SECRET),
+};
+SET(nqd_keys_set, keys);
+
+static const struct nxa_policy route[] = {
+	A(NQD_A_ROUTE_ADDR, BINARY(4, 16)),
+	A(NQD_A_ROUTE_PREFIX_LEN, U8(RANGE(0, 128))),
+};
+SET(nqd_route_set, route);
+
+static const struct nxa_policy stats[] = {
+	A(NQD_A_STATS_L3_TX_PACKETS, U64),
+	A(NQD_A_STATS_L3_TX_BYTES, U64),
+	A(NQD_A_STATS_L3_RX_PACKETS, U64),
+	A(NQD_A_STATS_L3_RX_BYTES, U64),
+	A(NQD_A_STATS_QUIC_TX_PACKETS, U64),
+	A(NQD_A_STATS_QUIC_TX_BYTES, U64),
+	A(NQD_A_STATS_QUIC_RX_PACKETS, U64),
+	A(NQD_A_STATS_QUIC_RX_BYTES, U64),
+	A(NQD_A_STATS_DATAGRAM_TX_FRAMES, U64),
+	A(NQD_A_STATS_DATAGRAM_RX_FRAMES, U64),
+	A(NQD_A_STATS_DATAGRAM_LOST_FRAMES, U64),
+	A(NQD_A_STATS_ACK_TX_FRAMES, U64),
+	A(NQD_A_STATS_ACK_RX_FRAMES, U64),
+	A(NQD_A_STATS_AEAD_SEAL_FAILURES, U64),
+	A(NQD_A_STATS_AEAD_OPEN_FAILURES, U64),
+	A(NQD_A_STATS_HEADER_PROTECTION_FAILURES, U64),
+	A(NQD_A_STATS_PN_DECODE_FAILURES, U64),
+	A(NQD_A_STATS_FRAME_ERRORS, U64),
+	A(NQD_A_STATS_DUPLICATE_DROPS, U64),
+	A(NQD_A_STATS_REPLAY_WINDOW_DROPS, U64),
+	A(NQD_A_STATS_SOURCE_PREFIX_DROPS, U64),
+	A(NQD_A_STATS_PEER_GROUP_DROPS, U64),
+	A(NQD_A_STATS_ADDRESS_DROPS, U64),
+	A(NQD_A_STATS_MTU_DROPS, U64),
+	A(NQD_A_STATS_CONGESTION_DROPS, U64),
+	A(NQD_A_STATS_PACING_DELAYS, U64),
+	A(NQD_A_STATS_KEY_UPDATES, U64),
+	A(NQD_A_STATS_KEY_UPDATE_FAILURES, U64),
+	A(NQD_A_STATS_ROUTE_EPOCH_DROPS, U64),
+	A(NQD_A_STATS_TX_QUEUE_DROPS, U64),
+	A(NQD_A_STATS_RX_QUEUE_DROPS, U64),
+	A(NQD_A_STATS_NO_ROUTE_DROPS, U64),
+	A(NQD_A_STATS_GSO_TX_PACKETS, U64),
+	A(NQD_A_STATS_GSO_TX_SEGMENTS, U64),
+	A(NQD_A_STATS_GRO_RX_COALESCED, U64),
+	A(NQD_A_STATS_PACKETS_LOST, U64),
+	A(NQD_A_STATS_SRTT_US, U64),
+	A(NQD_A_STATS_RTTVAR_US, U64),
+	A(NQD_A_STATS_MIN_RTT_US, U64),
+	A(NQD_A_STATS_CWND_BYTES, U64),
+	A(NQD_A_STATS_BYTES_IN_FLIGHT, U64),
+	A(NQD_A_STATS_PACING_RATE_BYTES_PER_S, U64),
+	A(NQD_A_STATS_LAST_RX_AGO_MS, U64),
+	A(NQD_A_STATS_UPTIME_MS, U64),
+};
+SET(nqd_stats_set, stats);
+
+static const struct nxa_policy caps[] = {
+	A(NQD_A_CAPS_ABI_VERSION, U32()),
+	A(NQD_A_CAPS_IMPLEMENTATION, STRING(1, 31)),
+	A(NQD_A_CAPS_RELEASE, STRING(0, 63)),
+	A(NQD_A_CAPS_CIPHER, U16(REPEATS)),
+	A(NQD_A_CAPS_CRYPTO_PROVIDER, STRING(0, 31)),
+	A(NQD_A_CAPS_UDP_GSO, FLAG),
+	A(NQD_A_CAPS_UDP_GRO, FLAG),
+	A(NQD_A_CAPS_TUN_TSO, FLAG),
+	A(NQD_A_CAPS_TUN_USO, FLAG),
+	A(NQD_A_CAPS_MAX_SESSIONS, U32()),
+	A(NQD_A_CAPS_MAX_DEVICES, U32()),
+};
+SET(nqd_caps_set, caps);
+
+static const struct nxa_policy event[] = {
+	A(NQD_A_EVENT_TYPE, U8()),	 A(NQD_A_EVENT_REASON, U8()),
+	A(NQD_A_EVENT_ERROR_CODE, U64),	 A(NQD_A_EVENT_TEXT, STRING(0, 255)),
+	A(NQD_A_EVENT_CONGESTION, U8()), A(NQD_A_EVENT_FRAMES, BINARY(0, 65000)),
+	A(NQD_A_EVENT_COUNT, U64),
+};
+SET(nqd_event_set, event);
+
+static const struct nxa_policy debug[] = {
+	A(NQD_A_DEBUG_LEVEL, U8(RANGE(0, 3))),
+	A(NQD_A_DEBUG_FIXED_RATE_BYTES_PER_S, U64),
+};
+SET(nqd_debug_set, debug);
+
+static const struct nxa_policy top[] = {
+	A(NQD_A_DEVICE, NEST(nqd_device_set)),	   A(NQD_A_SESSION, NEST(nqd_session_set)),
+	A(NQD_A_KEYS, NEST(nqd_keys_set), SECRET), A(NQD_A_ROUTE, NEST(nqd_route_set), REPEATS),
+	A(NQD_A_STATS, NEST(nqd_stats_set)),	   A(NQD_A_CAPS, NEST(nqd_caps_set)),
+	A(NQD_A_EVENT, NEST(nqd_event_set)),	   A(NQD_A_DEBUG, NEST(nqd_debug_set)),
+};
+SET(nqd_top_set, top);
