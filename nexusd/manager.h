@@ -28,6 +28,7 @@ struct nx_manager {
 	struct nx_data_plane_info data_planes[2];
 	size_t n_data_planes;
 	struct nx_manager_private *priv;
+	struct nx_manager_bus *bus_face; /* manager-bus.c: NULL before nx_manager_bus_start() */
 };
 
 struct nx_tunnel *nx_manager_find_tunnel(struct nx_manager *m, const char *name);
