@@ -178,12 +178,17 @@ static const struct nxa_policy caps[] = {
 };
 SET(nqd_caps_set, caps);
 
+/* clang-format off */
 static const struct nxa_policy event[] = {
-	A(NQD_A_EVENT_TYPE, U8()),	 A(NQD_A_EVENT_REASON, U8()),
-	A(NQD_A_EVENT_ERROR_CODE, U64),	 A(NQD_A_EVENT_TEXT, STRING(0, 255)),
-	A(NQD_A_EVENT_CONGESTION, U8()), A(NQD_A_EVENT_FRAMES, BINARY(0, 65000)),
+	A(NQD_A_EVENT_TYPE, U8()),
+	A(NQD_A_EVENT_REASON, U8()),
+	A(NQD_A_EVENT_ERROR_CODE, U64),
+	A(NQD_A_EVENT_TEXT, STRING(0, 255)),
+	A(NQD_A_EVENT_CONGESTION, U8()),
+	A(NQD_A_EVENT_FRAMES, BINARY(0, 65000)),
 	A(NQD_A_EVENT_COUNT, U64),
 };
+/* clang-format on */
 SET(nqd_event_set, event);
 
 static const struct nxa_policy debug[] = {
@@ -192,10 +197,16 @@ static const struct nxa_policy debug[] = {
 };
 SET(nqd_debug_set, debug);
 
+/* clang-format off */
 static const struct nxa_policy top[] = {
-	A(NQD_A_DEVICE, NEST(nqd_device_set)),	   A(NQD_A_SESSION, NEST(nqd_session_set)),
-	A(NQD_A_KEYS, NEST(nqd_keys_set), SECRET), A(NQD_A_ROUTE, NEST(nqd_route_set), REPEATS),
-	A(NQD_A_STATS, NEST(nqd_stats_set)),	   A(NQD_A_CAPS, NEST(nqd_caps_set)),
-	A(NQD_A_EVENT, NEST(nqd_event_set)),	   A(NQD_A_DEBUG, NEST(nqd_debug_set)),
+	A(NQD_A_DEVICE, NEST(nqd_device_set)),
+	A(NQD_A_SESSION, NEST(nqd_session_set)),
+	A(NQD_A_KEYS, NEST(nqd_keys_set), SECRET),
+	A(NQD_A_ROUTE, NEST(nqd_route_set), REPEATS),
+	A(NQD_A_STATS, NEST(nqd_stats_set)),
+	A(NQD_A_CAPS, NEST(nqd_caps_set)),
+	A(NQD_A_EVENT, NEST(nqd_event_set)),
+	A(NQD_A_DEBUG, NEST(nqd_debug_set)),
 };
+/* clang-format on */
 SET(nqd_top_set, top);
