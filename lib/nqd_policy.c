@@ -34,6 +34,7 @@ static const struct nxa_policy device[] = {
 	A(NQD_A_DEVICE_IFNAME, STRING(1, IFNAMSIZ - 1)),
 	A(NQD_A_DEVICE_TUN_FD, U32(REPEATS)),
 	A(NQD_A_DEVICE_SESSIONS, U32()),
+	A(NQD_A_DEVICE_SOCKET_FD, U32(REPEATS)),
 };
 SET(nqd_device_set, device);
 

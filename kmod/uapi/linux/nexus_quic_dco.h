@@ -43,7 +43,9 @@
 enum nqd_cmd {
 	NQD_CMD_UNSPEC,
 	NQD_CMD_GET_CAPS,	/* -> NQD_A_CAPS */
-	NQD_CMD_CREATE_DEVICE,	/* NQD_A_DEVICE -> NQD_A_DEVICE (ifindex, name) */
+	NQD_CMD_CREATE_DEVICE,	/* NQD_A_DEVICE -> NQD_A_DEVICE (ifindex, name); of one that exists:
+				 * its SOCKET_FDs are replaced (-EEXIST with NLM_F_EXCL)
+				 */
 	NQD_CMD_DELETE_DEVICE,	/* NQD_A_DEVICE (ifindex or name) */
 	NQD_CMD_ADD_SESSION,	/* NQD_A_DEVICE, NQD_A_SESSION [, NQD_A_KEYS] [, NQD_A_ROUTE...] */
 	NQD_CMD_UPDATE_SESSION,	/* NQD_A_SESSION: id, generation and what changes */
@@ -98,6 +100,7 @@ enum nqd_device_attr {
 	NQD_A_DEVICE_IFNAME,	/* string, < IFNAMSIZ */
 	NQD_A_DEVICE_TUN_FD,	/* u32, index into SCM_RIGHTS; repeats, one per queue; nexus-dp only */
 	NQD_A_DEVICE_SESSIONS,	/* u32, out: sessions on the device */
+	NQD_A_DEVICE_SOCKET_FD,	/* u32; repeats: data sockets; what belongs to no session is punted */
 	__NQD_A_DEVICE_MAX,
 	NQD_A_DEVICE_MAX = __NQD_A_DEVICE_MAX - 1,
 };
