@@ -189,7 +189,7 @@ start_bus() {
 nexusd_ready() {
 	case $1 in
 	server) [ "$(tunnel_get "$1" State)" = listening ] ;;
-	*) [ -n "$(tunnel_get "$1" State)" ] ;;
+	*) [ -n "$(bus "$1" get-property $NX_BUS_NAME $NX_BUS_PATH $NX_BUS_NAME.Manager Version)" ] ;;
 	esac
 }
 

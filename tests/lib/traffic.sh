@@ -19,9 +19,12 @@ iperf() {
 	in_ns "$end" iperf3 -J -c "$address" "$@" >"$result" 2>&1 </dev/null
 }
 
-# iperf_mbits RESULT-FILE: what arrived.
+# iperf_mbits RESULT-FILE: what arrived, both directions together.
 iperf_mbits() {
-	jq -r '(.end.sum_received // .end.sum) | .bits_per_second / 1e6 | floor' "$1"
+	jq -r '.end | if .sum.lost_percent? != null
+		then .sum.bits_per_second * (1 - .sum.lost_percent / 100)
+		else .sum_received.bits_per_second + (.sum_received_bidir_reverse.bits_per_second // 0)
+		end / 1e6 | floor' "$1"
 }
 
 # capture_start PIDVAR END DEVICE FILE [filter]
@@ -39,4 +42,69 @@ decode() {
 	local file=$1 keylog=$2
 	shift 2
 	tshark -r "$file" -o "tls.keylog_file:$keylog" "$@" 2>/dev/null
+}
+
+# count_udp END PORT: from now on, count_sent/count_received tell the UDP packets of END's port.
+count_udp() {
+	in_ns "$1" nft -f - <<-END
+		table inet nexus_count {
+			counter sent { }
+			counter received { }
+			chain output {
+				type filter hook output priority 0;
+				udp sport $2 counter name sent
+			}
+			chain input {
+				type filter hook input priority 0;
+				udp dport $2 counter name received
+			}
+		}
+	END
+}
+
+nft_counter() {
+	in_ns "$1" nft -j list counter inet nexus_count "$2" |
+		jq '.nftables[] | .counter // empty | .packets'
+}
+
+count_sent() { nft_counter "$1" sent; }
+count_received() { nft_counter "$1" received; }
+
+# cut_network / mend_network: the router drops, and no longer drops, everything it forwards.
+cut_network() {
+	in_ns router nft -f - <<-END
+		table inet nexus_cut {
+			chain forward {
+				type filter hook forward priority 0; policy drop;
+			}
+		}
+	END
+}
+
+mend_network() {
+	in_ns router nft delete table inet nexus_cut
+}
+
+# rx_bytes END DEVICE
+rx_bytes() {
+	in_ns "$1" ip -s -j link show dev "$2" | jq '.[0].stats64.rx.bytes'
+}
+
+# received_more END DEVICE BYTES: has the device received more than that?
+received_more() {
+	[ "$(rx_bytes "$1" "$2")" -gt "$3" ]
+}
+
+# pings END ADDRESS [options]: do ten quick pings all come back?
+pings() {
+	local end=$1 address=$2
+	shift 2
+	in_ns "$end" ping -q -c 10 -i 0.05 -W 2 "$@" "$address" | grep ' 0% packet loss'
+}
+
+# lost_pings END ADDRESS [options]: does no ping come back?
+lost_pings() {
+	local end=$1 address=$2
+	shift 2
+	! in_ns "$end" ping -q -c 4 -i 0.2 -W 1 "$@" "$address" >/dev/null
 }
