@@ -26,6 +26,10 @@ enum mon_cmd {
 	MON_CMD_STORE,		/* MON_A_NAME + 1 fd */
 	MON_CMD_UNSTORE,	/* MON_A_NAME */
 	MON_CMD_OPEN_SECRET,	/* MON_A_NAME, MON_A_PATH */
+	/* MON_A_NAME "tun:TUNNEL": the monitor opens /dev/net/tun, which may be root's alone, stores
+	 * the descriptor and answers MON_CMD_STORED, or MON_CMD_SECRET_RESULT with an error.
+	 */
+	MON_CMD_OPEN_TUN,
 	/* any child -> monitor */
 	MON_CMD_READY,		/* sandboxed and serving; from control: READY=1 for systemd */
 	MON_CMD_ALIVE,		/* control, at least every second: feeds the watchdog */

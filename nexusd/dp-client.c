@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The client of the data plane. Messages that carry keys are built in a buffer that nx_request_send()
+ * wipes; the attributes of nexus-hsd are copied byte for byte and never looked into.
+ */
+#include <errno.h>
+#include <linux/netlink.h>
+#include <string.h>
+#include "lib/hs_proto.h"
+#include "lib/ipc.h"
+#include "lib/log.h"
+#include "dp-client.h"
+#include "prefix.h"
+
+static int transport_send(void *ctx, const void *buf, size_t len, const int *fds,
+			  unsigned int n_fds)
+{
+	struct nx_dp *d = ctx;
+
+	return nx_chan_send(d->chan, buf, len, fds, n_fds);
+}
+
+void nx_dp_init(struct nx_dp *d, sd_event *event, const struct nx_dp_ops *ops, void *userdata)
+{
+	memset(d, 0, sizeof(*d));
+	d->event = event;
+	d->ops = ops;
+	d->userdata = userdata;
+	nx_requests_init(&d->requests, NXM_FAMILY_DCO);
+	d->requests.transport = (struct nx_transport){ transport_send, d };
+}
+
+static void handle_event(struct nx_dp *d, const struct nx_chan_msg *msg)
+{
+	struct nxa tb[NQD_A_MAX + 1], ev[NQD_A_EVENT_MAX + 1];
+	struct nxa ses[NQD_A_SESSION_MAX + 1] = {};
+	struct nxm_error e = {};
+	int r;
+
+	r = nxa_parse(msg->hdr.attrs, msg->hdr.attrs_len, &nqd_top_set, tb, msg->buf, &e);
+	if (!r)
+		r = nxa_require(tb, &nqd_top_set, NQD_A_EVENT, &e);
+	if (!r)
+		r = nxa_parse_nest(&tb[NQD_A_EVENT], &nqd_event_set, ev, msg->buf, &e);
+	if (!r)
+		r = nxa_require(ev, &nqd_event_set, NQD_A_EVENT_TYPE, &e);
+	if (!r && tb[NQD_A_SESSION].present)
+		r = nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, msg->buf, &e);
+	if (r)
+		nx_err("event of the data plane refused: %s", e.text);
+	else
+		d->ops->event(d->userdata, ev, ses);
+}
+
+static void on_message(void *userdata, const struct nx_chan_msg *msg)
+{
+	struct nx_dp *d = userdata;
+
+	if (nx_requests_handle(&d->requests, msg))
+		return;
+	if (msg->hdr.type == NXM_FAMILY_DCO && msg->hdr.cmd == NQD_CMD_EVENT)
+		handle_event(d, msg);
+}
+
+static void on_closed(void *userdata)
+{
+	struct nx_dp *d = userdata;
+
+	nx_dp_close(d);
+	d->ops->down(d->userdata);
+}
+
+int nx_dp_attach(struct nx_dp *d, int fd)
+{
+	static const struct nx_chan_ops chan_ops = { on_message, on_closed };
+	int r;
+
+	if (d->chan)
+		on_closed(d);
+	r = nx_chan_new(d->event, fd, &chan_ops, d, &d->chan);
+	if (!r)
+		d->ops->up(d->userdata);
+	return r;
+}
+
+void nx_dp_close(struct nx_dp *d)
+{
+	nx_chan_free(d->chan);
+	d->chan = NULL;
+	nx_requests_fail_all(&d->requests);
+}
+
+bool nx_dp_connected(const struct nx_dp *d)
+{
+	return d->chan != NULL;
+}
+
+int nx_dp_get_caps(struct nx_dp *d, nx_reply_fn fn, void *userdata)
+{
+	uint8_t buf[64];
+	struct nxm m;
+
+	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_GET_CAPS, 0);
+	return nx_request_send(&d->requests, &m, NULL, 0, fn, userdata);
+}
+
+int nx_dp_create_device(struct nx_dp *d, const char *ifname, int ifindex, int tun_fd,
+			nx_reply_fn fn, void *userdata)
+{
+	uint8_t buf[128];
+	struct nxm m;
+	size_t nest;
+
+	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_CREATE_DEVICE, 0);
+	nest = nxm_nest_begin(&m, NQD_A_DEVICE);
+	nxm_put_u32(&m, NQD_A_DEVICE_IFINDEX, (uint32_t)ifindex);
+	nxm_put_str(&m, NQD_A_DEVICE_IFNAME, ifname);
+	nxm_put_u32(&m, NQD_A_DEVICE_TUN_FD, 0);
+	nxm_nest_end(&m, nest);
+	return nx_request_send(&d->requests, &m, &tun_fd, 1, fn, userdata);
+}
+
+static void put_device(struct nxm *m, int ifindex)
+{
+	size_t nest = nxm_nest_begin(m, NQD_A_DEVICE);
+
+	nxm_put_u32(m, NQD_A_DEVICE_IFINDEX, (uint32_t)ifindex);
+	nxm_nest_end(m, nest);
+}
+
+int nx_dp_delete_device(struct nx_dp *d, int ifindex, nx_reply_fn fn, void *userdata)
+{
+	uint8_t buf[64];
+	struct nxm m;
+
+	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_DELETE_DEVICE, NLM_F_ACK);
+	put_device(&m, ifindex);
+	return nx_request_send(&d->requests, &m, NULL, 0, fn, userdata);
+}
+
+/* ---- sessions ---- */
+
+/* Attributes that are the owner's to say, whatever nexus-hsd sent. */
+static bool is_owners(uint16_t type)
+{
+	switch (type) {
+	case NQD_A_SESSION_ID:
+	case NQD_A_SESSION_TUNNEL:
+	case NQD_A_SESSION_FLAGS:
+	case NQD_A_SESSION_SOCKET_FD:
+	case NQD_A_SESSION_PATH_MTU_BYTES:
+	case NQD_A_SESSION_PEER_GROUP:
+	case NQD_A_SESSION_CONGESTION:
+	case NQD_A_SESSION_GENERATION:
+	case NQD_A_SESSION_STATE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Copy the attributes of an accepted nest, except the owner's; returns the flags that stood there. */
+static uint32_t copy_session(struct nxm *m, const struct nxa *nest)
+{
+	size_t pos = 0;
+	uint32_t flags = 0;
+
+	while (pos + NLA_HDRLEN <= nest->len) {
+		struct nlattr a;
+		uint16_t type;
+
+		memcpy(&a, nest->data + pos, sizeof(a));
+		if (a.nla_len < NLA_HDRLEN || a.nla_len > nest->len - pos)
+			break;
+		type = a.nla_type & NLA_TYPE_MASK;
+		if (type == NQD_A_SESSION_FLAGS && a.nla_len == NLA_HDRLEN + sizeof(flags))
+			memcpy(&flags, nest->data + pos + NLA_HDRLEN, sizeof(flags));
+		if (!is_owners(type))
+			nxm_put(m, a.nla_type, nest->data + pos + NLA_HDRLEN,
+				a.nla_len - (size_t)NLA_HDRLEN);
+		pos += NLA_ALIGN(a.nla_len);
+	}
+	return flags;
+}
+
+static void put_route(struct nxm *m, const struct nx_prefix *p)
+{
+	struct nx_prefix net = nx_prefix_network(p);
+	size_t nest = nxm_nest_begin(m, NQD_A_ROUTE);
+
+	nxm_put(m, NQD_A_ROUTE_ADDR, net.addr, nx_family_bytes(net.family));
+	nxm_put_u8(m, NQD_A_ROUTE_PREFIX_LEN, net.len);
+	nxm_nest_end(m, nest);
+}
+
+int nx_dp_add_session(struct nx_dp *d, const struct nx_dp_session *s, const struct nxa *hs,
+		      nx_reply_fn fn, void *userdata)
+{
+	uint8_t buf[NX_IPC_MAX_LEN];
+	uint32_t flags;
+	struct nxm m;
+	size_t nest;
+
+	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_ADD_SESSION, NLM_F_ACK);
+	put_device(&m, s->ifindex);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_ID, s->id);
+	nxm_put_str(&m, NQD_A_SESSION_TUNNEL, s->tunnel);
+	flags = copy_session(&m, &hs[HS_A_SESSION]);
+	nxm_put_u32(&m, NQD_A_SESSION_FLAGS, flags | s->flags);
+	nxm_put_u32(&m, NQD_A_SESSION_SOCKET_FD, 0);
+	nxm_put_u32(&m, NQD_A_SESSION_PATH_MTU_BYTES, s->path_mtu_bytes);
+	if (s->peer_group)
+		nxm_put_u32(&m, NQD_A_SESSION_PEER_GROUP, s->peer_group);
+	nxm_put_str(&m, NQD_A_SESSION_CONGESTION, s->congestion);
+	nxm_nest_end(&m, nest);
+	nxm_put_nest(&m, NQD_A_KEYS, &hs[HS_A_KEYS]);
+	for (size_t i = 0; i < s->n_routes; i++)
+		put_route(&m, &s->routes[i]);
+	return nx_request_send(&d->requests, &m, &s->socket_fd, 1, fn, userdata);
+}
+
+int nx_dp_set_peer_group(struct nx_dp *d, uint64_t id, uint32_t group)
+{
+	uint8_t buf[128];
+	struct nxm m;
+	size_t nest;
+
+	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_UPDATE_SESSION, NLM_F_ACK);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
+	nxm_put_u32(&m, NQD_A_SESSION_PEER_GROUP, group);
+	nxm_nest_end(&m, nest);
+	return nx_request_send(&d->requests, &m, NULL, 0, NULL, NULL);
+}
+
+static void put_close(struct nxm *m, uint64_t code, const char *reason)
+{
+	if (!reason)
+		return;
+	nxm_put_u64(m, NQD_A_SESSION_CLOSE_CODE, code);
+	nxm_put_str(m, NQD_A_SESSION_CLOSE_REASON, reason);
+}
+
+int nx_dp_delete_session(struct nx_dp *d, uint64_t id, uint64_t code, const char *reason,
+			 nx_reply_fn fn, void *userdata)
+{
+	uint8_t buf[256];
+	struct nxm m;
+	size_t nest;
+
+	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_DELETE_SESSION, NLM_F_ACK);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
+	put_close(&m, code, reason);
+	nxm_nest_end(&m, nest);
+	return nx_request_send(&d->requests, &m, NULL, 0, fn, userdata);
+}
+
+int nx_dp_delete_user(struct nx_dp *d, int ifindex, uint64_t user, uint64_t code,
+		      const char *reason)
+{
+	uint8_t buf[256];
+	struct nxm m;
+	size_t nest;
+
+	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_DELETE_SESSION, NLM_F_ACK);
+	put_device(&m, ifindex);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_USER, user);
+	put_close(&m, code, reason);
+	nxm_nest_end(&m, nest);
+	return nx_request_send(&d->requests, &m, NULL, 0, NULL, NULL);
+}
+
+int nx_dp_get_stats(struct nx_dp *d, uint64_t id, nx_reply_fn fn, void *userdata)
+{
+	uint8_t buf[128];
+	struct nxm m;
+	size_t nest;
+
+	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_GET_STATS,
+			 id ? 0 : NLM_F_DUMP);
+	if (id) {
+		nest = nxm_nest_begin(&m, NQD_A_SESSION);
+		nxm_put_u64(&m, NQD_A_SESSION_ID, id);
+		nxm_nest_end(&m, nest);
+	}
+	return nx_request_send(&d->requests, &m, NULL, 0, fn, userdata);
+}
+
+void nx_dp_forget(struct nx_dp *d, const void *userdata)
+{
+	nx_requests_forget(&d->requests, userdata);
+}

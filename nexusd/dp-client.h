@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The one client of the data-plane ABI (kmod/uapi/linux/nexus_quic_dco.h). It speaks to nexus-dp over a
+ * channel; the transport in nx_requests is the seam for a generic netlink socket.
+ */
+#ifndef NX_DP_CLIENT_H
+#define NX_DP_CLIENT_H
+
+#include <linux/nexus_quic_dco.h>
+#include "net.h"
+#include "requests.h"
+
+struct nx_dp_ops {
+	/* @tb: top level attributes; @ev: those of NQD_A_EVENT; @ses: those of NQD_A_SESSION. */
+	void (*event)(void *userdata, const struct nxa *ev, const struct nxa *ses);
+	void (*up)(void *userdata);
+	void (*down)(void *userdata);
+};
+
+struct nx_dp {
+	sd_event *event;
+	struct nx_chan *chan;
+	struct nx_requests requests;
+	const struct nx_dp_ops *ops;
+	void *userdata;
+};
+
+/* What the owner adds to a session that nexus-hsd exported. */
+struct nx_dp_session {
+	uint64_t id;
+	const char *tunnel;
+	int ifindex;
+	int socket_fd;
+	uint32_t path_mtu_bytes; /* UDP payload */
+	uint32_t peer_group;
+	uint32_t flags; /* added to those nexus-hsd set */
+	const char *congestion;
+	const struct nx_prefix *routes;
+	size_t n_routes;
+};
+
+void nx_dp_init(struct nx_dp *d, sd_event *event, const struct nx_dp_ops *ops, void *userdata);
+int nx_dp_attach(struct nx_dp *d, int fd);
+void nx_dp_close(struct nx_dp *d);
+bool nx_dp_connected(const struct nx_dp *d);
+
+int nx_dp_get_caps(struct nx_dp *d, nx_reply_fn fn, void *userdata);
+int nx_dp_create_device(struct nx_dp *d, const char *ifname, int ifindex, int tun_fd,
+			nx_reply_fn fn, void *userdata);
+int nx_dp_delete_device(struct nx_dp *d, int ifindex, nx_reply_fn fn, void *userdata);
+/* @hs: the top level attributes of an HS_CMD_SESSION message (HS_A_SESSION, HS_A_KEYS). */
+int nx_dp_add_session(struct nx_dp *d, const struct nx_dp_session *s, const struct nxa *hs,
+		      nx_reply_fn fn, void *userdata);
+int nx_dp_set_peer_group(struct nx_dp *d, uint64_t id, uint32_t group);
+/* With CONNECTION_CLOSE of @code if @reason is set. */
+int nx_dp_delete_session(struct nx_dp *d, uint64_t id, uint64_t code, const char *reason,
+			 nx_reply_fn fn, void *userdata);
+int nx_dp_delete_user(struct nx_dp *d, int ifindex, uint64_t user, uint64_t code,
+		      const char *reason);
+/* Of one session, or (@id 0) a dump of all. */
+int nx_dp_get_stats(struct nx_dp *d, uint64_t id, nx_reply_fn fn, void *userdata);
+/* Stop waiting for answers meant for @userdata. */
+void nx_dp_forget(struct nx_dp *d, const void *userdata);
+
+#endif /* NX_DP_CLIENT_H */

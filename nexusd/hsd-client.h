@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The control process's client of nexus-hsd (lib/hs_proto.h): requests, and what nexus-hsd reports by
+ * itself. The socket comes from the monitor and again after every restart of nexus-hsd.
+ */
+#ifndef NX_HSD_CLIENT_H
+#define NX_HSD_CLIENT_H
+
+#include "config.h"
+#include "lib/hs_proto.h"
+#include "requests.h"
+
+struct nx_hsd_ops {
+	/* @msg holds keys: nothing of it may be kept. */
+	void (*session)(void *userdata, const struct nx_chan_msg *msg, const struct nxa *tb);
+	void (*failed)(void *userdata, const struct nxa *tb);
+	void (*up)(void *userdata);
+	void (*down)(void *userdata);
+};
+
+struct nx_hsd {
+	sd_event *event;
+	struct nx_chan *chan;
+	struct nx_requests requests;
+	const struct nx_hsd_ops *ops;
+	void *userdata;
+};
+
+void nx_hsd_init(struct nx_hsd *h, sd_event *event, const struct nx_hsd_ops *ops, void *userdata);
+/* A fresh socket; what was pending on an older one fails first. */
+int nx_hsd_attach(struct nx_hsd *h, int fd);
+void nx_hsd_close(struct nx_hsd *h);
+bool nx_hsd_connected(const struct nx_hsd *h);
+
+/* @fds: the handshake sockets. @mtu: inner MTU offered or wanted. */
+int nx_hsd_set_tunnel(struct nx_hsd *h, const struct nx_tunnel_config *c, const int *fds,
+		      unsigned int n_fds, uint32_t mtu, nx_reply_fn fn, void *userdata);
+int nx_hsd_del_tunnel(struct nx_hsd *h, const char *tunnel);
+int nx_hsd_connect(struct nx_hsd *h, const char *tunnel, uint64_t attempt,
+		   const struct nx_endpoint *remote, uint32_t socket, nx_reply_fn fn,
+		   void *userdata);
+int nx_hsd_cancel(struct nx_hsd *h, const char *tunnel, uint64_t attempt);
+int nx_hsd_installed(struct nx_hsd *h, uint64_t attempt);
+/* The answer is one HS_CMD_STATS message. */
+int nx_hsd_get_stats(struct nx_hsd *h, const char *tunnel, nx_reply_fn fn, void *userdata);
+
+#endif /* NX_HSD_CLIENT_H */
