@@ -44,12 +44,14 @@ decode() {
 	tshark -r "$file" -o "tls.keylog_file:$keylog" "$@" 2>/dev/null
 }
 
-# count_udp END PORT: from now on, count_sent/count_received tell the UDP packets of END's port.
+# count_udp END PORT: from now on, count_sent and count_received tell the UDP packets that END sends from
+# and receives at the port, count_answers those it receives from that port of others.
 count_udp() {
 	in_ns "$1" nft -f - <<-END
 		table inet nexus_count {
 			counter sent { }
 			counter received { }
+			counter answers { }
 			chain output {
 				type filter hook output priority 0;
 				udp sport $2 counter name sent
@@ -57,6 +59,7 @@ count_udp() {
 			chain input {
 				type filter hook input priority 0;
 				udp dport $2 counter name received
+				udp sport $2 counter name answers
 			}
 		}
 	END
@@ -69,6 +72,7 @@ nft_counter() {
 
 count_sent() { nft_counter "$1" sent; }
 count_received() { nft_counter "$1" received; }
+count_answers() { nft_counter "$1" answers; }
 
 # cut_network / mend_network: the router drops, and no longer drops, everything it forwards.
 cut_network() {

@@ -1,0 +1,10 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""send-udp.py HOST PORT: every line of hexadecimal digits on stdin becomes one UDP payload."""
+import socket
+import sys
+
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    sock.connect((sys.argv[1], int(sys.argv[2])))
+    for line in sys.stdin:
+        sock.send(bytes.fromhex(line.strip().replace(":", "")))
