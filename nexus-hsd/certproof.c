@@ -36,7 +36,7 @@ enum {
 #define LIFETIME_S (90 * DAY_S)
 #define YEAR_2050_S 2524608000 /* RFC 5280 4.1.2.5: UTCTime before, GeneralizedTime from then on */
 /* Header bytes of the padding extension that are not padding. */
-#define PADDING_OVERHEAD 30
+#define PADDING_OVERHEAD 33
 
 /* AlgorithmIdentifier of Ed25519 (RFC 8410). */
 static const uint8_t alg_ed25519[] = { 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70 };
