@@ -150,9 +150,9 @@ u32 nq_tx_datagram_header(const struct nq_conn *c, u8 *at);
  */
 int nq_tx_seal(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts, unsigned int n);
 
-/* Account the burst: the first @n_sent sealed packets left with @bytes in total. Packet numbers of
- * the rest stay unused for ever. Each sent packet carried one DATAGRAM of an IP packet of
- * pkt length - overhead.
+/* Account the burst: the first @n_sent sealed packets left. Packet numbers of the other sealed ones
+ * stay unused for ever; those never sealed are given out again. Each sent packet carried one
+ * DATAGRAM of an IP packet of pkt length - overhead.
  */
 void nq_tx_commit(struct nq_conn *c, struct nq_tx_burst *b, const struct nq_tx_pkt *pkts,
 		  unsigned int n_sent, u64 now_us);
@@ -170,7 +170,9 @@ int nq_tx_control(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us);
 /* Does it want packets marked ECT(0) now (RFC 9000 13.4.2)? */
 bool nq_tx_ecn(const struct nq_conn *c);
 
-/* Queue whole frames (punt replies) for the next control packet: 0, -ENOBUFS, -EMSGSIZE. */
+/* Queue whole frames (punt replies, at most 256 bytes) for the next control packet; they are repeated
+ * until acknowledged. 0, -ENOBUFS (later), -EMSGSIZE, -EINVAL (not whole frames).
+ */
 int nq_tx_queue_frames(struct nq_conn *c, const u8 *frames, u32 len);
 
 /* ---- receiving ----------------------------------------------------------------------------- */
@@ -204,7 +206,8 @@ struct nq_rx_datagram {
 /*
  * Open @n (<= NQ_BURST_MAX) packets that arrived for this connection and act on their frames. Writes
  * at most @cap (>= NQ_BURST_MAX) datagrams, sets *@n_datagrams; returns how many packets were
- * consumed: fewer than @n only when @cap ran out: call again with the rest.
+ * consumed: fewer than @n only when @cap ran out: call again with the rest. A peer may put several
+ * DATAGRAMs into a packet: those beyond @cap are dropped and counted.
  */
 unsigned int nq_rx_open(struct nq_conn *c, struct nq_rx_pkt *pkts, unsigned int n,
 			struct nq_rx_datagram *datagrams, unsigned int cap,
@@ -265,7 +268,9 @@ int nq_set_next_keys(struct nq_conn *c, const struct nq_key_material *tx,
 /* Start a key update (RFC 9001 6.1): 0, -EAGAIN (not allowed yet), -ENOKEY (no next keys). */
 int nq_key_update(struct nq_conn *c, u64 now_us);
 
-/* Give the engine a fresh local CID to issue with NEW_CONNECTION_ID: 0, -ENOBUFS. */
+/* Give the engine a fresh local CID (id and token; the engine numbers it) to issue with
+ * NEW_CONNECTION_ID: 0, -ENOBUFS (the peer's limit), -EINVAL (other length than the first).
+ */
 int nq_add_local_cid(struct nq_conn *c, const struct nq_cid *cid);
 /* Local CIDs the peer retired; returns 1 and fills @cid, or 0. */
 int nq_take_retired_cid(struct nq_conn *c, struct nq_cid *cid);
@@ -287,10 +292,12 @@ struct nq_stats {
 	u64 cwnd_limited, pacing_delays;
 	u64 key_updates, key_update_failures;
 	u64 packets_lost, ptos, stateless_resets;
-	u64 ecn_ce;
+	u64 ecn_ce;		/* CE marks the peer reported */
+	u64 datagram_dropped;	/* received, but of another context or beyond the caller's room */
 	/* gauges */
 	u64 srtt_us, rttvar_us, min_rtt_us, cwnd_bytes, bytes_in_flight, pacing_rate_bytes_per_s;
 	u64 last_rx_us;		/* time of the last authenticated packet */
+	u64 congestion_state;	/* 0 open, 1 recovery, 2 persistent congestion */
 };
 
 void nq_get_stats(const struct nq_conn *c, struct nq_stats *s, u64 now_us);

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Connection IDs (RFC 9000 5.1, 19.15, 19.16): the peer's that we may use, ours that it may use, and
+ * the frames that give and take them, repeated until they are acknowledged.
+ *
+ * remote[0] is in use; it changes only when the peer retires it. Everything is bounded by
+ * NQ_CIDS_MAX and NQ_RETIRE_MAX: a peer that demands more breaks the limit and the connection.
+ */
+#include "conn.h"
+
+static void set_header_len(struct nq_conn *c)
+{
+	u32 len = 1 + c->cids.remote[0].len + NQ_PN_LEN;
+
+	if (c->hdr_len && c->hdr_len != len)
+		c->events |= NQ_EV_MTU;
+	c->hdr_len = len;
+}
+
+static bool valid_cids(const struct nq_cid *cids, u32 n)
+{
+	u32 i;
+
+	if (!n || n > NQ_CIDS_MAX)
+		return false;
+	for (i = 0; i < n; i++) {
+		if (cids[i].len > NQ_CID_MAX_LEN || cids[i].seq > NQ_VARINT_MAX)
+			return false;
+	}
+	return true;
+}
+
+int nq_cids_init(struct nq_conn *c, const struct nq_conn_params *p)
+{
+	struct nq_cids *s = &c->cids;
+	u32 i;
+
+	if (!valid_cids(p->local_cids, p->n_local_cids) ||
+	    !valid_cids(p->remote_cids, p->n_remote_cids))
+		return -EINVAL;
+	s->local_len = p->local_cids[0].len;
+	for (i = 0; i < p->n_local_cids; i++) {
+		if (p->local_cids[i].len != s->local_len)
+			return -EINVAL;
+		s->local[i].cid = p->local_cids[i];
+		s->local[i].used = true;
+		if (p->local_cids[i].seq >= s->next_local_seq)
+			s->next_local_seq = p->local_cids[i].seq + 1;
+	}
+	memcpy(s->remote, p->remote_cids, p->n_remote_cids * sizeof(s->remote[0]));
+	s->n_remote = p->n_remote_cids;
+	s->peer_limit = p->peer_active_cid_limit < 2 ? 2 : p->peer_active_cid_limit;
+	set_header_len(c);
+	return 0;
+}
+
+/* ---- the peer's ---- */
+
+static bool want_retire(struct nq_cids *s, u64 seq)
+{
+	struct nq_pending *free_slot = NULL, *r;
+
+	for (r = s->retire; r < s->retire + NQ_RETIRE_MAX; r++) {
+		if (r->fate != NQ_FATE_NONE && r->seq == seq)
+			return true;
+		if (r->fate == NQ_FATE_NONE && !free_slot)
+			free_slot = r;
+	}
+	if (!free_slot)
+		return false;
+	free_slot->seq = seq;
+	free_slot->fate = NQ_FATE_WANTED;
+	return true;
+}
+
+static bool retire_below(struct nq_conn *c, u64 seq)
+{
+	struct nq_cids *s = &c->cids;
+	u32 i, kept = 0;
+
+	for (i = 0; i < s->n_remote; i++) {
+		if (s->remote[i].seq >= seq) {
+			if (kept != i)
+				s->remote[kept] = s->remote[i];
+			kept++;
+		} else if (!want_retire(s, s->remote[i].seq)) {
+			return false;
+		}
+	}
+	s->n_remote = kept;
+	s->retire_prior_to = seq;
+	return true;
+}
+
+static bool same_bytes(const u8 *a, const u8 *b, u32 n)
+{
+	return !memcmp(a, b, n);
+}
+
+/* Compare with what is known: 0 new, 1 known already, -1 contradiction. */
+static int known_cid(const struct nq_cids *s, const struct nq_frame *f)
+{
+	const struct nq_cid *r;
+	bool same_id;
+
+	for (r = s->remote; r < s->remote + s->n_remote; r++) {
+		same_id = r->len == f->new_cid.id_len && same_bytes(r->id, f->new_cid.id, r->len);
+		if (r->seq == f->new_cid.seq)
+			return same_id ? 1 : -1;
+		if (same_id)
+			return -1;
+	}
+	return 0;
+}
+
+u64 nq_cid_on_new(struct nq_conn *c, const struct nq_frame *f)
+{
+	struct nq_cids *s = &c->cids;
+	struct nq_cid *r;
+	int known;
+
+	if (!s->remote[0].len)
+		return NQ_PROTOCOL_VIOLATION;
+	known = known_cid(s, f);
+	if (known < 0)
+		return NQ_PROTOCOL_VIOLATION;
+	if (f->new_cid.retire_prior_to > s->retire_prior_to &&
+	    !retire_below(c, f->new_cid.retire_prior_to))
+		return NQ_CONNECTION_ID_LIMIT_ERROR;
+	if (f->new_cid.seq < s->retire_prior_to)
+		return want_retire(s, f->new_cid.seq) ? 0 : NQ_CONNECTION_ID_LIMIT_ERROR;
+	if (!known) {
+		if (s->n_remote == NQ_CIDS_MAX)
+			return NQ_CONNECTION_ID_LIMIT_ERROR;
+		r = &s->remote[s->n_remote++];
+		memset(r, 0, sizeof(*r));
+		r->seq = f->new_cid.seq;
+		r->len = f->new_cid.id_len;
+		memcpy(r->id, f->new_cid.id, r->len);
+		memcpy(r->token, f->new_cid.token, NQ_RESET_TOKEN_LEN);
+		r->has_token = true;
+	}
+	set_header_len(c);
+	return 0;
+}
+
+bool nq_check_stateless_reset(struct nq_conn *c, const u8 *token, u64 now_us)
+{
+	const struct nq_cid *r;
+	u8 diff;
+	u32 i;
+
+	for (r = c->cids.remote; r < c->cids.remote + c->cids.n_remote; r++) {
+		if (!r->has_token)
+			continue;
+		/* In constant time: the token is a secret until it is used (RFC 9000 10.3.1). */
+		for (diff = 0, i = 0; i < NQ_RESET_TOKEN_LEN; i++)
+			diff |= r->token[i] ^ token[i];
+		if (diff)
+			continue;
+		c->stats.stateless_resets++;
+		nq_conn_error(c, NQ_CLOSE_RESET, NQ_NO_ERROR, "", now_us);
+		return true;
+	}
+	return false;
+}
+
+/* ---- ours ---- */
+
+int nq_add_local_cid(struct nq_conn *c, const struct nq_cid *cid)
+{
+	struct nq_local_cid *l, *free_slot = NULL;
+	u32 active = 0;
+
+	if (cid->len != c->cids.local_len || !cid->len || !cid->has_token)
+		return -EINVAL;
+	for (l = c->cids.local; l < c->cids.local + NQ_CIDS_MAX; l++) {
+		active += l->used;
+		if (!l->used && !l->retired && !free_slot)
+			free_slot = l;
+	}
+	if (!free_slot || active >= c->cids.peer_limit)
+		return -ENOBUFS;
+	free_slot->cid = *cid;
+	free_slot->cid.seq = c->cids.next_local_seq++;
+	free_slot->used = true;
+	free_slot->fate = NQ_FATE_WANTED;
+	return 0;
+}
+
+u64 nq_cid_on_retire(struct nq_conn *c, u64 seq, const u8 *dcid)
+{
+	struct nq_cids *s = &c->cids;
+	struct nq_local_cid *l;
+
+	if (seq >= s->next_local_seq || !s->local_len)
+		return NQ_PROTOCOL_VIOLATION;
+	for (l = s->local; l < s->local + NQ_CIDS_MAX; l++) {
+		if (!l->used || l->cid.seq != seq)
+			continue;
+		if (same_bytes(l->cid.id, dcid, l->cid.len))
+			return NQ_PROTOCOL_VIOLATION;
+		l->used = false;
+		l->retired = true;
+		l->fate = NQ_FATE_NONE;
+		c->events |= NQ_EV_CID_WANTED | NQ_EV_CID_RETIRED;
+	}
+	return 0;
+}
+
+int nq_take_retired_cid(struct nq_conn *c, struct nq_cid *cid)
+{
+	struct nq_local_cid *l;
+
+	for (l = c->cids.local; l < c->cids.local + NQ_CIDS_MAX; l++) {
+		if (!l->retired)
+			continue;
+		*cid = l->cid;
+		nq_memzero(l, sizeof(*l));
+		return 1;
+	}
+	return 0;
+}
+
+/* ---- frames ---- */
+
+bool nq_cid_wanted(const struct nq_conn *c)
+{
+	const struct nq_cids *s = &c->cids;
+	u32 i;
+
+	for (i = 0; i < NQ_RETIRE_MAX; i++) {
+		if (s->retire[i].fate == NQ_FATE_WANTED)
+			return true;
+	}
+	for (i = 0; i < NQ_CIDS_MAX; i++) {
+		if (s->local[i].fate == NQ_FATE_WANTED)
+			return true;
+	}
+	return false;
+}
+
+u32 nq_cid_write(struct nq_conn *c, u8 *p, u32 cap, u64 pn)
+{
+	struct nq_cids *s = &c->cids;
+	u32 i, len, at = 0;
+
+	for (i = 0; i < NQ_RETIRE_MAX; i++) {
+		if (s->retire[i].fate != NQ_FATE_WANTED)
+			continue;
+		len = nq_put_retire_cid(p + at, cap - at, s->retire[i].seq);
+		if (!len)
+			return at;
+		at += len;
+		s->retire[i].fate = NQ_FATE_SENT;
+		s->retire[i].pn = pn;
+	}
+	for (i = 0; i < NQ_CIDS_MAX; i++) {
+		if (s->local[i].fate != NQ_FATE_WANTED)
+			continue;
+		len = nq_put_new_cid(p + at, cap - at, &s->local[i].cid, 0);
+		if (!len)
+			return at;
+		at += len;
+		s->local[i].fate = NQ_FATE_SENT;
+		s->local[i].pn = pn;
+	}
+	return at;
+}
+
+static void set_fate(struct nq_cids *s, u64 pn, enum nq_frame_fate fate)
+{
+	u32 i;
+
+	for (i = 0; i < NQ_RETIRE_MAX; i++) {
+		if (s->retire[i].fate == NQ_FATE_SENT && s->retire[i].pn == pn)
+			s->retire[i].fate = fate;
+	}
+	for (i = 0; i < NQ_CIDS_MAX; i++) {
+		if (s->local[i].fate == NQ_FATE_SENT && s->local[i].pn == pn)
+			s->local[i].fate = fate;
+	}
+}
+
+void nq_cid_on_acked(struct nq_conn *c, u64 pn)
+{
+	set_fate(&c->cids, pn, NQ_FATE_NONE);
+}
+
+void nq_cid_on_lost(struct nq_conn *c, u64 pn)
+{
+	set_fate(&c->cids, pn, NQ_FATE_WANTED);
+}

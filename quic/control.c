@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the engine has to say itself: ACK, probes and PING, PATH_RESPONSE, connection IDs, frames
+ * queued by the owner, CONNECTION_CLOSE. plan() alone decides what is due, so that
+ * nq_tx_control_wanted() and nq_tx_control() never disagree.
+ */
+#include "conn.h"
+
+enum say {
+	SAY_ACK = 1 << 0,
+	SAY_PATH = 1 << 1,
+	SAY_CID = 1 << 2,
+	SAY_OUT = 1 << 3,
+	SAY_PING = 1 << 4,
+	SAY_CLOSE = 1 << 5,
+};
+
+/* Room that a control packet of this connection has for frames. */
+static u32 frames_cap(const struct nq_conn *c, u32 cap)
+{
+	return (u32)nq_min(cap, nq_packet_max(c)) - c->hdr_len - NQ_TAG_LEN;
+}
+
+static bool window_open(const struct nq_conn *c)
+{
+	return c->loss.bytes_in_flight + c->reserved_bytes + c->path_mtu <= c->cc.cwnd;
+}
+
+/* What asks for an acknowledgement and so is subject to congestion control and pacing. */
+static u32 wanted_eliciting(const struct nq_conn *c)
+{
+	u32 say = 0;
+
+	if (c->n_path)
+		say |= SAY_PATH;
+	if (nq_cid_wanted(c))
+		say |= SAY_CID;
+	if (c->out_len && !c->out_sent)
+		say |= SAY_OUT;
+	if (c->ping_wanted || c->loss.probes)
+		say |= SAY_PING;
+	return say;
+}
+
+static u32 plan(const struct nq_conn *c, u64 now_us)
+{
+	u32 say;
+
+	if (c->state == NQ_CLOSING)
+		return c->close_wanted ? SAY_CLOSE : 0;
+	if (c->state != NQ_ACTIVE || !nq_ring_has_room(c, 1))
+		return 0;
+	say = wanted_eliciting(c);
+	/* Probes are exempt (RFC 9002 7.5). */
+	if (say && !c->loss.probes &&
+	    (!window_open(c) || !nq_pacer_ready(&c->pacer, c->path_mtu, now_us)))
+		say = 0;
+	if (nq_ack_due(c, now_us))
+		say |= SAY_ACK | (!say && nq_ack_lonely(c) && window_open(c) ? SAY_PING : 0);
+	return say;
+}
+
+bool nq_tx_control_wanted(const struct nq_conn *c, u64 now_us)
+{
+	return plan(c, now_us) != 0;
+}
+
+u64 nq_control_timeout_us(const struct nq_conn *c)
+{
+	if (!wanted_eliciting(c) || !window_open(c))
+		return NQ_TIME_NEVER;
+	return nq_pacer_when(&c->pacer, 1, c->path_mtu);
+}
+
+int nq_tx_queue_frames(struct nq_conn *c, const u8 *frames, u32 len)
+{
+	const u8 *p, *end = frames + len;
+	struct nq_frame f;
+
+	if (len > NQ_OUT_BYTES)
+		return -EMSGSIZE;
+	for (p = frames; p < end; p += f.len) {
+		if (nq_frame_parse(p, end, &f))
+			return -EINVAL;
+	}
+	if (len > NQ_OUT_BYTES - c->out_len)
+		return -ENOBUFS;
+	memcpy(c->out + c->out_len, frames, len);
+	c->out_len += len;
+	return 0;
+}
+
+void nq_out_on_acked(struct nq_conn *c, u64 pn)
+{
+	if (!c->out_sent || pn != c->out_pn)
+		return;
+	c->out_len -= c->out_sent;
+	memmove(c->out, c->out + c->out_sent, c->out_len);
+	c->out_sent = 0;
+}
+
+void nq_out_on_lost(struct nq_conn *c, u64 pn)
+{
+	if (pn == c->out_pn)
+		c->out_sent = 0;
+}
+
+/* ---- building ---- */
+
+struct draft {
+	u8 *buf;
+	u32 at, end; /* frames stand from hdr_len to at, and may reach to end */
+	u8 flags;
+	u32 mark;
+};
+
+static void draft_ack(struct nq_conn *c, struct draft *d, u64 now_us)
+{
+	u32 len = nq_ack_write(c, d->buf + d->at, d->end - d->at, now_us);
+
+	if (!len)
+		return;
+	d->at += len;
+	d->flags |= NQ_SENT_HAS_ACK;
+	d->mark = (u32)c->ack.ranges.r[0].last;
+	nq_ack_on_sent(c);
+}
+
+static void draft_path(struct nq_conn *c, struct draft *d)
+{
+	u32 i;
+
+	for (i = 0; i < c->n_path; i++)
+		d->at += nq_put_path(d->buf + d->at, d->end - d->at, NQ_FRAME_PATH_RESPONSE,
+				     c->path_data[i]);
+	c->n_path = 0;
+	d->flags |= NQ_SENT_ELICITING;
+}
+
+static void draft_reliable(struct nq_conn *c, struct draft *d, u32 say, u64 pn)
+{
+	u32 len;
+
+	if (say & SAY_CID) {
+		len = nq_cid_write(c, d->buf + d->at, d->end - d->at, pn);
+		d->at += len;
+		if (len)
+			d->flags |= NQ_SENT_ELICITING | NQ_SENT_RELIABLE;
+	}
+	if (say & SAY_OUT && d->end - d->at >= c->out_len) {
+		memcpy(d->buf + d->at, c->out, c->out_len);
+		d->at += c->out_len;
+		c->out_sent = c->out_len;
+		c->out_pn = pn;
+		d->flags |= NQ_SENT_ELICITING | NQ_SENT_RELIABLE;
+	}
+}
+
+static void draft_ping(struct nq_conn *c, struct draft *d)
+{
+	if (d->at < d->end)
+		d->buf[d->at++] = NQ_FRAME_PING;
+	d->flags |= NQ_SENT_ELICITING;
+	c->ping_wanted = false;
+}
+
+static void draft_frames(struct nq_conn *c, struct draft *d, u32 say, u64 pn, u64 now_us)
+{
+	if (say & SAY_CLOSE) {
+		d->at += nq_put_close(d->buf + d->at, d->end - d->at, c->close.application,
+				      c->close.code, c->close.reason);
+		c->close_wanted = false;
+		return;
+	}
+	/* One byte stays free for the PING. */
+	d->end--;
+	if (c->ack.eliciting || say & SAY_ACK)
+		draft_ack(c, d, now_us);
+	if (say & SAY_PATH)
+		draft_path(c, d);
+	draft_reliable(c, d, say, pn);
+	d->end++;
+	if (say & SAY_PING)
+		draft_ping(c, d);
+	/* RFC 9000 8.2.2: a PATH_RESPONSE travels in a full-sized datagram. */
+	if (say & SAY_PATH) {
+		while (d->at < d->end && d->at + NQ_TAG_LEN < NQ_MIN_UDP_PAYLOAD)
+			d->buf[d->at++] = NQ_FRAME_PADDING;
+	}
+}
+
+static void account(struct nq_conn *c, const struct draft *d, u64 pn, u32 bytes, u64 now_us)
+{
+	u8 flags = d->flags;
+
+	c->stats.tx_packets++;
+	c->stats.tx_bytes += bytes;
+	if (!(flags & NQ_SENT_ELICITING)) {
+		c->ack.lonely++;
+		nq_loss_on_sent(c, pn, bytes, flags, d->mark, now_us);
+		return;
+	}
+	if (nq_tx_ecn(c)) {
+		flags |= NQ_SENT_ECT0;
+		c->ecn.sent_ect0++;
+	}
+	c->ack.lonely = 0;
+	if (c->loss.probes)
+		c->loss.probes--;
+	nq_loss_on_sent(c, pn, bytes, flags, d->mark, now_us);
+	nq_pacer_refill(&c->pacer, now_us);
+	nq_pacer_spend(&c->pacer, bytes);
+}
+
+int nq_tx_control(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us)
+{
+	struct draft d = { .buf = buf, .at = c->hdr_len };
+	struct nq_tx_pkt pkt = { .buf = buf };
+	u32 say = plan(c, now_us);
+	u64 pn;
+	int err;
+
+	if (cap < NQ_MIN_UDP_PAYLOAD)
+		return -EINVAL;
+	if (!say)
+		return 0;
+	d.end = c->hdr_len + frames_cap(c, cap);
+	/* A closing connection may have lost its room in the ring; it needs no record. */
+	pn = say & SAY_CLOSE ? c->next_pn : nq_next_pn(c, now_us);
+	draft_frames(c, &d, say, pn, now_us);
+	if (d.at == c->hdr_len)
+		return 0;
+	c->next_pn = pn + 1;
+	pkt.len = d.at;
+	err = nq_seal_at(c, pn, &pkt, 1);
+	if (err) {
+		nq_sent_at(c, pn)->state = NQ_SENT_UNUSED;
+		return err;
+	}
+	if (!(say & SAY_CLOSE))
+		account(c, &d, pn, pkt.len, now_us);
+	return (int)pkt.len;
+}

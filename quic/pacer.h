@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The pacer: a token bucket in bytes.
+ *
+ * Guarantee: in any interval of t microseconds, whatever was asked,
+ *	bytes sent <= rate * t / 1000000 + burst + one packet
+ * and a sender that always has something to send and wakes when told gets at least rate * t - burst.
+ * A rate of 0 means: not paced. Used by tx.c; the rate comes from congestion.c.
+ */
+#ifndef NQ_PACER_H
+#define NQ_PACER_H
+
+#include "nq_types.h"
+
+/* Tokens are counted in byte-microseconds-per-second (bytes * 1e6): no division when refilling. */
+#define NQ_PACER_SCALE 1000000ULL
+/* A burst: what the rate yields in this time, within the limits below. */
+#define NQ_PACER_BURST_US 1000
+#define NQ_PACER_BURST_MIN 10
+#define NQ_PACER_BURST_MAX 128
+/* Wake up for this much time's worth rather than for single packets. */
+#define NQ_PACER_QUANTUM_US 100
+/* Longer pauses fill the bucket anyway; the cap keeps rate * time far from overflow. */
+#define NQ_PACER_IDLE_US 1000000ULL
+
+struct nq_pacer {
+	u64 at_us;
+	s64 tokens; /* scaled; below 0 after exempt packets */
+	u64 rate; /* bytes per second */
+	u64 burst; /* scaled */
+};
+
+static inline void nq_pacer_refill(struct nq_pacer *p, u64 now_us)
+{
+	u64 dt = now_us - p->at_us;
+
+	if (now_us <= p->at_us)
+		return;
+	p->at_us = now_us;
+	if (dt > NQ_PACER_IDLE_US)
+		dt = NQ_PACER_IDLE_US;
+	p->tokens += (s64)(p->rate * dt);
+	if (p->tokens > (s64)p->burst)
+		p->tokens = (s64)p->burst;
+}
+
+/* Set the rate; @pkt_bytes scales the burst. */
+static inline void nq_pacer_set(struct nq_pacer *p, u64 rate, u32 pkt_bytes, u64 now_us)
+{
+	bool first = !p->burst;
+	u64 burst = rate * NQ_PACER_BURST_US;
+
+	nq_pacer_refill(p, now_us);
+	if (burst < NQ_PACER_BURST_MIN * NQ_PACER_SCALE * pkt_bytes)
+		burst = NQ_PACER_BURST_MIN * NQ_PACER_SCALE * pkt_bytes;
+	if (burst > NQ_PACER_BURST_MAX * NQ_PACER_SCALE * pkt_bytes)
+		burst = NQ_PACER_BURST_MAX * NQ_PACER_SCALE * pkt_bytes;
+	p->rate = rate;
+	p->burst = burst;
+	if (first || p->tokens > (s64)burst)
+		p->tokens = (s64)burst;
+}
+
+/* How many packets of @pkt_bytes may leave now, at most @n. */
+static inline unsigned int nq_pacer_allows(struct nq_pacer *p, unsigned int n, u32 pkt_bytes,
+					   u64 now_us)
+{
+	u64 cost = NQ_PACER_SCALE * pkt_bytes;
+
+	if (!p->rate)
+		return n;
+	nq_pacer_refill(p, now_us);
+	if (p->tokens < (s64)cost)
+		return 0;
+	if ((u64)p->tokens >= cost * n)
+		return n;
+	return (unsigned int)div64_u64((u64)p->tokens, cost);
+}
+
+/* Might one packet of @pkt_bytes leave at @now_us? */
+static inline bool nq_pacer_ready(const struct nq_pacer *p, u32 pkt_bytes, u64 now_us)
+{
+	struct nq_pacer copy = *p;
+
+	return nq_pacer_allows(&copy, 1, pkt_bytes, now_us) == 1;
+}
+
+static inline void nq_pacer_spend(struct nq_pacer *p, u64 bytes)
+{
+	if (p->rate)
+		p->tokens -= (s64)(bytes * NQ_PACER_SCALE);
+}
+
+/* When a worthwhile number, at most @n packets, may leave. */
+static inline u64 nq_pacer_when(const struct nq_pacer *p, unsigned int n, u32 pkt_bytes)
+{
+	u64 want = NQ_PACER_SCALE * pkt_bytes * (n ? n : 1);
+	u64 quantum = p->rate * NQ_PACER_QUANTUM_US;
+
+	if (!p->rate)
+		return p->at_us;
+	if (quantum < NQ_PACER_SCALE * pkt_bytes)
+		quantum = NQ_PACER_SCALE * pkt_bytes;
+	if (want > quantum)
+		want = quantum;
+	if (want > p->burst)
+		want = p->burst;
+	if (p->tokens >= (s64)want)
+		return p->at_us;
+	return p->at_us + div64_u64(want - (u64)p->tokens + p->rate - 1, p->rate);
+}
+
+#endif /* NQ_PACER_H */

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Packet numbers on the wire (RFC 9000 17.1, Appendix A.2 and A.3).
+ */
+#ifndef NQ_PN_H
+#define NQ_PN_H
+
+#include "nq_types.h"
+
+#define NQ_PN_MAX ((1ULL << 62) - 1)
+
+/* The number nearest to @expected (largest received + 1) whose low 8 * @bytes bits are @truncated. */
+u64 nq_pn_decode(u64 expected, u32 truncated, u32 bytes);
+
+/* Bytes that a sender needs for @pn if @unacked packets up to and with it may be outstanding. */
+u32 nq_pn_bytes(u64 unacked);
+
+#endif /* NQ_PN_H */

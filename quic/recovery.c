@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Loss detection (RFC 9002): round-trip time, acknowledgements, packet and time threshold, probe
+ * timeout, persistent congestion.
+ *
+ * Cost: an ACK is worked off in time proportional to the packets it newly acknowledges and the
+ * ranges it has. Two rules make it so. An acknowledged record knows how long the acknowledged run
+ * below it is, so a range that grew at its top is entered only there. And every packet more than
+ * the packet threshold below the largest acknowledged one is settled at once, so the search for
+ * losses never looks further than that.
+ */
+#include "conn.h"
+
+/* ---- round-trip time (RFC 9002 5) ---- */
+
+void nq_rtt_update(struct nq_rtt *r, u32 latest_us, u32 ack_delay_us, u64 now_us)
+{
+	u32 adjusted, diff;
+
+	if (!latest_us)
+		latest_us = 1;
+	r->latest_us = latest_us;
+	if (!r->has_sample) {
+		r->has_sample = true;
+		r->min_us = r->srtt_us = latest_us;
+		r->rttvar_us = latest_us / 2;
+		r->first_sample_us = now_us;
+		return;
+	}
+	if (latest_us < r->min_us)
+		r->min_us = latest_us;
+	adjusted = latest_us;
+	if ((u64)latest_us >= (u64)r->min_us + ack_delay_us)
+		adjusted -= ack_delay_us;
+	diff = r->srtt_us > adjusted ? r->srtt_us - adjusted : adjusted - r->srtt_us;
+	r->rttvar_us = (u32)((3ULL * r->rttvar_us + diff) / 4);
+	r->srtt_us = (u32)((7ULL * r->srtt_us + adjusted) / 8);
+}
+
+static u32 pto_base_us(const struct nq_conn *c)
+{
+	u32 var = 4 * c->rtt.rttvar_us;
+
+	if (!c->rtt.has_sample)
+		return 3 * NQ_DEFAULT_RTT_US;
+	return c->rtt.srtt_us + (var > NQ_GRANULARITY_US ? var : NQ_GRANULARITY_US);
+}
+
+u64 nq_pto_us(const struct nq_conn *c)
+{
+	return (u64)pto_base_us(c) + c->peer_max_ack_delay_us;
+}
+
+void nq_update_pacing(struct nq_conn *c, u64 now_us)
+{
+	u32 srtt_us = c->rtt.has_sample ? c->rtt.srtt_us : 0;
+
+	nq_pacer_set(&c->pacer, nq_cc_pacing_rate(&c->cc, srtt_us), c->path_mtu, now_us);
+}
+
+/* ---- sending ---- */
+
+void nq_loss_on_sent(struct nq_conn *c, u64 pn, u32 bytes, u8 flags, u32 mark, u64 now_us)
+{
+	struct nq_sent *s = nq_sent_at(c, pn);
+
+	s->time_us = now_us;
+	s->mark = mark;
+	s->bytes = (u16)bytes;
+	s->state = NQ_SENT_OUT;
+	s->flags = flags;
+	if (!(flags & NQ_SENT_ELICITING))
+		return;
+	c->loss.bytes_in_flight += bytes;
+	c->loss.out_packets++;
+	c->loss.last_eliciting_us = now_us;
+	if (!c->idle_restarted) {
+		c->idle_restarted = true;
+		c->idle_from_us = now_us;
+	}
+}
+
+/* ---- losses ---- */
+
+static void reduce(struct nq_conn *c, u64 sent_us, u64 now_us)
+{
+	if (!nq_cc_on_congestion(&c->cc, sent_us, now_us))
+		return;
+	c->events |= NQ_EV_CONGESTION;
+}
+
+static void declare_lost(struct nq_conn *c, u64 pn, struct nq_sent *s)
+{
+	s->state = NQ_SENT_LOST;
+	c->loss.bytes_in_flight -= s->bytes;
+	c->loss.out_packets--;
+	c->stats.packets_lost++;
+	if (s->flags & NQ_SENT_DATAGRAM)
+		c->stats.datagram_lost++;
+	if (s->flags & NQ_SENT_ECT0)
+		nq_ecn_on_lost(&c->ecn);
+	if (s->flags & NQ_SENT_RELIABLE) {
+		nq_cid_on_lost(c, pn);
+		nq_out_on_lost(c, pn);
+	}
+}
+
+/* RFC 9002 7.6: losses in a row that span this long mean the path has collapsed. */
+static u64 persistent_us(const struct nq_conn *c)
+{
+	return 3 * nq_pto_us(c);
+}
+
+/* The run of losses without an acknowledged packet between them reaches @s. True: too long. */
+static bool extend_run(struct nq_conn *c, const struct nq_sent *s)
+{
+	if (!c->rtt.has_sample || s->time_us <= c->rtt.first_sample_us)
+		return false;
+	if (!c->loss.in_run) {
+		c->loss.in_run = true;
+		c->loss.run_start_us = s->time_us;
+	}
+	return s->time_us - c->loss.run_start_us > persistent_us(c);
+}
+
+/*
+ * Move base_pn over everything that is settled, declaring lost what must be. It passes every packet
+ * exactly once and stops at the first that may still be acknowledged; send times rise with packet
+ * numbers, so no later packet can be due before that one.
+ */
+static void settle(struct nq_conn *c, u64 now_us)
+{
+	u64 end = nq_settled_end(c), pn, lost_us = 0;
+	bool any_lost = false, persistent = false;
+	struct nq_loss *l = &c->loss;
+	struct nq_sent *s;
+	u64 delay_us;
+
+	delay_us = c->rtt.latest_us > c->rtt.srtt_us ? c->rtt.latest_us : c->rtt.srtt_us;
+	delay_us += delay_us / 8;
+	if (delay_us < NQ_GRANULARITY_US)
+		delay_us = NQ_GRANULARITY_US;
+	l->loss_time_us = NQ_TIME_NEVER;
+	for (pn = l->base_pn; pn < end; pn++) {
+		s = nq_sent_at(c, pn);
+		if (s->state == NQ_SENT_ACKED)
+			l->in_run = false;
+		if (s->state != NQ_SENT_OUT || !(s->flags & NQ_SENT_ELICITING))
+			continue;
+		if (!l->has_largest_acked || pn > l->largest_acked)
+			break;
+		if (l->largest_acked - pn < l->packet_threshold && s->time_us + delay_us > now_us) {
+			l->loss_time_us = s->time_us + delay_us;
+			break;
+		}
+		declare_lost(c, pn, s);
+		any_lost = true;
+		lost_us = s->time_us;
+		persistent |= extend_run(c, s);
+	}
+	l->base_pn = pn;
+	if (!any_lost)
+		return;
+	reduce(c, lost_us, now_us);
+	if (persistent) {
+		nq_cc_on_persistent(&c->cc);
+		l->in_run = false;
+		c->events |= NQ_EV_CONGESTION;
+	}
+}
+
+/* ---- acknowledgements ---- */
+
+struct acked {
+	u64 bytes; /* sent outside recovery */
+	u64 packets;
+	u64 ect0;
+	u64 largest_pn, largest_us;
+	bool eliciting;
+	bool in_use;
+};
+
+static void on_acked(struct nq_conn *c, u64 pn, struct nq_sent *s, struct acked *a)
+{
+	if (!a->packets++) {
+		a->largest_pn = pn;
+		a->largest_us = s->time_us;
+	}
+	if (s->flags & NQ_SENT_HAS_ACK)
+		nq_ack_on_acked(c, s->mark);
+	if (!(s->flags & NQ_SENT_ELICITING))
+		return;
+	a->eliciting = true;
+	c->loss.bytes_in_flight -= s->bytes;
+	c->loss.out_packets--;
+	if (s->flags & NQ_SENT_ECT0)
+		a->ect0++;
+	if (s->flags & NQ_SENT_RELIABLE) {
+		nq_cid_on_acked(c, pn);
+		nq_out_on_acked(c, pn);
+	}
+	if (!nq_cc_in_recovery(&c->cc, s->time_us))
+		a->bytes += s->bytes;
+	if (pn < c->loss.in_use_pn)
+		a->in_use = true;
+}
+
+/* A packet that was given up arrived after all: the path reorders that much. */
+static void on_spurious_loss(struct nq_conn *c, u64 pn)
+{
+	u64 distance = c->loss.largest_acked - pn + 1;
+
+	if (pn >= c->loss.largest_acked || distance <= c->loss.packet_threshold)
+		return;
+	c->loss.packet_threshold = (u32)nq_min(distance, NQ_PACKET_THRESHOLD_MAX);
+}
+
+static int ack_range(struct nq_conn *c, u64 first, u64 last, struct acked *a)
+{
+	struct nq_sent *top = nq_sent_at(c, last), *s;
+	u64 pn = last;
+	u32 run = 1;
+
+	for (;;) {
+		s = nq_sent_at(c, pn);
+		run = 1;
+		switch (s->state) {
+		case NQ_SENT_UNUSED:
+			return -EPROTO;
+		case NQ_SENT_ACKED:
+			run = s->mark;
+			break;
+		case NQ_SENT_LOST:
+			on_spurious_loss(c, pn);
+			break;
+		default:
+			on_acked(c, pn, s, a);
+		}
+		if (s->state != NQ_SENT_ACKED)
+			s->mark = 1;
+		s->state = NQ_SENT_ACKED;
+		if (pn - first < run)
+			break;
+		pn -= run;
+	}
+	if (top->mark < last - first + 1)
+		top->mark = (u32)(last - first + 1);
+	return 0;
+}
+
+static void on_newly_acked(struct nq_conn *c, const struct nq_ack_frame *f, const struct acked *a,
+			   u64 flight_before, u64 now_us)
+{
+	u64 delay_us = NQ_DEFAULT_RTT_US * 100ULL;
+
+	if (a->largest_pn == f->largest && a->eliciting) {
+		if (f->delay < delay_us >> c->peer_ack_delay_exponent)
+			delay_us = f->delay << c->peer_ack_delay_exponent;
+		delay_us = nq_min(delay_us, c->peer_max_ack_delay_us);
+		nq_rtt_update(&c->rtt, (u32)nq_min(now_us - a->largest_us, 60000000), (u32)delay_us,
+			      now_us);
+	}
+	if (nq_ecn_on_ack(c, f, a->ect0)) {
+		reduce(c, a->largest_us, now_us);
+		c->stats.ecn_ce = c->ecn.peer_ce;
+	}
+	settle(c, now_us);
+	nq_cc_on_ack(&c->cc, a->bytes,
+		     a->in_use || (nq_cc_slow_start(&c->cc) && flight_before * 2 >= c->cc.cwnd),
+		     now_us, c->rtt.srtt_us);
+	if (a->eliciting)
+		c->loss.pto_count = 0;
+	nq_update_pacing(c, now_us);
+}
+
+int nq_loss_on_ack(struct nq_conn *c, const struct nq_ack_frame *f, u64 now_us)
+{
+	u64 known = c->next_pn > c->ring_mask + 1ULL ? c->next_pn - c->ring_mask - 1 : 0;
+	u64 flight_before = c->loss.bytes_in_flight;
+	struct nq_ack_iter it = { 0 };
+	struct acked a = { 0 };
+	struct nq_range r;
+
+	/* Below @known the records are gone, below first_pn they never were ours. */
+	if (known < c->first_pn)
+		known = c->first_pn;
+	if (f->largest >= c->next_pn)
+		return -EPROTO;
+	if (!c->loss.has_largest_acked || f->largest > c->loss.largest_acked) {
+		c->loss.has_largest_acked = true;
+		c->loss.largest_acked = f->largest;
+	}
+	while (nq_ack_next(f, &it, &r) && r.last >= known) {
+		if (ack_range(c, r.first < known ? known : r.first, r.last, &a))
+			return -EPROTO;
+	}
+	if (a.packets)
+		on_newly_acked(c, f, &a, flight_before, now_us);
+	return 0;
+}
+
+/* ---- timers (RFC 9002 6.2) ---- */
+
+u64 nq_loss_timeout_us(const struct nq_conn *c)
+{
+	u32 shift = c->loss.pto_count < 16 ? c->loss.pto_count : 16;
+
+	if (c->loss.loss_time_us != NQ_TIME_NEVER)
+		return c->loss.loss_time_us;
+	if (!c->loss.out_packets)
+		return NQ_TIME_NEVER;
+	return c->loss.last_eliciting_us + (nq_pto_us(c) << shift);
+}
+
+void nq_loss_on_timeout(struct nq_conn *c, u64 now_us)
+{
+	if (now_us < nq_loss_timeout_us(c))
+		return;
+	if (c->loss.loss_time_us != NQ_TIME_NEVER) {
+		settle(c, now_us);
+		nq_update_pacing(c, now_us);
+		return;
+	}
+	c->loss.pto_count++;
+	c->stats.ptos++;
+	/* Two from the second time on: a single probe may be lost like what it asks about. */
+	c->loss.probes = c->loss.pto_count > 1 ? 2 : 1;
+}

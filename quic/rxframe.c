@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Acting on the frames of an opened packet. A DATAGRAM without a length, the usual whole content,
+ * is taken before anything else is looked at.
+ */
+#include "conn.h"
+
+/* A frame that is not ours goes up whole. Without room for it the packet stays unacknowledged, so
+ * that the peer sends its content again.
+ */
+static void punt(struct nq_conn *c, const u8 *p, u32 len, struct nq_rx_sink *sink)
+{
+	if (len > NQ_PUNT_BYTES - c->punt_len) {
+		sink->unreportable = true;
+		return;
+	}
+	memcpy(c->punt + c->punt_len, p, len);
+	c->punt_len += len;
+	c->events |= NQ_EV_PUNT;
+}
+
+u32 nq_take_punt(struct nq_conn *c, u8 *buf, u32 cap)
+{
+	struct nq_frame f;
+	u32 len = 0;
+
+	while (len < c->punt_len && !nq_frame_parse(c->punt + len, c->punt + c->punt_len, &f) &&
+	       f.len <= cap - len)
+		len += f.len;
+	memcpy(buf, c->punt, len);
+	c->punt_len -= len;
+	memmove(c->punt, c->punt + len, c->punt_len);
+	return len;
+}
+
+static void deliver(struct nq_conn *c, u8 *data, u32 len, struct nq_rx_sink *sink)
+{
+	struct nq_rx_datagram *d;
+
+	/* An unknown context (RFC 9297): not for us; and what the caller has no room for is lost. */
+	if (len < c->prefix_len || memcmp(data, c->prefix, c->prefix_len) || sink->n == sink->cap) {
+		c->stats.datagram_dropped++;
+		return;
+	}
+	d = &sink->datagrams[sink->n++];
+	d->data = data + c->prefix_len;
+	d->len = len - c->prefix_len;
+	d->pkt = sink->pkt;
+	c->stats.datagram_rx++;
+}
+
+/* The latest challenges are answered; more than NQ_PATH_MAX at a time is abuse. */
+static void on_path_challenge(struct nq_conn *c, const u8 *data)
+{
+	if (c->n_path == NQ_PATH_MAX)
+		return;
+	memcpy(c->path_data[c->n_path++], data, NQ_PATH_DATA_LEN);
+}
+
+static u64 on_frame(struct nq_conn *c, u8 *p, const struct nq_frame *f, struct nq_rx_sink *sink,
+		    u64 now_us)
+{
+	switch (f->type) {
+	case NQ_FRAME_PADDING:
+	case NQ_FRAME_PING:
+	case NQ_FRAME_PATH_RESPONSE: /* to a challenge of the time before the hand-over */
+		return 0;
+	case NQ_FRAME_HANDSHAKE_DONE:
+		return c->is_server ? NQ_PROTOCOL_VIOLATION : 0;
+	case NQ_FRAME_ACK:
+	case NQ_FRAME_ACK_ECN:
+		c->stats.ack_rx++;
+		return nq_loss_on_ack(c, &f->ack, now_us) ? NQ_PROTOCOL_VIOLATION : 0;
+	case NQ_FRAME_NEW_CONNECTION_ID:
+		return nq_cid_on_new(c, f);
+	case NQ_FRAME_RETIRE_CONNECTION_ID:
+		return nq_cid_on_retire(c, f->retire_seq, sink->dcid);
+	case NQ_FRAME_PATH_CHALLENGE:
+		on_path_challenge(c, f->path_data);
+		return 0;
+	case NQ_FRAME_CONNECTION_CLOSE:
+	case NQ_FRAME_CONNECTION_CLOSE + 1:
+		nq_close_on_peer(c, f, now_us);
+		return 0;
+	case NQ_FRAME_DATAGRAM:
+	case NQ_FRAME_DATAGRAM + 1:
+		deliver(c, p + (f->datagram.data - p), f->datagram.len, sink);
+		return 0;
+	default:
+		/* RFC 9000 19.7: only a server sends tokens. */
+		if (f->type == NQ_FRAME_NEW_TOKEN && c->is_server)
+			return NQ_PROTOCOL_VIOLATION;
+		punt(c, p, f->len, sink);
+		return 0;
+	}
+}
+
+u64 nq_rx_frames(struct nq_conn *c, u8 *p, u8 *end, struct nq_rx_sink *sink, u64 now_us)
+{
+	struct nq_frame f;
+	u64 error;
+
+	/* RFC 9000 12.4: a packet without frames is a violation. */
+	if (p == end)
+		return NQ_PROTOCOL_VIOLATION;
+	if (likely(*p == NQ_FRAME_DATAGRAM)) {
+		sink->eliciting = true;
+		deliver(c, p + 1, (u32)(end - p) - 1, sink);
+		return 0;
+	}
+	for (; p < end; p += f.len) {
+		if (nq_frame_parse(p, end, &f))
+			return f.error;
+		sink->eliciting |= nq_frame_elicits_ack(f.type);
+		error = on_frame(c, p, &f, sink, now_us);
+		if (error)
+			return error;
+	}
+	return 0;
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Sending a burst of DATAGRAMs: reserve packet numbers and window, seal in place, commit.
+ *
+ * Follow one burst: nq_tx_reserve() asks congestion window, pacer, ring and keys how many packets
+ * may leave; the caller lays frames into its buffers; nq_tx_seal() writes headers, seals, and masks
+ * the headers of all packets in one provider call; nq_tx_commit() records what left.
+ */
+#include "conn.h"
+
+/* AEAD operations that stand on the stack at a time. */
+#define SEAL_CHUNK 16
+/* A number is left out after this many, plus up to as many again that only a clock knows. */
+#define SKIP_MIN 4096
+
+u32 nq_tx_header_bytes(const struct nq_conn *c)
+{
+	return c->hdr_len;
+}
+
+u32 nq_tx_overhead_bytes(const struct nq_conn *c)
+{
+	return c->hdr_len + 1 + c->prefix_len + NQ_TAG_LEN;
+}
+
+u32 nq_max_payload_bytes(const struct nq_conn *c)
+{
+	u32 frame = c->peer_max_datagram;
+	u32 by_packet = nq_packet_max(c) - nq_tx_overhead_bytes(c);
+
+	if (frame <= 1u + c->prefix_len)
+		return 0;
+	return (u32)nq_min(by_packet, frame - 1 - c->prefix_len);
+}
+
+u32 nq_tx_datagram_header(const struct nq_conn *c, u8 *at)
+{
+	*at = NQ_FRAME_DATAGRAM;
+	memcpy(at + 1, c->prefix, c->prefix_len);
+	return 1 + c->prefix_len;
+}
+
+/* ---- packet numbers ---- */
+
+static void schedule_skip(struct nq_conn *c, u64 now_us)
+{
+	c->skip_pn = c->next_pn + SKIP_MIN + ((now_us * 0x9e3779b97f4a7c15ULL) >> 52);
+}
+
+u64 nq_next_pn(struct nq_conn *c, u64 now_us)
+{
+	if (unlikely(!c->skip_pn))
+		schedule_skip(c, now_us);
+	if (unlikely(c->next_pn >= c->skip_pn)) {
+		nq_sent_at(c, c->next_pn)->state = NQ_SENT_UNUSED;
+		c->next_pn++;
+		schedule_skip(c, now_us);
+	}
+	return c->next_pn;
+}
+
+bool nq_ring_has_room(const struct nq_conn *c, unsigned int n)
+{
+	/* One more: nq_next_pn() may skip. */
+	return c->next_pn + n + 1 - c->loss.base_pn <= c->ring_mask + 1ULL;
+}
+
+/* ---- reserve ---- */
+
+static unsigned int limit_by_ring(const struct nq_conn *c, struct nq_tx_burst *b, unsigned int n)
+{
+	/* The last records stay free for what the engine has to say. */
+	u64 used = c->next_pn - c->loss.base_pn + NQ_BURST_MAX;
+	u64 size = c->ring_mask + 1ULL;
+	u64 room = used < size ? size - used : 0;
+
+	if (n <= room)
+		return n;
+	b->limit = NQ_TX_RING_FULL;
+	return (unsigned int)room;
+}
+
+static unsigned int limit_by_cwnd(struct nq_conn *c, struct nq_tx_burst *b, unsigned int n,
+				  u32 pkt_bytes)
+{
+	u64 flight = c->loss.bytes_in_flight;
+	u64 room = c->cc.cwnd > flight ? c->cc.cwnd - flight : 0;
+
+	if (room >= (u64)n * pkt_bytes)
+		return n;
+	b->limit = NQ_TX_CWND;
+	c->stats.cwnd_limited++;
+	n = (unsigned int)div64_u64(room, pkt_bytes);
+	c->loss.in_use_pn = c->next_pn + n;
+	return n;
+}
+
+static unsigned int limit_by_pacer(struct nq_conn *c, struct nq_tx_burst *b, unsigned int n,
+				   u32 pkt_bytes, u64 now_us)
+{
+	unsigned int allowed = nq_pacer_allows(&c->pacer, n, pkt_bytes, now_us);
+	struct nq_pacer after;
+
+	if (allowed == n)
+		return n;
+	b->limit = NQ_TX_PACED;
+	c->stats.pacing_delays++;
+	after = c->pacer;
+	nq_pacer_spend(&after, (u64)allowed * pkt_bytes);
+	b->retry_us = nq_pacer_when(&after, n - allowed, pkt_bytes);
+	return allowed;
+}
+
+unsigned int nq_tx_reserve(struct nq_conn *c, struct nq_tx_burst *b, unsigned int n, u32 pkt_bytes,
+			   u64 now_us)
+{
+	unsigned int i;
+
+	memset(b, 0, sizeof(*b));
+	b->hdr_len = c->hdr_len;
+	b->limit = NQ_TX_CLOSED;
+	if (c->state != NQ_ACTIVE || c->reserved_n)
+		return 0;
+	b->limit = NQ_TX_KEYS;
+	if (!nq_keys_allow(c, n, now_us))
+		return 0;
+	b->limit = NQ_TX_FREE;
+	b->first_pn = nq_next_pn(c, now_us);
+	n = limit_by_ring(c, b, n);
+	n = limit_by_cwnd(c, b, n, pkt_bytes);
+	if (n)
+		n = limit_by_pacer(c, b, n, pkt_bytes, now_us);
+	for (i = 0; i < n; i++)
+		nq_sent_at(c, b->first_pn + i)->state = NQ_SENT_UNUSED;
+	b->n = n;
+	c->reserved_n = n;
+	c->reserved_pn = b->first_pn;
+	c->reserved_bytes = (u64)n * pkt_bytes;
+	c->next_pn = b->first_pn + n;
+	return n;
+}
+
+/* ---- seal ---- */
+
+static void write_header(const struct nq_conn *c, u8 *p, u64 pn)
+{
+	const struct nq_cid *dcid = &c->cids.remote[0];
+
+	p[0] = 0x40 | (c->keys.phase ? 0x04 : 0) | (NQ_PN_LEN - 1);
+	memcpy(p + 1, dcid->id, dcid->len);
+	nq_put_be32(p + 1 + dcid->len, (u32)pn);
+}
+
+static int seal_chunk(struct nq_conn *c, u64 first_pn, struct nq_tx_pkt *pkts, unsigned int n)
+{
+	struct nq_aead_op ops[SEAL_CHUNK];
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < n; i++) {
+		write_header(c, pkts[i].buf, first_pn + i);
+		nq_nonce(ops[i].nonce, c->keys.tx.iv, first_pn + i);
+		ops[i].aad = pkts[i].buf;
+		ops[i].aad_len = c->hdr_len;
+		ops[i].text = pkts[i].buf + c->hdr_len;
+		ops[i].text_len = pkts[i].len - c->hdr_len;
+		ops[i].status = 0;
+	}
+	c->crypto->seal(c->keys.tx.ctx, ops, n);
+	for (i = 0; i < n; i++) {
+		pkts[i].len += NQ_TAG_LEN;
+		if (likely(!ops[i].status))
+			continue;
+		c->stats.seal_failures++;
+		err = ops[i].status;
+	}
+	return err;
+}
+
+static void protect_headers(struct nq_conn *c, struct nq_tx_pkt *pkts, unsigned int n)
+{
+	u32 pn_at = c->hdr_len - NQ_PN_LEN;
+	u8 masks[NQ_BURST_MAX][NQ_HP_MASK_LEN];
+	const u8 *samples[NQ_BURST_MAX];
+	unsigned int i;
+	u8 *p;
+
+	/* The sample begins four bytes behind the start of the packet number: at the payload. */
+	for (i = 0; i < n; i++)
+		samples[i] = pkts[i].buf + c->hdr_len;
+	c->crypto->hp_mask(c->keys.tx_hp, samples, masks, n);
+	for (i = 0; i < n; i++) {
+		p = pkts[i].buf;
+		p[0] ^= masks[i][0] & 0x1f;
+		p[pn_at] ^= masks[i][1];
+		p[pn_at + 1] ^= masks[i][2];
+		p[pn_at + 2] ^= masks[i][3];
+		p[pn_at + 3] ^= masks[i][4];
+	}
+}
+
+int nq_seal_at(struct nq_conn *c, u64 first_pn, struct nq_tx_pkt *pkts, unsigned int n)
+{
+	unsigned int i, some;
+	int err;
+
+	c->keys.tx_sealed += n;
+	for (i = 0; i < n; i += some) {
+		some = n - i < SEAL_CHUNK ? n - i : SEAL_CHUNK;
+		err = seal_chunk(c, first_pn + i, pkts + i, some);
+		if (err)
+			return err;
+	}
+	for (i = 0; i < n; i += some) {
+		some = n - i < NQ_BURST_MAX ? n - i : NQ_BURST_MAX;
+		protect_headers(c, pkts + i, some);
+	}
+	return 0;
+}
+
+int nq_tx_seal(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts, unsigned int n)
+{
+	unsigned int i;
+	u64 pn = b->first_pn + b->used;
+
+	if (n > b->n - b->used)
+		return -EINVAL;
+	for (i = 0; i < n; i++) {
+		if (pkts[i].len <= c->hdr_len || pkts[i].len + NQ_TAG_LEN > nq_packet_max(c))
+			return -EMSGSIZE;
+	}
+	b->used += n;
+	return nq_seal_at(c, pn, pkts, n);
+}
+
+/* ---- commit ---- */
+
+void nq_tx_commit(struct nq_conn *c, struct nq_tx_burst *b, const struct nq_tx_pkt *pkts,
+		  unsigned int n_sent, u64 now_us)
+{
+	u8 flags = NQ_SENT_ELICITING | NQ_SENT_DATAGRAM | (nq_tx_ecn(c) ? NQ_SENT_ECT0 : 0);
+	u64 bytes = 0;
+	unsigned int i;
+
+	if (n_sent > b->used)
+		n_sent = b->used;
+	for (i = 0; i < n_sent; i++) {
+		nq_loss_on_sent(c, b->first_pn + i, pkts[i].len, flags, 0, now_us);
+		bytes += pkts[i].len;
+	}
+	/* Numbers never sealed may be used again, unless a control packet stands behind them. */
+	if (c->reserved_n && c->next_pn == b->first_pn + b->n)
+		c->next_pn = b->first_pn + b->used;
+	if (flags & NQ_SENT_ECT0)
+		c->ecn.sent_ect0 += n_sent;
+	nq_pacer_spend(&c->pacer, bytes);
+	c->stats.tx_packets += n_sent;
+	c->stats.datagram_tx += n_sent;
+	c->stats.tx_bytes += bytes;
+	c->reserved_n = 0;
+	c->reserved_bytes = 0;
+	b->n = 0;
+	b->used = 0;
+}
