@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The whole state of a nexus-hsd process; one thread, one instance, passed down by pointer. */
+#ifndef HS_HSD_H
+#define HS_HSD_H
+
+#include "cidtable.h"
+#include "conn.h"
+#include "flow.h"
+#include "loop.h"
+#include "tombstone.h"
+#include "tunnel.h"
+
+struct hs_outbox_msg;
+
+struct hsd {
+	struct hs_loop loop;
+	struct hs_source monitor, control, punt;
+	TAILQ_HEAD(, hs_outbox_msg) outbox; /* control.c */
+	unsigned int n_outbox;
+	TAILQ_HEAD(, hs_tunnel) tunnels;
+	struct hs_conns conns;
+	unsigned int n_server_conns;
+	uint64_t next_attempt;
+	struct hs_cidtable cids;
+	struct hs_flows flows;
+	struct hs_tombs tombs;
+	bool stop;
+};
+
+#endif /* HS_HSD_H */

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The server's side of a first flight: open the Initial, read the ClientHello, ask the gate, and only
+ * then make a TLS session. Cheap checks come first; the gate does the one expensive one. See server.h.
+ */
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+#include "clienthello.h"
+#include "clock.h"
+#include "hsd.h"
+#include "lib/log.h"
+#include "server.h"
+#include "tls.h"
+
+/* RFC 9000 14.1: a client's Initial comes in a datagram of at least this size. */
+#define MIN_INITIAL_DGRAM 1200
+
+/* A first flight: the datagrams it came in and what was read from them. */
+struct first_flight {
+	const uint8_t *data; /* datagrams back to back */
+	const uint16_t *lens;
+	unsigned int n_dgrams;
+	const uint8_t *client_hello;
+	size_t client_hello_len;
+	const struct hs_long_header *hdr;
+};
+
+/*
+ * The sender is not one of ours: count, say nothing. Everything that is refused passes here with its
+ * datagrams (@f; NULL for the single datagram @d), whatever the reason.
+ */
+static void refuse(struct hs_tunnel *t, enum hs_verdict verdict, const struct hs_dgram *d,
+		   const struct first_flight *f)
+{
+	t->stats.rejected[verdict]++;
+	nx_debug("tunnel %s: dropped %zu bytes, verdict %d", t->config->name, d->len, verdict);
+}
+
+static bool is_our_name(const struct hs_config *cfg, const struct hs_client_hello *ch)
+{
+	size_t i;
+
+	for (i = 0; i < cfg->n_server_names; i++) {
+		if (strlen(cfg->server_names[i]) == ch->server_name_len &&
+		    strncasecmp(cfg->server_names[i], (const char *)ch->server_name,
+				ch->server_name_len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Is the ClientHello one that a client of ours would send? */
+static bool well_formed(const struct hs_config *cfg, const struct first_flight *f,
+			struct hs_client_hello *ch)
+{
+	const uint8_t *scid;
+	size_t scid_len;
+
+	if (hs_client_hello_parse(f->client_hello, f->client_hello_len, ch) < 0)
+		return false;
+	if (!ch->tls13 || !ch->alpn_h3 || !ch->x25519_share || ch->session_id_len != 0 ||
+	    !ch->server_name || !ch->transport_params)
+		return false;
+	if (hs_tp_initial_scid(ch->transport_params, ch->transport_params_len, &scid, &scid_len) <
+		    0 ||
+	    scid_len != f->hdr->scid_len || memcmp(scid, f->hdr->scid, scid_len) != 0)
+		return false;
+	return is_our_name(cfg, ch);
+}
+
+static bool too_many_pending(struct hsd *h, const union hs_addr *remote)
+{
+	unsigned int same_site = 0;
+	struct hs_conn *c;
+
+	if (h->n_server_conns >= HS_PENDING_MAX)
+		return true;
+	TAILQ_FOREACH (c, &h->conns, entry)
+		same_site += c->server && hs_addr_same_site(&c->remote, remote);
+	return same_site >= HS_PENDING_SITE_MAX;
+}
+
+/* The name in the ClientHello is one of ours: take our spelling for the certificate. */
+static int make_tls(struct hs_conn *c, const struct first_flight *f, const uint8_t k1[32],
+		    const struct hs_client_hello *ch)
+{
+	char name[256];
+	int err;
+
+	memcpy(name, ch->server_name, ch->server_name_len);
+	name[ch->server_name_len] = '\0';
+	err = hs_reality_cert_key(k1, f->client_hello, f->client_hello_len, c->cert_key);
+	if (err == 0)
+		err = hs_tls_new_server(c);
+	if (err == 0)
+		err = hs_tls_make_cert(c, name, hs_unix_time_s());
+	return err;
+}
+
+static void accept_client(const struct hs_dgram *d, const struct first_flight *f,
+			  const struct hs_gate_result *r, const struct hs_client_hello *ch)
+{
+	struct hs_tunnel *t = d->sock->tunnel;
+	struct hsd *h = t->hsd;
+	const uint8_t *at = f->data;
+	struct hs_conn *c;
+	unsigned int i;
+	int err;
+
+	c = hs_conn_new(d->sock, &d->local, &d->remote);
+	if (!c)
+		return;
+	c->attempt = h->next_attempt++;
+	c->short_id = r->user->short_id;
+	memcpy(c->user_name, r->user->name, sizeof(c->user_name));
+	err = make_tls(c, f, r->k1, ch);
+	if (err == 0)
+		err = hs_quic_new_server(c, f->hdr->dcid, f->hdr->dcid_len, f->hdr->scid,
+					 f->hdr->scid_len);
+	if (err == 0)
+		err = hs_cidtable_add(&h->cids, &c->original_dcid, HS_CID_CONN, c, f->hdr->dcid,
+				      f->hdr->dcid_len);
+	if (err < 0) {
+		nx_err("tunnel %s: no connection for user %s: %s", t->config->name, c->user_name,
+		       strerror(-err));
+		hs_conn_free(c);
+		return;
+	}
+	for (i = 0; i < f->n_dgrams; at += f->lens[i++]) {
+		if (!hs_conn_feed(c, at, f->lens[i]))
+			return;
+	}
+	hs_conn_drive(c);
+}
+
+/* The ClientHello is complete: let it in or not. */
+static void judge(const struct hs_dgram *d, const struct first_flight *f)
+{
+	struct hs_tunnel *t = d->sock->tunnel;
+	struct hs_gate_result result;
+	struct hs_first_flight flight;
+	struct hs_client_hello ch;
+	enum hs_verdict verdict;
+
+	if (!well_formed(t->config, f, &ch) || too_many_pending(t->hsd, &d->remote)) {
+		refuse(t, HS_REJECT_FORMAT, d, f);
+		return;
+	}
+	flight = (struct hs_first_flight){
+		.quic_version = f->hdr->version,
+		.dcid = f->hdr->dcid,
+		.dcid_len = f->hdr->dcid_len,
+		.scid = f->hdr->scid,
+		.scid_len = f->hdr->scid_len,
+		.client_hello = f->client_hello,
+		.client_hello_len = f->client_hello_len,
+		.random = ch.random,
+	};
+	verdict = hs_gate_check(t->gate, &flight, hs_unix_time_s(), &result);
+	if (verdict != HS_ACCEPT) {
+		refuse(t, verdict, d, f);
+		return;
+	}
+	t->stats.authenticated++;
+	accept_client(d, f, &result, &ch);
+	explicit_bzero(&result, sizeof(result));
+}
+
+/* A datagram of a flight that is in pieces. */
+static void continue_flow(struct hsd *h, struct hs_flow *fl, const struct hs_dgram *d,
+			  const struct hs_long_header *hdr)
+{
+	struct first_flight f = { .hdr = hdr };
+	enum hs_initial_result r;
+
+	if (!hs_flow_keep(fl, d->data, d->len)) {
+		refuse(d->sock->tunnel, HS_REJECT_FORMAT, d, NULL);
+		hs_flow_free(&h->flows, fl);
+		return;
+	}
+	r = hs_initial_feed(&fl->reassembly, d->data, d->len, hdr->dcid, hdr->dcid_len,
+			    &f.client_hello_len);
+	if (r == HS_INITIAL_MORE)
+		return;
+	f.data = fl->data;
+	f.lens = fl->lens;
+	f.n_dgrams = fl->n_dgrams;
+	f.client_hello = fl->reassembly.data;
+	if (r == HS_INITIAL_COMPLETE)
+		judge(d, &f);
+	else
+		refuse(d->sock->tunnel, HS_REJECT_FORMAT, d, &f);
+	hs_flow_free(&h->flows, fl);
+}
+
+/* The first datagram of a flight: mostly all of it. */
+static void begin_flow(struct hsd *h, const struct hs_dgram *d, const struct hs_long_header *hdr)
+{
+	struct first_flight f = { .data = d->data, .n_dgrams = 1, .hdr = hdr };
+	static struct hs_reassembly reassembly;
+	uint16_t len = (uint16_t)d->len;
+	struct hs_flow *fl;
+
+	memset(&reassembly, 0, sizeof(reassembly));
+	f.lens = &len;
+	f.client_hello = reassembly.data;
+	switch (hs_initial_feed(&reassembly, d->data, d->len, hdr->dcid, hdr->dcid_len,
+				&f.client_hello_len)) {
+	case HS_INITIAL_COMPLETE:
+		judge(d, &f);
+		return;
+	case HS_INITIAL_MORE:
+		fl = hs_flow_new(&h->flows, d, hdr);
+		if (fl && hs_flow_keep(fl, d->data, d->len)) {
+			fl->reassembly = reassembly;
+			return;
+		}
+		if (fl)
+			hs_flow_free(&h->flows, fl);
+		break;
+	case HS_INITIAL_BAD:
+		break;
+	}
+	refuse(d->sock->tunnel, HS_REJECT_FORMAT, d, &f);
+}
+
+static void stranger(struct hsd *h, const struct hs_dgram *d, const struct hs_long_header *hdr)
+{
+	struct hs_tunnel *t = d->sock->tunnel;
+	struct hs_flow *fl;
+
+	if (!t->config->server)
+		return;
+	if (!hdr || hdr->type != 0 || d->len < MIN_INITIAL_DGRAM || hdr->dcid_len != HS_CID_LEN ||
+	    hdr->scid_len != HS_CID_LEN) {
+		refuse(t, HS_REJECT_FORMAT, d, NULL);
+		return;
+	}
+	t->stats.initials++;
+	fl = hs_flow_find(&h->flows, d, hdr);
+	if (fl)
+		continue_flow(h, fl, d, hdr);
+	else
+		begin_flow(h, d, hdr);
+}
+
+/* Our IDs all have one length; a client's original DCID is looked up with its own. */
+static struct hs_cid_entry *find_owner(struct hsd *h, const struct hs_dgram *d,
+				       struct hs_long_header *hdr, bool *is_long, bool *parsed)
+{
+	*parsed = false;
+	*is_long = d->data[0] & 0x80;
+	if (!*is_long) {
+		if (d->len < 1 + HS_CID_LEN)
+			return NULL;
+		return hs_cidtable_find(&h->cids, d->data + 1, HS_CID_LEN);
+	}
+	if (hs_long_header_parse(d->data, d->len, hdr) < 0)
+		return NULL;
+	*parsed = true;
+	return hs_cidtable_find(&h->cids, hdr->dcid, hdr->dcid_len);
+}
+
+void hs_server_datagram(struct hsd *h, const struct hs_dgram *d)
+{
+	struct hs_cid_entry *owner;
+	struct hs_long_header hdr;
+	bool is_long, parsed;
+
+	if (d->len == 0 || d->len > HS_DGRAM_MAX)
+		return;
+	owner = find_owner(h, d, &hdr, &is_long, &parsed);
+	if (!owner)
+		stranger(h, d, parsed ? &hdr : NULL);
+	else if (owner->kind == HS_CID_CONN)
+		hs_conn_receive(owner->owner, d);
+	else
+		hs_tomb_receive(h, owner->owner, d);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * GnuTLS for both ends of the handshake: sessions shaped like libcurl-gnutls', the per-connection
+ * certificate with the REALITY proof, transport parameters, key log.
+ */
+#ifndef HS_TLS_H
+#define HS_TLS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "conn.h"
+
+/* Once, before the sandbox. 0 or negative errno. */
+int hs_tls_global_init(void);
+
+/*
+ * The priority string for a list of cipher names ("aes-128-gcm aes-256-gcm chacha20-poly1305",
+ * separated by space, comma or colon; empty = default). NULL, or what is wrong with the list.
+ */
+const char *hs_tls_priority(const char *ciphers, bool server, char *out, size_t cap);
+
+/* Make c->tls. 0 or negative errno. */
+int hs_tls_new_client(struct hs_conn *c, const char *server_name, const uint8_t random[32]);
+int hs_tls_new_server(struct hs_conn *c);
+/* Client, first pass: produce the ClientHello into c->client_hello. */
+int hs_tls_client_hello(struct hs_conn *c);
+/* Server: make the certificate for @name with the proof under c->cert_key. */
+int hs_tls_make_cert(struct hs_conn *c, const char *name, uint64_t unix_time_s);
+void hs_tls_free(struct hs_conn *c);
+
+/* The negotiated suite as in RFC 8446 B.4, 0 if the data plane does not have it. */
+uint16_t hs_tls_cipher(const struct hs_conn *c);
+/* Keys of the next phase (RFC 9001 6.1) from the current secret. 0 or negative errno. */
+int hs_tls_next_keys(const struct hs_conn *c, const struct hs_conn_keys *now,
+		     struct hs_conn_keys *next);
+
+#endif /* HS_TLS_H */

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Tunnels of nexus-hsd: making, replacing and deleting them. See tunnel.h. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "hsd.h"
+#include "secrets.h"
+#include "server.h"
+
+struct hs_tunnel *hs_tunnel_find(struct hsd *h, const char *name)
+{
+	struct hs_tunnel *t;
+
+	TAILQ_FOREACH (t, &h->tunnels, entry) {
+		if (strcmp(t->config->name, name) == 0)
+			return t;
+	}
+	return NULL;
+}
+
+struct hs_sock *hs_tunnel_sock_by_port(struct hsd *h, int family, uint16_t port)
+{
+	struct hs_tunnel *t;
+	unsigned int i;
+
+	TAILQ_FOREACH (t, &h->tunnels, entry) {
+		for (i = 0; i < t->n_socks; i++) {
+			if (t->socks[i]->name.sa.sa_family == family &&
+			    hs_addr_port(&t->socks[i]->name) == port)
+				return t->socks[i];
+		}
+	}
+	return NULL;
+}
+
+static const struct hs_user *find_user(const struct hs_config *cfg, uint64_t short_id)
+{
+	size_t i;
+
+	for (i = 0; i < cfg->n_users; i++) {
+		if (cfg->users[i].short_id == short_id)
+			return &cfg->users[i];
+	}
+	return NULL;
+}
+
+const struct hs_user *hs_tunnel_user(const struct hs_tunnel *t, uint64_t short_id)
+{
+	return find_user(t->config, short_id);
+}
+
+/* ---- the gate ---- */
+
+static int add_user(struct hs_gate *g, const struct hs_config *cfg, const struct hs_user *u)
+{
+	struct hs_reality_user ru = { .short_id = u->short_id, .has_psk = u->has_psk };
+	const uint8_t *psk = u->has_psk ? hs_secret_get(cfg->name, "psk", u->name) : NULL;
+	int err;
+
+	memcpy(ru.name, u->name, sizeof(ru.name));
+	memcpy(ru.public_key, u->public_key, sizeof(ru.public_key));
+	if (psk)
+		memcpy(ru.psk, psk, sizeof(ru.psk));
+	err = hs_gate_add_user(g, &ru);
+	explicit_bzero(&ru, sizeof(ru));
+	return err;
+}
+
+static int make_gate(const struct hs_config *cfg, struct hs_gate **out, struct nxm_error *e)
+{
+	struct hs_gate *g;
+	size_t i;
+	int err;
+
+	g = hs_gate_new(cfg->private_key, cfg->time_window_s, HS_REPLAY_ENTRIES);
+	if (!g) {
+		e->err = -ENOMEM;
+		snprintf(e->text, sizeof(e->text), "out of memory");
+		return -ENOMEM;
+	}
+	for (i = 0; i < cfg->n_users; i++) {
+		err = add_user(g, cfg, &cfg->users[i]);
+		if (err < 0) {
+			e->err = err;
+			snprintf(e->text, sizeof(e->text), "user %.63s: %s", cfg->users[i].name,
+				 err == -EEXIST	  ? "HS_A_USER_SHORT_ID is taken by another user"
+				 : err == -EINVAL ? "HS_A_USER_SHORT_ID is 0 or "
+						    "HS_A_USER_PUBLIC_KEY is no usable key"
+						  : strerror(-err));
+			hs_gate_free(g);
+			return err;
+		}
+	}
+	*out = g;
+	return 0;
+}
+
+/* ---- sockets ---- */
+
+static void deliver(void *arg, const struct hs_dgram *d)
+{
+	hs_server_datagram(arg, d);
+}
+
+static void on_readable(struct hs_source *s, uint32_t events)
+{
+	struct hs_sock *sock = s->owner;
+
+	hs_udp_receive(s->fd, sock, &sock->name, deliver, sock->tunnel->hsd);
+}
+
+static void end_conns_of(struct hsd *h, const struct hs_sock *sock)
+{
+	struct hs_conn *c, *next;
+
+	for (c = TAILQ_FIRST(&h->conns); c; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		if (c->sock == sock)
+			hs_conn_fail(c, HS_REASON_CANCELLED, "the socket was replaced");
+	}
+}
+
+static void drop_sock(struct hs_tunnel *t, unsigned int i)
+{
+	struct hs_sock *sock = t->socks[i];
+
+	end_conns_of(t->hsd, sock);
+	hs_source_close(&t->hsd->loop, &sock->src);
+	free(sock);
+	t->socks[i] = NULL;
+}
+
+/*
+ * Descriptor @i of a SET_TUNNEL. The same address as before is the same socket (or its successor):
+ * the handshakes on it go on.
+ */
+static int set_sock(struct hs_tunnel *t, unsigned int i, int *fd)
+{
+	struct hs_sock *sock = t->socks[i];
+	union hs_addr name;
+	int err;
+
+	err = hs_udp_prepare(*fd, &name);
+	if (err < 0)
+		return err;
+	if (sock && !hs_addr_equal(&sock->name, &name))
+		end_conns_of(t->hsd, sock);
+	if (!sock) {
+		sock = calloc(1, sizeof(*sock));
+		if (!sock)
+			return -ENOMEM;
+		sock->src.fd = -1;
+		sock->tunnel = t;
+		sock->index = i;
+		t->socks[i] = sock;
+	}
+	sock->name = name;
+	err = hs_source_open(&t->hsd->loop, &sock->src, *fd, on_readable, sock);
+	*fd = -1;
+	return err;
+}
+
+static int set_socks(struct hs_tunnel *t, int *fds, unsigned int n)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < n; i++) {
+		err = set_sock(t, i, &fds[i]);
+		if (t->socks[i] && t->n_socks <= i)
+			t->n_socks = i + 1;
+		if (err < 0)
+			return err;
+	}
+	while (t->n_socks > n)
+		drop_sock(t, --t->n_socks);
+	return 0;
+}
+
+static void set_keylog(struct hs_tunnel *t, int fd)
+{
+	if (t->keylog_fd >= 0)
+		close(t->keylog_fd);
+	t->keylog_fd = fd;
+}
+
+/* ---- the object ---- */
+
+static bool same_config(const struct hs_config *a, const struct hs_config *b)
+{
+	return a->attrs_len == b->attrs_len && memcmp(a->attrs, b->attrs, a->attrs_len) == 0 &&
+	       a->secret_serial == b->secret_serial;
+}
+
+static bool same_credential(const struct hs_user *a, const struct hs_user *b)
+{
+	return memcmp(a->public_key, b->public_key, sizeof(a->public_key)) == 0 &&
+	       a->has_psk == b->has_psk;
+}
+
+/* Whoever is no longer a user, or was given another key, does not finish a handshake. */
+static void end_removed_users(struct hs_tunnel *t, const struct hs_config *old)
+{
+	const struct hs_user *u;
+	size_t i;
+
+	for (i = 0; i < old->n_users; i++) {
+		u = hs_tunnel_user(t, old->users[i].short_id);
+		if (!u || !same_credential(u, &old->users[i]))
+			hs_conns_end(t->hsd, t, old->users[i].short_id, "the user was removed");
+	}
+}
+
+/* Put @cfg and @gate in the place of what there was. */
+static void replace_config(struct hs_tunnel *t, struct hs_config *cfg, struct hs_gate *gate)
+{
+	struct hs_config *old = t->config;
+
+	if (t->gate && gate)
+		hs_gate_inherit(gate, t->gate);
+	hs_gate_free(t->gate);
+	t->gate = gate;
+	if (!cfg->server)
+		hs_conns_end(t->hsd, t, 0, "the configuration was replaced");
+	t->config = cfg;
+	if (old)
+		end_removed_users(t, old);
+	hs_config_free(old);
+}
+
+static struct hs_tunnel *new_tunnel(struct hsd *h)
+{
+	struct hs_tunnel *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->hsd = h;
+	t->keylog_fd = -1;
+	TAILQ_INSERT_TAIL(&h->tunnels, t, entry);
+	return t;
+}
+
+static int apply(struct hsd *h, struct hs_config *cfg, int *fds, unsigned int n_socks,
+		 int *keylog_fd, struct nxm_error *e)
+{
+	struct hs_tunnel *t = hs_tunnel_find(h, cfg->name);
+	struct hs_gate *gate = NULL;
+	bool fresh = !t;
+	int err;
+
+	if (t && t->config->server != cfg->server) {
+		hs_tunnel_delete(t);
+		t = NULL;
+		fresh = true;
+	}
+	if (t && same_config(t->config, cfg)) {
+		hs_config_free(cfg);
+	} else {
+		err = cfg->server ? make_gate(cfg, &gate, e) : 0;
+		if (err == 0 && !t)
+			t = new_tunnel(h);
+		if (err < 0 || !t) {
+			hs_gate_free(gate);
+			hs_config_free(cfg);
+			return err ? err : -ENOMEM;
+		}
+		replace_config(t, cfg, gate);
+	}
+	set_keylog(t, *keylog_fd);
+	*keylog_fd = -1;
+	err = set_socks(t, fds, n_socks);
+	if (err < 0) {
+		e->err = err;
+		snprintf(e->text, sizeof(e->text), "a descriptor is no usable UDP socket: %s",
+			 strerror(-err));
+		if (fresh)
+			hs_tunnel_delete(t);
+	}
+	return err;
+}
+
+int hs_tunnel_set(struct hsd *h, struct hs_config *cfg, int *fds, unsigned int n_fds,
+		  struct nxm_error *e)
+{
+	unsigned int n_socks = n_fds - (cfg->keylog && n_fds > 0);
+	int keylog_fd = -1, err;
+
+	if (n_socks == 0) {
+		hs_config_free(cfg);
+		nx_close_fds(fds, n_fds);
+		e->err = -EINVAL;
+		snprintf(e->text, sizeof(e->text), "no socket came with HS_CMD_SET_TUNNEL");
+		return -EINVAL;
+	}
+	if (n_socks < n_fds) {
+		keylog_fd = fds[n_socks];
+		fds[n_socks] = -1;
+	}
+	err = apply(h, cfg, fds, n_socks, &keylog_fd, e);
+	nx_close_fds(fds, n_fds);
+	if (keylog_fd >= 0)
+		close(keylog_fd);
+	return err;
+}
+
+void hs_tunnel_delete(struct hs_tunnel *t)
+{
+	struct hsd *h = t->hsd;
+
+	hs_conns_end(h, t, 0, "the tunnel was deleted");
+	while (t->n_socks > 0)
+		drop_sock(t, --t->n_socks);
+	set_keylog(t, -1);
+	hs_gate_free(t->gate);
+	hs_config_free(t->config);
+	TAILQ_REMOVE(&h->tunnels, t, entry);
+	free(t);
+}

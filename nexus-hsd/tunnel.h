@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A tunnel as nexus-hsd knows it: what HS_CMD_SET_TUNNEL said, the handshake sockets, and on a server
+ * the gate. A new SET_TUNNEL replaces the configuration inside the object; the object, its sockets
+ * and its replay cache live until DEL_TUNNEL.
+ */
+#ifndef HS_TUNNEL_H
+#define HS_TUNNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <linux/nexus_quic_dco.h>
+#include "lib/hs_proto.h"
+#include "lib/ipc.h"
+#include "capsule.h"
+#include "loop.h"
+#include "reality.h"
+#include "udp.h"
+
+#define HS_TUNNEL_NAME_MAX 31
+#define HS_SERVER_NAMES_MAX 64
+#define HS_USERS_MAX 4096
+#define HS_USER_ADDRESSES_MAX 8
+#define HS_PRIORITY_MAX 320
+#define HS_REPLAY_ENTRIES 65536
+#define HS_TIME_WINDOW_S 90
+#define HS_HANDSHAKE_TIMEOUT_MS 10000
+
+struct hsd;
+
+struct hs_user {
+	char name[64];
+	uint64_t short_id;
+	uint8_t public_key[32];
+	bool has_psk;
+	struct hs_prefix addresses[HS_USER_ADDRESSES_MAX];
+	size_t n_addresses;
+};
+
+/* What one SET_TUNNEL message says, parsed; and the message itself to compare the next one with. */
+struct hs_config {
+	uint8_t *attrs;
+	size_t attrs_len;
+	uint64_t secret_serial;
+
+	char name[HS_TUNNEL_NAME_MAX + 1];
+	bool server;
+	char (*server_names)[254];
+	size_t n_server_names;
+	uint32_t idle_timeout_ms, keepalive_ms, handshake_timeout_ms, time_window_s;
+	char priority[HS_PRIORITY_MAX];
+	bool keylog;
+	/* server: offered to clients; client: wanted (mtu only) */
+	struct hs_net net;
+	struct hs_user *users;
+	size_t n_users;
+	struct hs_reality_client credential; /* client */
+	uint8_t private_key[32]; /* server */
+};
+
+struct hs_sock {
+	struct hs_source src;
+	struct hs_tunnel *tunnel;
+	uint32_t index;
+	union hs_addr name;
+};
+
+struct hs_stats {
+	uint64_t initials, authenticated, handshakes_ok, handshakes_failed;
+	uint64_t rejected[HS_REJECT_REPLAY + 1]; /* by enum hs_verdict */
+};
+
+struct hs_tunnel {
+	TAILQ_ENTRY(hs_tunnel) entry;
+	struct hsd *hsd;
+	struct hs_config *config;
+	struct hs_gate *gate; /* server */
+	struct hs_sock *socks[NX_IPC_MAX_FDS];
+	unsigned int n_socks;
+	int keylog_fd;
+	struct hs_stats stats;
+};
+
+struct hs_tunnel *hs_tunnel_find(struct hsd *h, const char *name);
+/* The socket that is bound to @port (network order) for @family, any tunnel. */
+struct hs_sock *hs_tunnel_sock_by_port(struct hsd *h, int family, uint16_t port);
+const struct hs_user *hs_tunnel_user(const struct hs_tunnel *t, uint64_t short_id);
+
+/* Take over a parsed configuration and the descriptors (always consumed). 0 or negative errno. */
+int hs_tunnel_set(struct hsd *h, struct hs_config *cfg, int *fds, unsigned int n_fds,
+		  struct nxm_error *e);
+void hs_tunnel_delete(struct hs_tunnel *t);
+
+/* ---- config.c ---- */
+/* Parse the attributes of a SET_TUNNEL message, secrets included. 0 or negative errno with @e. */
+int hs_config_parse(const uint8_t *attrs, size_t len, struct hs_config **out, struct nxm_error *e);
+void hs_config_free(struct hs_config *cfg); /* wipes */
+
+#endif /* HS_TUNNEL_H */

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Datagrams in and out of the handshake sockets, see udp.h. */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include "udp.h"
+
+union pktinfo_buf {
+	char v4[CMSG_SPACE(sizeof(struct in_pktinfo))];
+	char v6[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	struct cmsghdr align;
+};
+
+int hs_udp_prepare(int fd, union hs_addr *name)
+{
+	socklen_t len = sizeof(*name);
+	int one = 1, r;
+
+	memset(name, 0, sizeof(*name));
+	if (getsockname(fd, &name->sa, &len) < 0)
+		return -errno;
+	if (hs_addr_size(name) == 0)
+		return -EAFNOSUPPORT;
+	if (name->sa.sa_family == AF_INET)
+		r = setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof(one));
+	else
+		r = setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof(one));
+	return r < 0 ? -errno : 0;
+}
+
+/* The address the datagram was sent to, with the socket's port. */
+static void local_of(struct msghdr *msg, const union hs_addr *name, union hs_addr *local)
+{
+	struct in6_pktinfo p6;
+	struct in_pktinfo p4;
+	struct cmsghdr *c;
+
+	*local = *name;
+	for (c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO &&
+		    name->sa.sa_family == AF_INET) {
+			memcpy(&p4, CMSG_DATA(c), sizeof(p4));
+			local->in.sin_addr = p4.ipi_addr;
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO &&
+			   name->sa.sa_family == AF_INET6) {
+			memcpy(&p6, CMSG_DATA(c), sizeof(p6));
+			local->in6.sin6_addr = p6.ipi6_addr;
+			if (IN6_IS_ADDR_LINKLOCAL(&p6.ipi6_addr))
+				local->in6.sin6_scope_id = p6.ipi6_ifindex;
+		}
+	}
+}
+
+void hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_dgram_fn fn,
+		    void *arg)
+{
+	static uint8_t data[HS_UDP_BATCH][HS_DGRAM_MAX];
+	union pktinfo_buf control[HS_UDP_BATCH];
+	struct mmsghdr msgs[HS_UDP_BATCH];
+	union hs_addr remote[HS_UDP_BATCH];
+	struct iovec iov[HS_UDP_BATCH];
+	struct hs_dgram d;
+	int i, n;
+
+	memset(msgs, 0, sizeof(msgs));
+	memset(remote, 0, sizeof(remote));
+	for (i = 0; i < HS_UDP_BATCH; i++) {
+		iov[i].iov_base = data[i];
+		iov[i].iov_len = sizeof(data[i]);
+		msgs[i].msg_hdr.msg_iov = &iov[i];
+		msgs[i].msg_hdr.msg_iovlen = 1;
+		msgs[i].msg_hdr.msg_name = &remote[i];
+		msgs[i].msg_hdr.msg_namelen = sizeof(remote[i]);
+		msgs[i].msg_hdr.msg_control = &control[i];
+		msgs[i].msg_hdr.msg_controllen = sizeof(control[i]);
+	}
+	n = recvmmsg(fd, msgs, HS_UDP_BATCH, MSG_DONTWAIT, NULL);
+	for (i = 0; i < n; i++) {
+		if (hs_addr_set(&d.remote, &remote[i], msgs[i].msg_hdr.msg_namelen) < 0)
+			continue;
+		local_of(&msgs[i].msg_hdr, name, &d.local);
+		d.sock = sock;
+		d.data = data[i];
+		d.len = msgs[i].msg_len;
+		fn(arg, &d);
+	}
+}
+
+/* Leave from @local; a wildcard leaves the choice to the kernel. */
+static void set_source(struct msghdr *msg, union pktinfo_buf *buf, const union hs_addr *local)
+{
+	struct in6_pktinfo p6 = { .ipi6_ifindex = 0 };
+	struct in_pktinfo p4 = { .ipi_ifindex = 0 };
+	struct cmsghdr *c;
+
+	if (hs_addr_is_any(local))
+		return;
+	memset(buf, 0, sizeof(*buf));
+	msg->msg_control = buf;
+	if (local->sa.sa_family == AF_INET) {
+		msg->msg_controllen = sizeof(buf->v4);
+		c = CMSG_FIRSTHDR(msg);
+		c->cmsg_level = IPPROTO_IP;
+		c->cmsg_type = IP_PKTINFO;
+		c->cmsg_len = CMSG_LEN(sizeof(p4));
+		p4.ipi_spec_dst = local->in.sin_addr;
+		memcpy(CMSG_DATA(c), &p4, sizeof(p4));
+		return;
+	}
+	msg->msg_controllen = sizeof(buf->v6);
+	c = CMSG_FIRSTHDR(msg);
+	c->cmsg_level = IPPROTO_IPV6;
+	c->cmsg_type = IPV6_PKTINFO;
+	c->cmsg_len = CMSG_LEN(sizeof(p6));
+	p6.ipi6_addr = local->in6.sin6_addr;
+	p6.ipi6_ifindex = local->in6.sin6_scope_id;
+	memcpy(CMSG_DATA(c), &p6, sizeof(p6));
+}
+
+int hs_udp_send(int fd, const union hs_addr *local, const union hs_addr *remote, const void *data,
+		size_t len)
+{
+	struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
+	struct msghdr msg = {
+		.msg_name = (void *)remote,
+		.msg_namelen = hs_addr_size(remote),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+	};
+	union pktinfo_buf control;
+
+	set_source(&msg, &control, local);
+	if (sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return -errno;
+	return 0;
+}
