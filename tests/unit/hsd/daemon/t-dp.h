@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A data plane for the tests: the engine of quic/ started from an exported session, fed from the
+ * punt socket, sending from the tunnel's own port.
+ */
+#ifndef T_DP_H
+#define T_DP_H
+
+#include "quic/nq.h"
+#include "t-hsd.h"
+
+struct t_dp {
+	struct t_hsd *hsd;
+	struct nq_conn *conn;
+	void *mem;
+	int sock;
+	struct sockaddr_storage remote;
+	unsigned int datagrams;		/* received */
+	uint8_t last[64];
+	size_t last_len;
+	bool closed;
+};
+
+/* Install @s as nexus-dp would and tell nexus-hsd. @sock: bound to the session's local port. */
+void t_dp_install(struct t_dp *dp, struct t_hsd *h, const struct t_session *s, int sock);
+void t_dp_free(struct t_dp *dp);
+/* Read the punt socket, run timers, send what the engine has to say. */
+void t_dp_pump(struct t_dp *dp);
+/* One DATAGRAM. */
+void t_dp_send(struct t_dp *dp, const void *data, size_t len);
+
+#endif /* T_DP_H */

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A UDP path between one client and one server: a forwarder that counts, and can drop, delay (so
+ * reorder), duplicate and damage. Deterministic for a seed, apart from scheduling.
+ */
+#ifndef T_NET_H
+#define T_NET_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define T_NET_HELD 64
+
+struct t_net_fault {
+	unsigned int drop_percent, delay_percent, duplicate_percent, damage_percent;
+	unsigned int delay_ms;
+};
+
+struct t_net {
+	int front, back;		/* towards the client, towards the server */
+	struct sockaddr_storage front_name, client;
+	bool has_client;
+	struct t_net_fault fault;
+	uint32_t seed;
+	unsigned int up, down;		/* datagrams seen from client and server */
+	struct {
+		uint8_t data[2048];
+		size_t len;
+		uint64_t due_ms;
+		bool to_client;
+	} held[T_NET_HELD];
+	unsigned int n_held;
+};
+
+void t_net_open(struct t_net *n, const struct sockaddr_storage *server);
+void t_net_close(struct t_net *n);
+/* Move what is there and what is due. */
+void t_net_pump(struct t_net *n);
+
+#endif /* T_NET_H */
