@@ -89,7 +89,7 @@ static void test_exact_answer(void **state)
 				  "fd66000000000000ffffffffffffffff"
 				  "00"
 				  "c00000004e585631"
-				  "80000027"
+				  "80000025"
 				  "03"
 				  "02"
 				  "4578"
