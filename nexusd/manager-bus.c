@@ -388,8 +388,8 @@ int nx_manager_bus_start(struct nx_manager *m)
 	face->manager = m;
 	face->retry_delay_us = RETRY_MIN_US;
 	TAILQ_INIT(&face->pending);
-	r = sd_event_add_time_relative(m->event, &face->retry, CLOCK_MONOTONIC, UINT64_MAX, 0,
-				       on_retry, face);
+	r = sd_event_add_time(m->event, &face->retry, CLOCK_MONOTONIC, UINT64_MAX, 0, on_retry,
+			      face);
 	if (r < 0) {
 		free(face);
 		return r;

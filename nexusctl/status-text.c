@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* `nexusctl status` for people: a paragraph for each tunnel, what is empty is left out. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "status.h"
+
+static void label(const char *name)
+{
+	printf("  %-11s ", name);
+}
+
+static void line(const char *name, const char *value)
+{
+	if (!value[0])
+		return;
+	label(name);
+	ctl_print_clean(value);
+	putchar('\n');
+}
+
+static void line_strv(const char *name, char **values)
+{
+	if (!values || !*values)
+		return;
+	label(name);
+	for (char **v = values; *v; v++) {
+		if (v != values)
+			fputs(", ", stdout);
+		ctl_print_clean(*v);
+	}
+	putchar('\n');
+}
+
+static void in_parentheses(const char *text)
+{
+	if (!text[0])
+		return;
+	fputs(" (", stdout);
+	ctl_print_clean(text);
+	putchar(')');
+}
+
+static void print_since(uint64_t since)
+{
+	time_t then = since, now = time(NULL);
+	char text[32];
+	struct tm tm;
+
+	if (!since || !localtime_r(&then, &tm))
+		return;
+	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+	printf(" since %s", text);
+	if (now >= then)
+		printf(" (%s)", ctl_duration_str(now - then));
+}
+
+/* "office: client, reconnecting (timeout): no answer from ..." */
+static void print_head(const struct model_tunnel *t)
+{
+	printf("%s: %s, %s", t->name, t->role, t->state);
+	print_since(t->connected_since);
+	if (strcmp(t->reason, "none") && strcmp(t->reason, "requested"))
+		in_parentheses(t->reason);
+	if (t->text[0]) {
+		fputs(": ", stdout);
+		ctl_print_clean(t->text);
+	}
+	putchar('\n');
+}
+
+static void print_traffic(const struct model_tunnel *t, const char *name, const char *direction)
+{
+	char bytes[32], packets[32];
+	double rate;
+
+	snprintf(bytes, sizeof(bytes), "l3-%s-bytes", direction);
+	snprintf(packets, sizeof(packets), "l3-%s-packets", direction);
+	label(name);
+	printf("%s in %" PRIu64 " packets", ctl_bytes_str(model_stat(&t->stats, bytes)),
+	       model_stat(&t->stats, packets));
+	rate = status_rate(t, bytes);
+	if (rate >= 0)
+		printf(", now %s", ctl_rate_str(rate));
+	putchar('\n');
+}
+
+/* A server's sum over its sessions has no round-trip time. */
+static void print_path(const struct model_stats *s)
+{
+	uint64_t lost = model_stat(s, "packets-lost"), sent = model_stat(s, "quic-tx-packets");
+
+	if (!model_stat(s, "srtt-us"))
+		return;
+	label("path");
+	printf("RTT %.1f ms (min %.1f), cwnd %s, ", model_stat(s, "srtt-us") / 1e3,
+	       model_stat(s, "min-rtt-us") / 1e3, ctl_bytes_str(model_stat(s, "cwnd-bytes")));
+	printf("%s in flight, loss %.2f %%\n", ctl_bytes_str(model_stat(s, "bytes-in-flight")),
+	       sent ? 100.0 * lost / sent : 0.0);
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t len = strlen(s), end_len = strlen(end);
+
+	return len >= end_len && !strcmp(s + len - end_len, end);
+}
+
+/* What went wrong, if anything did. */
+static void print_drops(const struct model_stats *s)
+{
+	const char *separator = NULL;
+
+	for (size_t i = 0; i < s->n; i++) {
+		const char *name = s->stats[i].name;
+
+		if (!s->stats[i].value ||
+		    (!ends_with(name, "-drops") && !ends_with(name, "-failures") &&
+		     !ends_with(name, "-errors")))
+			continue;
+		if (!separator)
+			label("dropped");
+		printf("%s%s %" PRIu64, separator ? separator : "", name, s->stats[i].value);
+		separator = ", ";
+	}
+	if (separator)
+		putchar('\n');
+}
+
+static void print_peer(const struct model_peer *p)
+{
+	fputs("    ", stdout);
+	ctl_print_clean(p->user[0] ? p->user : "?");
+	printf(" from %s,", p->endpoint);
+	for (char **a = p->addresses; a && *a; a++)
+		printf(" %s", *a);
+	print_since(p->connected_since);
+	if (p->stats.valid) {
+		printf(", %s to it", ctl_bytes_str(model_stat(&p->stats, "l3-tx-bytes")));
+		printf(", %s from it", ctl_bytes_str(model_stat(&p->stats, "l3-rx-bytes")));
+		if (model_stat(&p->stats, "srtt-us"))
+			printf(", RTT %.1f ms", model_stat(&p->stats, "srtt-us") / 1e3);
+	}
+	putchar('\n');
+}
+
+static void print_tunnel(const struct model_tunnel *t)
+{
+	print_head(t);
+	if (t->interface[0]) {
+		label("interface");
+		printf("%s, MTU %" PRIu32 "\n", t->interface, t->mtu);
+	}
+	line("endpoint", t->endpoint);
+	line("local", t->local_endpoint);
+	line_strv("addresses", t->addresses);
+	line_strv("routes", t->routes);
+	line_strv("dns", t->dns);
+	line_strv("dns domains", t->dns_domains);
+	line("cipher", t->cipher);
+	if (t->data_plane[0] || t->data_plane_reason[0]) {
+		label("data plane");
+		ctl_print_clean(t->data_plane[0] ? t->data_plane : "none");
+		in_parentheses(t->data_plane_reason);
+		putchar('\n');
+	}
+	if (t->stats.valid) {
+		print_traffic(t, "sent", "tx");
+		print_traffic(t, "received", "rx");
+		print_path(&t->stats);
+		print_drops(&t->stats);
+	}
+	if (!strcmp(t->role, "server")) {
+		label("users");
+		printf("%zu connected\n", t->n_peers);
+		for (size_t i = 0; i < t->n_peers; i++)
+			print_peer(&t->peers[i]);
+	}
+}
+
+void status_print_text(const struct model *m, const char *name)
+{
+	bool first = true;
+
+	if (m->n_tunnels == 0)
+		printf("nexusd is running; no tunnel is configured.\n");
+	for (size_t i = 0; i < m->n_tunnels; i++) {
+		if (name && strcmp(m->tunnels[i].name, name))
+			continue;
+		if (!first)
+			putchar('\n');
+		first = false;
+		print_tunnel(&m->tunnels[i]);
+	}
+}
