@@ -59,6 +59,7 @@ struct nx_session {
 	uint16_t cipher;
 	uint64_t connected_since_s;	/* wall clock */
 	bool installed;			/* the data plane has it */
+	uint64_t attempt;		/* of nexus-hsd, while it is being installed */
 };
 
 struct nx_tunnel {

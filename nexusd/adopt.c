@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What a fresh control process does first: take over the sockets and devices that its predecessor left with the
+ * monitor, ask the data plane which sessions it carries, keep those the configuration still knows and delete
+ * the others. Traffic goes on all the while. On a first start there is nothing to find and this
+ * takes one round trip.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "config-internal.h"
+#include "lib/log.h"
+#include "net-link.h"
+#include "prefix.h"
+#include "tunnel-internal.h"
+
+/* ---- descriptors ---- */
+
+static void adopt_pairs(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	for (size_t i = 0; i < NX_PAIRS_MAX; i++) {
+		int hs = nx_manager_claim(t->manager, "sock:%s:%zu:hs", t->config->name, i);
+		int dp = nx_manager_claim(t->manager, "sock:%s:%zu:dp", t->config->name, i);
+
+		if (hs >= 0 && dp >= 0 && p->n_pairs == i &&
+		    nx_udp_pair_adopt(hs, dp, &p->pairs[i]) == 0) {
+			p->n_pairs++;
+			continue;
+		}
+		if (hs >= 0)
+			close(hs);
+		if (dp >= 0)
+			close(dp);
+	}
+}
+
+/* Do the sockets of a predecessor still stand for what is configured now? */
+static bool pairs_match(const struct nx_tunnel *t)
+{
+	const struct nx_tunnel_private *p = t->priv;
+
+	if (t->config->role == NX_ROLE_CLIENT)
+		return true;
+	if (p->n_pairs != t->config->n_listen)
+		return false;
+	for (size_t i = 0; i < p->n_pairs; i++)
+		if (!nx_endpoint_equal(&p->pairs[i].local, &t->config->listen[i]))
+			return false;
+	return true;
+}
+
+static void adopt_device(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	p->tun_fd = nx_manager_claim(t->manager, "tun:%s", t->config->name);
+	if (p->tun_fd < 0)
+		return;
+	if (nx_tun_identify(p->tun_fd, t->ifname, &t->ifindex) < 0) {
+		/* Opened, but no device yet: as good as new. */
+		t->ifname[0] = '\0';
+		t->ifindex = 0;
+		return;
+	}
+	/* A server's device is configured again from the file, which changes nothing if it is right. */
+	if (t->config->role == NX_ROLE_SERVER)
+		return;
+	t->mtu = nx_link_mtu(t->manager->priv->nl, t->ifindex);
+	(void)nx_address_list(t->manager->priv->nl, t->ifindex, &t->addresses, &t->n_addresses);
+}
+
+/* The routes and names of a client, from the record its predecessor made. */
+static int adopt_state(struct nx_tunnel *t, struct nx_session *s)
+{
+	struct nx_tunnel_private *p = t->priv;
+	struct nx_planned_route *plan;
+	struct nx_net_offer offer;
+	uint8_t buf[65536];
+	ssize_t len;
+	size_t n;
+	int r;
+
+	p->state_fd = nx_manager_claim(t->manager, "state:%s", t->config->name);
+	if (p->state_fd < 0)
+		return -ENOENT;
+	len = pread(p->state_fd, buf, sizeof(buf), 0);
+	if (len < 0)
+		return -errno;
+	r = nx_net_offer_parse(buf, (size_t)len, &offer);
+	if (r)
+		return r;
+	r = nx_route_plan(offer.routes, offer.n_routes, t->config->allowed_ips,
+			  t->config->n_allowed_ips, &s->remote, &plan, &n);
+	if (!r) {
+		nx_tunnel_set_routes(t, plan, n);
+		t->dns = offer.dns;
+		t->dns_domains = offer.dns_domains;
+		offer.dns = offer.dns_domains = NULL;
+	}
+	nx_net_offer_free(&offer);
+	return r;
+}
+
+/* The device of a tunnel that is configured no more. */
+static void drop_device(struct nx_manager *m, int fd)
+{
+	char name[16];
+	int ifindex;
+
+	if (nx_tun_identify(fd, name, &ifindex) < 0)
+		return;
+	(void)nx_dp_delete_device(&m->priv->dp, ifindex, NULL, NULL);
+	(void)nx_link_delete(m->priv->nl, ifindex);
+}
+
+static void drop_unclaimed(struct nx_manager *m)
+{
+	struct nx_stored *s;
+
+	while ((s = TAILQ_FIRST(&m->priv->stored))) {
+		TAILQ_REMOVE(&m->priv->stored, s, entry);
+		if (!strncmp(s->name, "tun:", 4))
+			drop_device(m, s->fd);
+		(void)nx_mon_unstore(&m->priv->mon, s->name);
+		close(s->fd);
+		free(s);
+	}
+}
+
+/* ---- sessions ---- */
+
+static bool acceptable(const struct nx_tunnel *t, const struct nx_session *s)
+{
+	if (!t->ifindex || !t->priv->n_pairs)
+		return false;
+	if (t->config->role == NX_ROLE_SERVER)
+		return nx_server_user(t, s->user) != NULL;
+	return TAILQ_EMPTY(&t->sessions);
+}
+
+static void fill_user(struct nx_tunnel *t, struct nx_session *s)
+{
+	const struct nx_user_config *u = nx_server_user(t, s->user);
+
+	if (!u)
+		return;
+	snprintf(s->user_name, sizeof(s->user_name), "%s", u->name);
+	s->addresses = calloc(u->n_addresses + 1, sizeof(*s->addresses));
+	if (!s->addresses)
+		return;
+	memcpy(s->addresses, u->addresses, u->n_addresses * sizeof(*s->addresses));
+	s->n_addresses = u->n_addresses;
+}
+
+/* One session of the dump: keep it, or delete it. */
+static void adopt_session(struct nx_manager *m, const struct nxa *ses, uint64_t uptime_ms)
+{
+	const struct nxa *name = &ses[NQD_A_SESSION_TUNNEL];
+	uint64_t id = nxa_u64(&ses[NQD_A_SESSION_ID]);
+	struct nx_tunnel *t = name->present ? nx_manager_find_tunnel(m, nxa_str(name)) : NULL;
+	struct nx_session *s = t ? nx_session_new(t, id) : NULL;
+
+	if (!s || nx_session_fill(s, ses) < 0 || !acceptable(t, s) ||
+	    (ses[NQD_A_SESSION_STATE].present &&
+	     nxa_u8(&ses[NQD_A_SESSION_STATE]) >= NQD_SESSION_CLOSING)) {
+		if (s)
+			nx_session_free(s);
+		(void)nx_dp_delete_session(&m->priv->dp, id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
+		return;
+	}
+	if (t->config->role == NX_ROLE_SERVER) {
+		fill_user(t, s);
+		(void)nx_dp_set_peer_group(&m->priv->dp, id,
+					   nx_group_id(nx_server_user(t, s->user)->group));
+	}
+	TAILQ_REMOVE(&t->priv->installing, s, entry);
+	TAILQ_INSERT_TAIL(&t->sessions, s, entry);
+	s->installed = true;
+	s->connected_since_s = (uint64_t)time(NULL) - uptime_ms / 1000;
+	nx_log_full(LOG_NOTICE, "SessionAdopted", t->config->name, "session of %s goes on",
+		    s->user_name[0] ? s->user_name : "the server");
+}
+
+static uint64_t uptime_of(const struct nxa *stats, const void *base)
+{
+	struct nxa st[NQD_A_STATS_MAX + 1];
+	struct nxm_error e;
+
+	if (!stats->present || nxa_parse_nest(stats, &nqd_stats_set, st, base, &e) < 0 ||
+	    !st[NQD_A_STATS_UPTIME_MS].present)
+		return 0;
+	return nxa_u64(&st[NQD_A_STATS_UPTIME_MS]);
+}
+
+static void release(struct nx_manager *m);
+
+static void on_dump(void *userdata, const struct nx_chan_msg *msg, int err, const char *text)
+{
+	struct nxa tb[NQD_A_MAX + 1], ses[NQD_A_SESSION_MAX + 1];
+	struct nx_manager *m = userdata;
+	struct nxm_error e;
+
+	if (!msg) {
+		if (err && err != -EPIPE)
+			nx_err("the data plane does not list its sessions: %s", text);
+		release(m);
+		return;
+	}
+	if (nxa_parse(msg->hdr.attrs, msg->hdr.attrs_len, &nqd_top_set, tb, msg->buf, &e) == 0 &&
+	    tb[NQD_A_SESSION].present &&
+	    nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, msg->buf, &e) == 0 &&
+	    ses[NQD_A_SESSION_ID].present)
+		adopt_session(m, ses, uptime_of(&tb[NQD_A_STATS], msg->buf));
+}
+
+/* ---- start ---- */
+
+static void adopt_tunnel(struct nx_tunnel *t)
+{
+	adopt_pairs(t);
+	adopt_device(t);
+	if (t->priv->n_pairs && pairs_match(t) &&
+	    (!t->ifindex || !strcmp(t->ifname, t->config->interface)))
+		return;
+	/* The configuration has changed since: start over, sessions of the old device end. */
+	for (size_t i = 0; i < t->priv->n_pairs; i++) {
+		nx_udp_pair_close(&t->priv->pairs[i]);
+		nx_manager_unstore(t->manager, "sock:%s:%zu:hs", t->config->name, i);
+		nx_manager_unstore(t->manager, "sock:%s:%zu:dp", t->config->name, i);
+	}
+	t->priv->n_pairs = 0;
+	if (t->ifindex)
+		nx_tunnel_remove_device(t);
+}
+
+/* The state a tunnel with adopted parts is in. */
+static void resume(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+	struct nx_session *s = TAILQ_FIRST(&t->sessions);
+
+	p->wanted = true;
+	(void)nx_manager_choose_data_plane(t->manager, t);
+	if (t->config->role == NX_ROLE_SERVER) {
+		TAILQ_FOREACH (s, &t->sessions, entry)
+			nx_session_bus_added(s);
+		nx_tunnel_set_state(t, NX_TUNNEL_CONNECTING, NX_REASON_NONE, "%s", "");
+	} else if (s) {
+		if (adopt_state(t, s) < 0)
+			nx_log_full(LOG_WARNING, NULL, t->config->name,
+				    "the routes of this session are not known any more");
+		nx_tunnel_set_state(t, NX_TUNNEL_CONNECTED, NX_REASON_NONE, "%s", "");
+	} else {
+		nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, NX_REASON_DATA_PLANE_LOST, "%s",
+				    "the session ended while nexusd restarted");
+	}
+	nx_tunnel_create_dp_device(t);
+	nx_tunnel_net_changed(t);
+}
+
+static bool wants_start(struct nx_tunnel *t)
+{
+	int fd = nx_manager_claim(t->manager, "down:%s", t->config->name);
+
+	if (fd >= 0) {
+		close(fd);
+		return false;
+	}
+	return t->config->role == NX_ROLE_SERVER || t->config->autoconnect;
+}
+
+/* The dump is through: every tunnel goes its way. */
+static void release(struct nx_manager *m)
+{
+	struct nx_tunnel *t, *next;
+
+	m->priv->adopting = false;
+	for (t = TAILQ_FIRST(&m->tunnels); t; t = next) {
+		next = TAILQ_NEXT(t, entry);
+		if (t->priv->n_pairs || t->ifindex) {
+			resume(t);
+			nx_tunnel_step(t);
+		} else if (wants_start(t)) {
+			(void)nx_tunnel_connect(t);
+		}
+	}
+	drop_unclaimed(m);
+}
+
+void nx_manager_adopt(struct nx_manager *m)
+{
+	struct nx_tunnel *t;
+
+	TAILQ_FOREACH (t, &m->tunnels, entry)
+		adopt_tunnel(t);
+	m->priv->adopting = true;
+	if (nx_dp_get_stats(&m->priv->dp, 0, on_dump, m) < 0)
+		release(m);
+}

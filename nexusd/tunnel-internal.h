@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A tunnel inside: tunnel.c drives the state machine, tunnel-client.c and tunnel-server.c are what the roles
+ * do differently, tunnel-net.c is the device with its addresses and routes, tunnel-session.c makes
+ * sessions out of nexus-hsd's reports, tunnel-stats.c counts.
+ *
+ * The machine is level-triggered: nx_tunnel_step() looks at what is there and does the next thing that is
+ * missing; every event ends in it. So a restart of nexus-hsd or of nexus-dp needs no path of its own.
+ */
+#ifndef NX_TUNNEL_INTERNAL_H
+#define NX_TUNNEL_INTERNAL_H
+
+#include "manager-internal.h"
+#include "resolve.h"
+#include "route-plan.h"
+#include "udp-pair.h"
+
+#define NX_PAIRS_MAX 7
+/* HTTP/3's "no error": what a browser says when it leaves. */
+#define NX_CLOSE_NO_ERROR 0x100
+/* What a packet of ours costs: 1 + DCID + packet number 4 + DATAGRAM type 1 + prefix + tag 16. */
+#define NX_OVERHEAD_FIXED 22
+#define NX_CID_LEN 20
+#define NX_CONTEXT_PREFIX_LEN 1
+#define NX_UDP_PAYLOAD_MIN 1200
+/* Nothing measures larger paths yet. */
+#define NX_PATH_MTU_MAX 1500
+
+enum nx_hsd_phase {
+	NX_HSD_NONE,
+	NX_HSD_SECRETS, /* asked the monitor for the files */
+	NX_HSD_HAVE_SECRETS,
+	NX_HSD_SETTING, /* SET_TUNNEL sent */
+	NX_HSD_READY,
+};
+
+enum nx_dp_phase {
+	NX_DP_NONE,
+	NX_DP_CREATING,
+	NX_DP_READY,
+};
+
+struct nx_rate {
+	uint64_t at_us; /* 0 = no sample yet */
+	uint64_t tx_bytes, rx_bytes;
+	uint64_t tx_per_s, rx_per_s;
+};
+
+/* What the capsules agreed on, for this client. */
+struct nx_net_offer {
+	struct nx_prefix *addresses, *routes;
+	size_t n_addresses, n_routes;
+	char **dns, **dns_domains;
+	uint32_t mtu;
+};
+
+struct nx_tunnel_private {
+	bool wanted;
+	bool removing; /* destroy when stopped */
+	struct nx_tunnel_config *next_config; /* restart with it when stopped */
+	bool restart;
+
+	struct nx_udp_pair pairs[NX_PAIRS_MAX];
+	size_t n_pairs;
+	uint32_t mark; /* of the sockets; 0 = none */
+
+	enum nx_hsd_phase hsd_phase;
+	unsigned int secrets_pending, secrets_stale;
+	bool secret_failed;
+	uint32_t hsd_mtu; /* as in the last SET_TUNNEL */
+
+	int keylog_fd; /* of the monitor, for nexus-hsd; -1 = none */
+	int tun_fd; /* -1 = none */
+	bool tun_requested;
+	enum nx_dp_phase dp_phase;
+	struct nx_planned_route *planned;
+	size_t n_planned;
+	bool rules4, rules6;
+
+	TAILQ_HEAD(, nx_session) installing; /* ADD_SESSION sent */
+	struct nx_rate rate;
+
+	/* client */
+	struct nx_resolve *resolve;
+	struct nx_endpoint remotes[NX_RESOLVE_MAX];
+	size_t n_remotes, next_remote;
+	uint64_t attempt; /* running, 0 = none */
+	unsigned int failures;
+	sd_event_source *timer; /* retry, guard of an attempt, or end of a disconnect */
+	int state_fd; /* memfd with the net offer, stored at the monitor */
+};
+
+/* ---- tunnel.c ---- */
+/* @c is consumed. Listed, but not started. */
+struct nx_tunnel *nx_tunnel_new(struct nx_manager *m, struct nx_tunnel_config *c);
+/* Frees a tunnel that is at rest. */
+void nx_tunnel_free(struct nx_tunnel *t);
+/* New configuration for a running tunnel; keeps what can be kept. @c is consumed. */
+void nx_tunnel_reconfigure(struct nx_tunnel *t, struct nx_tunnel_config *c);
+/* Stop, then free. */
+void nx_tunnel_remove(struct nx_tunnel *t);
+bool nx_tunnel_at_rest(const struct nx_tunnel *t);
+void nx_tunnel_step(struct nx_tunnel *t);
+void nx_tunnel_set_state(struct nx_tunnel *t, enum nx_tunnel_state state, enum nx_reason reason,
+			 const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void nx_tunnel_net_changed(struct nx_tunnel *t);
+/* Give up for good (until the user or a reload says otherwise): everything is taken down. */
+void nx_tunnel_fail(struct nx_tunnel *t, enum nx_reason reason, const char *text);
+int nx_tunnel_arm_timer(struct nx_tunnel *t, uint64_t delay_us, sd_event_time_handler_t fn);
+void nx_tunnel_disarm_timer(struct nx_tunnel *t);
+void nx_tunnel_store_pairs(struct nx_tunnel *t);
+void nx_tunnel_socket_failed(struct nx_tunnel *t, const struct nx_endpoint *e, int err);
+
+/* Events from the manager. */
+void nx_tunnel_hsd_up(struct nx_tunnel *t);
+void nx_tunnel_hsd_down(struct nx_tunnel *t);
+void nx_tunnel_dp_up(struct nx_tunnel *t);
+void nx_tunnel_dp_down(struct nx_tunnel *t);
+void nx_tunnel_secret_result(struct nx_tunnel *t, const char *name, int err, const char *text);
+void nx_tunnel_tun_opened(struct nx_tunnel *t, int fd);
+void nx_tunnel_keylog_opened(struct nx_tunnel *t, int fd);
+void nx_tunnel_session_report(struct nx_tunnel *t, const struct nx_chan_msg *msg,
+			      const struct nxa *tb);
+void nx_tunnel_attempt_failed(struct nx_tunnel *t, uint64_t attempt, enum hs_reason reason,
+			      const char *text);
+/* The data plane ended a session of this tunnel. */
+void nx_tunnel_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
+			    const char *text);
+
+/* ---- tunnel-client.c ---- */
+void nx_client_step(struct nx_tunnel *t);
+void nx_client_reset(struct nx_tunnel *t);
+uint32_t nx_client_wanted_mtu(struct nx_tunnel *t);
+void nx_client_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const struct nxa *tb);
+void nx_client_installed(struct nx_tunnel *t, struct nx_session *s);
+void nx_client_retry(struct nx_tunnel *t, enum nx_reason reason, const char *text);
+enum nx_reason nx_reason_of_down(enum nqd_down_reason r);
+
+/* ---- tunnel-server.c ---- */
+int nx_server_open_sockets(struct nx_tunnel *t);
+void nx_server_step(struct nx_tunnel *t);
+uint32_t nx_server_mtu(struct nx_tunnel *t);
+void nx_server_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const struct nxa *tb);
+void nx_server_installed(struct nx_tunnel *t, struct nx_session *s);
+void nx_server_change_users(struct nx_tunnel *t, struct nx_tunnel_config *c);
+const struct nx_user_config *nx_server_user(const struct nx_tunnel *t, uint64_t short_id);
+void nx_server_user_routes(struct nx_tunnel *t, const struct nx_user_config *u, bool add);
+void nx_server_drop_session(struct nx_tunnel *t, struct nx_session *s);
+
+/* ---- tunnel-net.c ---- */
+/* Make the TUN device if it is not there: 0 or -errno with the tunnel failed. */
+int nx_tunnel_attach_device(struct nx_tunnel *t);
+int nx_tunnel_configure_device(struct nx_tunnel *t, const struct nx_prefix *addresses, size_t n,
+			       uint32_t mtu);
+/* Consumes @routes. */
+void nx_tunnel_set_routes(struct nx_tunnel *t, struct nx_planned_route *routes, size_t n);
+/* Routes, rules, addresses and the device itself. */
+void nx_tunnel_remove_device(struct nx_tunnel *t);
+void nx_tunnel_warn_mtu(struct nx_tunnel *t);
+uint32_t nx_tunnel_default_mark(const char *name);
+void nx_tunnel_create_dp_device(struct nx_tunnel *t);
+
+/* ---- tunnel-session.c ---- */
+struct nx_session *nx_session_new(struct nx_tunnel *t, uint64_t id);
+void nx_session_free(struct nx_session *s);
+/* Fill remote, local, cipher, user from parsed NQD_A_SESSION attributes. */
+int nx_session_fill(struct nx_session *s, const struct nxa *ses);
+/* Overhead of one IP packet with the connection IDs and the prefix of this session. */
+uint32_t nx_session_overhead(const struct nxa *ses);
+/* UDP payload that fits the path to @remote: at least 1200. */
+uint32_t nx_path_payload(const struct nx_endpoint *remote, uint32_t mark);
+int nx_net_offer_parse(const void *data, size_t len, struct nx_net_offer *o);
+void nx_net_offer_free(struct nx_net_offer *o);
+int nx_state_store(struct nx_tunnel *t, const struct nxa *net);
+/* Send ADD_SESSION; on the answer nx_client_installed() or nx_server_installed(). */
+int nx_session_install(struct nx_session *s, uint64_t attempt, const struct nxa *hs,
+		       struct nx_dp_session *args);
+struct nx_session *nx_tunnel_find_session(struct nx_tunnel *t, uint64_t id);
+void nx_tunnel_drop_sessions(struct nx_tunnel *t);
+
+#endif /* NX_TUNNEL_INTERNAL_H */

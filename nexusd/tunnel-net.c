@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The device of a tunnel and its place in the network: addresses, MTU, routes, and for a client that sends
+ * everything through the tunnel the rules that keep the tunnel's own packets out of it. Works by
+ * difference, so that a reconnect with the same answer changes nothing.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "lib/log.h"
+#include "net-link.h"
+#include "prefix.h"
+#include "tunnel-internal.h"
+
+/* Below the main table's rule (32766), above what people usually add. */
+#define RULE_PRIORITY_BASE 31000
+#define RULE_PRIORITIES 512
+
+uint32_t nx_tunnel_default_mark(const char *name)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *name; name++)
+		h = (h ^ (uint8_t)*name) * 16777619u;
+	return 0x6e780000u | ((h ^ h >> 16) & 0xffff);
+}
+
+static uint32_t rule_priority(const struct nx_tunnel *t)
+{
+	return RULE_PRIORITY_BASE + 2 * (t->priv->mark % RULE_PRIORITIES);
+}
+
+static void fail_device(struct nx_tunnel *t, int err, const char *what)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "interface %s: %s: %s", t->config->interface, what,
+		 err == -EBUSY || err == -EINVAL ? "the name is taken by another device"
+						 : strerror(-err));
+	nx_tunnel_fail(t, NX_REASON_CONFIGURATION, text);
+}
+
+int nx_tunnel_attach_device(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+	int r;
+
+	if (t->ifindex)
+		return 0;
+	r = nx_tun_attach(p->tun_fd, t->config->interface, &t->ifindex);
+	if (r) {
+		t->ifindex = 0;
+		fail_device(t, r, "cannot be made");
+		return r;
+	}
+	snprintf(t->ifname, sizeof(t->ifname), "%s", t->config->interface);
+	nx_tunnel_create_dp_device(t);
+	return 0;
+}
+
+static void on_device_created(void *userdata, const struct nx_chan_msg *msg, int err,
+			      const char *text)
+{
+	struct nx_tunnel *t = userdata;
+	struct nx_tunnel_private *p = t->priv;
+
+	if (msg || p->dp_phase != NX_DP_CREATING)
+		return;
+	/* A restarted control process meets the device of its predecessor. */
+	if (err == -EEXIST)
+		err = 0;
+	p->dp_phase = err ? NX_DP_NONE : NX_DP_READY;
+	if (err == -EPIPE)
+		return;
+	if (err) {
+		char why[224];
+
+		snprintf(why, sizeof(why), "the data plane refused the interface: %s",
+			 text[0] ? text : strerror(-err));
+		nx_tunnel_fail(t, NX_REASON_DATA_PLANE_LOST, why);
+		return;
+	}
+	nx_tunnel_step(t);
+}
+
+void nx_tunnel_create_dp_device(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	if (!t->ifindex || p->dp_phase != NX_DP_NONE || !p->wanted)
+		return;
+	if (nx_dp_create_device(&t->manager->priv->dp, t->ifname, t->ifindex, p->tun_fd,
+				on_device_created, t) == 0)
+		p->dp_phase = NX_DP_CREATING;
+}
+
+/* ---- addresses ---- */
+
+static int replace_list(struct nx_prefix **list, size_t *n, const struct nx_prefix *src,
+			size_t n_src)
+{
+	struct nx_prefix *copy = calloc(n_src + 1, sizeof(*copy));
+
+	if (!copy)
+		return -ENOMEM;
+	if (n_src)
+		memcpy(copy, src, n_src * sizeof(*copy));
+	free(*list);
+	*list = copy;
+	*n = n_src;
+	return 0;
+}
+
+/* What the device has must be what is wanted: a predecessor may have left others. */
+static int set_addresses(struct nx_tunnel *t, const struct nx_prefix *addresses, size_t n)
+{
+	struct nl_sock *nl = t->manager->priv->nl;
+	struct nx_prefix *present;
+	size_t n_present;
+	int r = nx_address_list(nl, t->ifindex, &present, &n_present);
+
+	for (size_t i = 0; !r && i < n_present; i++)
+		if (!nx_prefix_list_has(addresses, n, &present[i]))
+			(void)nx_address_delete(nl, t->ifindex, &present[i]);
+	for (size_t i = 0; !r && i < n; i++)
+		if (!nx_prefix_list_has(present, n_present, &addresses[i]))
+			r = nx_address_add(nl, t->ifindex, &addresses[i]);
+	free(present);
+	return r ? r : replace_list(&t->addresses, &t->n_addresses, addresses, n);
+}
+
+/* The kernel takes IPv6 off a device with a smaller MTU; say so before somebody wonders. */
+void nx_tunnel_warn_mtu(struct nx_tunnel *t)
+{
+	for (size_t i = 0; i < t->n_addresses && t->mtu < 1280; i++) {
+		if (t->addresses[i].family != AF_INET6)
+			continue;
+		nx_log_full(
+			LOG_WARNING, "MtuTooSmall", t->config->name,
+			"the interface MTU of %u bytes is below the 1280 bytes IPv6 needs: IPv6 will not work in this tunnel",
+			t->mtu);
+		return;
+	}
+}
+
+int nx_tunnel_configure_device(struct nx_tunnel *t, const struct nx_prefix *addresses, size_t n,
+			       uint32_t mtu)
+{
+	int r = nx_link_configure(t->manager->priv->nl, t->ifindex, mtu);
+
+	if (r) {
+		fail_device(t, r, "cannot be set up");
+		return r;
+	}
+	t->mtu = mtu;
+	r = set_addresses(t, addresses, n);
+	if (r && mtu < 1280)
+		r = 0; /* the warning tells */
+	if (r) {
+		fail_device(t, r, "an address cannot be added");
+		return r;
+	}
+	nx_tunnel_warn_mtu(t);
+	return 0;
+}
+
+/* ---- routes ---- */
+
+static bool planned_has(const struct nx_planned_route *list, size_t n,
+			const struct nx_planned_route *r)
+{
+	for (size_t i = 0; i < n; i++)
+		if (nx_prefix_equal(&list[i].prefix, &r->prefix) &&
+		    list[i].own_table == r->own_table)
+			return true;
+	return false;
+}
+
+static bool wants_rules(const struct nx_planned_route *list, size_t n, int family)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i].own_table && list[i].prefix.family == family)
+			return true;
+	return false;
+}
+
+static void set_rules(struct nx_tunnel *t, int family, bool want, bool *have)
+{
+	struct nl_sock *nl = t->manager->priv->nl;
+	uint32_t mark = t->priv->mark;
+	int r = 0;
+
+	if (want && family == AF_INET)
+		(void)nx_allow_marked_replies();
+	if (want)
+		r = nx_rules_add(nl, family, mark, rule_priority(t));
+	else if (*have)
+		r = nx_rules_delete(nl, family, mark, rule_priority(t));
+	if (r)
+		nx_log_full(LOG_ERR, NULL, t->config->name, "routing rules for %s: %s",
+			    family == AF_INET ? "IPv4" : "IPv6", strerror(-r));
+	*have = want;
+}
+
+static void add_route(struct nx_tunnel *t, const struct nx_planned_route *route)
+{
+	char buf[NX_ADDR_STRLEN];
+	int r;
+
+	r = nx_route_add(t->manager->priv->nl, t->ifindex, &route->prefix,
+			 route->own_table ? t->priv->mark : 0);
+	if (r)
+		nx_log_full(LOG_WARNING, "RouteFailed", t->config->name, "route to %s: %s",
+			    nx_prefix_format(&route->prefix, buf),
+			    r == -EEXIST ? "already reached through another interface"
+					 : strerror(-r));
+}
+
+/* The routes D-Bus shows. */
+static void publish_routes(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+	struct nx_prefix *list = calloc(p->n_planned + 1, sizeof(*list));
+
+	if (!list)
+		return;
+	for (size_t i = 0; i < p->n_planned; i++)
+		list[i] = p->planned[i].prefix;
+	free(t->routes);
+	t->routes = list;
+	t->n_routes = p->n_planned;
+}
+
+void nx_tunnel_set_routes(struct nx_tunnel *t, struct nx_planned_route *routes, size_t n)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	for (size_t i = 0; i < n; i++)
+		add_route(t, &routes[i]);
+	/* Rules only when the table behind them is filled, and off before it is emptied. */
+	set_rules(t, AF_INET, wants_rules(routes, n, AF_INET), &p->rules4);
+	set_rules(t, AF_INET6, wants_rules(routes, n, AF_INET6), &p->rules6);
+	for (size_t i = 0; i < p->n_planned; i++)
+		if (!planned_has(routes, n, &p->planned[i]))
+			(void)nx_route_delete(t->manager->priv->nl, t->ifindex,
+					      &p->planned[i].prefix,
+					      p->planned[i].own_table ? p->mark : 0);
+	free(p->planned);
+	p->planned = routes;
+	p->n_planned = n;
+	publish_routes(t);
+}
+
+void nx_tunnel_remove_device(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	if (t->ifindex) {
+		set_rules(t, AF_INET, false, &p->rules4);
+		set_rules(t, AF_INET6, false, &p->rules6);
+		if (p->dp_phase != NX_DP_NONE)
+			(void)nx_dp_delete_device(&t->manager->priv->dp, t->ifindex, NULL, NULL);
+		/* Routes and addresses go with it. */
+		(void)nx_link_delete(t->manager->priv->nl, t->ifindex);
+	}
+	p->dp_phase = NX_DP_NONE;
+	if (p->tun_fd >= 0) {
+		nx_manager_unstore(t->manager, "tun:%s", t->config->name);
+		close(p->tun_fd);
+		p->tun_fd = -1;
+	}
+	p->tun_requested = false;
+	t->ifindex = 0;
+	t->ifname[0] = '\0';
+	t->mtu = 0;
+	free(p->planned);
+	p->planned = NULL;
+	p->n_planned = 0;
+	(void)replace_list(&t->addresses, &t->n_addresses, NULL, 0);
+	(void)replace_list(&t->routes, &t->n_routes, NULL, 0);
+	for (char **s = t->dns; s && *s; s++)
+		free(*s);
+	for (char **s = t->dns_domains; s && *s; s++)
+		free(*s);
+	free(t->dns);
+	free(t->dns_domains);
+	t->dns = t->dns_domains = NULL;
+}

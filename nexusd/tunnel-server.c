@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A server tunnel: listens, and turns every session nexus-hsd reports into one of the data plane with the
+ * prefixes of its user. A change of users touches only the sessions of users that changed.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "config-internal.h"
+#include "lib/log.h"
+#include "net-link.h"
+#include "prefix.h"
+#include "tunnel-internal.h"
+
+#define UDP_OVERHEAD_V4 28
+#define UDP_OVERHEAD_V6 48
+
+int nx_server_open_sockets(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+	const struct nx_tunnel_config *c = t->config;
+	int r;
+
+	for (size_t i = 0; i < c->n_listen; i++) {
+		r = nx_udp_pair_open(&c->listen[i], p->mark, &p->pairs[i]);
+		/* A machine without IPv6 still serves IPv4. */
+		if (r == -EAFNOSUPPORT && c->n_listen > 1) {
+			nx_log_full(LOG_WARNING, NULL, c->name, "this machine has no IPv6");
+			continue;
+		}
+		if (r) {
+			nx_tunnel_socket_failed(t, &c->listen[i], r);
+			return r;
+		}
+		if (p->n_pairs != i) {
+			p->pairs[p->n_pairs] = p->pairs[i];
+			p->pairs[i].hs_fd = p->pairs[i].dp_fd = -1;
+		}
+		p->n_pairs++;
+	}
+	nx_tunnel_store_pairs(t);
+	return 0;
+}
+
+/* What fits an outer packet of 1500 bytes to any client, unless configured. */
+uint32_t nx_server_mtu(struct nx_tunnel *t)
+{
+	uint32_t headers = UDP_OVERHEAD_V4;
+
+	if (t->config->mtu)
+		return t->config->mtu;
+	for (size_t i = 0; i < t->priv->n_pairs; i++)
+		if (t->priv->pairs[i].local.sa.sa_family == AF_INET6)
+			headers = UDP_OVERHEAD_V6;
+	return NX_PATH_MTU_MAX - headers - NX_OVERHEAD_FIXED - NX_CID_LEN - NX_CONTEXT_PREFIX_LEN;
+}
+
+void nx_server_step(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	if (!t->ifindex) {
+		if (nx_tunnel_attach_device(t) < 0)
+			return;
+	}
+	if (t->n_addresses == 0 &&
+	    nx_tunnel_configure_device(t, t->config->addresses, t->config->n_addresses,
+				       nx_server_mtu(t)) < 0)
+		return;
+	nx_tunnel_create_dp_device(t);
+	if (p->dp_phase == NX_DP_READY && t->state == NX_TUNNEL_CONNECTING) {
+		nx_tunnel_set_state(t, NX_TUNNEL_LISTENING, NX_REASON_NONE, "%s", "");
+		nx_tunnel_net_changed(t);
+	} else if (t->state == NX_TUNNEL_LISTENING && t->reason) {
+		nx_tunnel_set_state(t, NX_TUNNEL_LISTENING, NX_REASON_NONE, "%s", "");
+	}
+}
+
+const struct nx_user_config *nx_server_user(const struct nx_tunnel *t, uint64_t short_id)
+{
+	for (size_t i = 0; i < t->config->n_users; i++)
+		if (t->config->users[i].short_id == short_id)
+			return &t->config->users[i];
+	return NULL;
+}
+
+/* ---- kernel routes behind the device's own subnets ---- */
+
+static bool in_own_subnet(const struct nx_tunnel *t, const struct nx_prefix *p)
+{
+	for (size_t i = 0; i < t->config->n_addresses; i++)
+		if (nx_prefix_contains(&t->config->addresses[i], p))
+			return true;
+	return false;
+}
+
+static void user_route(struct nx_tunnel *t, const struct nx_prefix *p, bool add)
+{
+	struct nl_sock *nl = t->manager->priv->nl;
+	char buf[NX_ADDR_STRLEN];
+	int r;
+
+	if (in_own_subnet(t, p))
+		return;
+	r = add ? nx_route_add(nl, t->ifindex, p, 0) : nx_route_delete(nl, t->ifindex, p, 0);
+	if (r && add)
+		nx_log_full(LOG_WARNING, "RouteFailed", t->config->name, "route to %s: %s",
+			    nx_prefix_format(p, buf),
+			    r == -EEXIST ? "already reached through another interface"
+					 : strerror(-r));
+}
+
+void nx_server_user_routes(struct nx_tunnel *t, const struct nx_user_config *u, bool add)
+{
+	for (size_t i = 0; i < u->n_addresses; i++)
+		user_route(t, &u->addresses[i], add);
+	for (size_t i = 0; i < u->n_allowed_ips; i++)
+		user_route(t, &u->allowed_ips[i], add);
+}
+
+/* ---- sessions ---- */
+
+void nx_server_drop_session(struct nx_tunnel *t, struct nx_session *s)
+{
+	const struct nx_user_config *u = nx_server_user(t, s->user);
+	uint64_t user = s->user;
+	struct nx_session *other;
+
+	nx_session_free(s);
+	TAILQ_FOREACH (other, &t->sessions, entry)
+		if (other->user == user)
+			return;
+	if (u && t->ifindex)
+		nx_server_user_routes(t, u, false);
+}
+
+/* What the data plane accepts from this user and sends to it. */
+static struct nx_prefix *user_prefixes(const struct nx_user_config *u, size_t *n)
+{
+	struct nx_prefix *list = calloc(u->n_addresses + u->n_allowed_ips + 1, sizeof(*list));
+
+	*n = 0;
+	if (!list)
+		return NULL;
+	for (size_t i = 0; i < u->n_addresses; i++)
+		list[(*n)++] = u->addresses[i];
+	for (size_t i = 0; i < u->n_allowed_ips; i++)
+		list[(*n)++] = u->allowed_ips[i];
+	return list;
+}
+
+static int copy_addresses(struct nx_session *s, const struct nx_user_config *u)
+{
+	s->addresses = calloc(u->n_addresses + 1, sizeof(*s->addresses));
+	if (!s->addresses)
+		return -ENOMEM;
+	memcpy(s->addresses, u->addresses, u->n_addresses * sizeof(*s->addresses));
+	s->n_addresses = u->n_addresses;
+	snprintf(s->user_name, sizeof(s->user_name), "%s", u->name);
+	return 0;
+}
+
+/* Bytes a packet to this client may have, from our route and from what the client says it can take. */
+static uint32_t session_path_mtu(struct nx_tunnel *t, const struct nx_session *s,
+				 const struct nxa *ses, const struct nxa *net)
+{
+	uint32_t payload = nx_path_payload(&s->remote, t->priv->mark);
+	uint32_t overhead = nx_session_overhead(ses), wanted = 0;
+	struct nx_net_offer offer;
+
+	if (net->present && nx_net_offer_parse(net->data, net->len, &offer) == 0) {
+		wanted = offer.mtu;
+		nx_net_offer_free(&offer);
+	}
+	if (wanted && wanted + overhead < payload)
+		payload = wanted + overhead;
+	return payload < NX_UDP_PAYLOAD_MIN ? NX_UDP_PAYLOAD_MIN : payload;
+}
+
+static int install(struct nx_tunnel *t, struct nx_session *s, const struct nxa *tb,
+		   const struct nxa *ses)
+{
+	struct nx_tunnel_private *p = t->priv;
+	uint32_t pair = nxa_u32(&tb[HS_A_SOCKET]);
+	const struct nx_user_config *u;
+	struct nx_dp_session args = {};
+	struct nx_prefix *routes;
+	int r = nx_session_fill(s, ses);
+
+	if (r)
+		return r;
+	u = nx_server_user(t, s->user);
+	if (!u || pair >= p->n_pairs)
+		return -ENOENT;
+	r = copy_addresses(s, u);
+	if (r)
+		return r;
+	routes = user_prefixes(u, &args.n_routes);
+	if (!routes)
+		return -ENOMEM;
+	args.routes = routes;
+	args.socket_fd = p->pairs[pair].dp_fd;
+	args.peer_group = nx_group_id(u->group);
+	args.flags = NQD_SESSION_F_MIGRATION | NQD_SESSION_F_REPLACE;
+	args.path_mtu_bytes = session_path_mtu(t, s, ses, &tb[HS_A_NET]);
+	r = nx_session_install(s, nxa_u64(&tb[HS_A_ATTEMPT]), tb, &args);
+	free(routes);
+	return r;
+}
+
+void nx_server_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const struct nxa *tb)
+{
+	uint64_t attempt = nxa_u64(&tb[HS_A_ATTEMPT]);
+	struct nxa ses[NQD_A_SESSION_MAX + 1];
+	struct nx_session *s = NULL;
+	struct nxm_error e;
+	int r = -ECANCELED;
+
+	if (t->priv->wanted && t->ifindex)
+		r = nxa_parse_nest(&tb[HS_A_SESSION], &nqd_session_set, ses, msg->buf, &e);
+	if (!r) {
+		s = nx_session_new(t, nx_random_id());
+		r = s ? install(t, s, tb, ses) : -ENOMEM;
+	}
+	if (!r)
+		return;
+	nx_log_full(LOG_WARNING, NULL, t->config->name, "a finished handshake was dropped: %s",
+		    r == -ENOENT ? "the user is not configured any more" : strerror(-r));
+	if (s)
+		nx_session_free(s);
+	(void)nx_hsd_cancel(&t->manager->priv->hsd, t->config->name, attempt);
+}
+
+void nx_server_installed(struct nx_tunnel *t, struct nx_session *s)
+{
+	const struct nx_user_config *u = nx_server_user(t, s->user);
+	struct nx_session *other, *next;
+	char addr[NX_ADDR_STRLEN];
+
+	/* The data plane has closed the older session of the user (NQD_SESSION_F_REPLACE). */
+	for (other = TAILQ_FIRST(&t->sessions); other; other = next) {
+		next = TAILQ_NEXT(other, entry);
+		if (other != s && other->user == s->user)
+			nx_session_free(other);
+	}
+	if (u)
+		nx_server_user_routes(t, u, true);
+	nx_log_full(LOG_NOTICE, "SessionUp", t->config->name, "%s connected from %s", s->user_name,
+		    nx_endpoint_format(&s->remote, addr));
+	nx_session_bus_added(s);
+}
+
+/* ---- reload ---- */
+
+static void end_user(struct nx_tunnel *t, const struct nx_user_config *u)
+{
+	struct nx_tunnel_private *p = t->priv;
+	struct nx_session *s, *next;
+	bool any = false;
+
+	if (t->ifindex)
+		(void)nx_dp_delete_user(&t->manager->priv->dp, t->ifindex, u->short_id,
+					NX_CLOSE_NO_ERROR, "");
+	for (s = TAILQ_FIRST(&t->sessions); s; s = next) {
+		next = TAILQ_NEXT(s, entry);
+		if (s->user != u->short_id)
+			continue;
+		any = true;
+		nx_server_drop_session(t, s);
+	}
+	for (s = TAILQ_FIRST(&p->installing); s; s = next) {
+		next = TAILQ_NEXT(s, entry);
+		if (s->user == u->short_id)
+			nx_session_free(s);
+	}
+	if (any)
+		nx_log_full(LOG_NOTICE, "SessionRevoked", t->config->name,
+			    "session of %s ended: %s", u->name, nx_reason_str(NX_REASON_REVOKED));
+}
+
+static const struct nx_user_config *find_user(const struct nx_tunnel_config *c, uint64_t short_id)
+{
+	for (size_t i = 0; i < c->n_users; i++)
+		if (c->users[i].short_id == short_id)
+			return &c->users[i];
+	return NULL;
+}
+
+/* Same but for the group: the session may stay. */
+static bool same_but_group(const struct nx_user_config *a, const struct nx_user_config *b)
+{
+	struct nx_user_config x = *a, y = *b;
+
+	x.group = y.group = NULL;
+	return nx_user_config_equal(&x, &y);
+}
+
+static void move_to_group(struct nx_tunnel *t, const struct nx_user_config *u)
+{
+	struct nx_dp *dp = &t->manager->priv->dp;
+	struct nx_session *s;
+
+	TAILQ_FOREACH (s, &t->sessions, entry)
+		if (s->user == u->short_id)
+			(void)nx_dp_set_peer_group(dp, s->id, nx_group_id(u->group));
+	TAILQ_FOREACH (s, &t->priv->installing, entry)
+		if (s->user == u->short_id)
+			(void)nx_dp_set_peer_group(dp, s->id, nx_group_id(u->group));
+}
+
+void nx_server_change_users(struct nx_tunnel *t, struct nx_tunnel_config *c)
+{
+	struct nx_tunnel_config *old = t->config;
+
+	/* Users are known by their short id; whoever lost it, its key or its addresses is out now. */
+	for (size_t i = 0; i < old->n_users; i++) {
+		const struct nx_user_config *now = find_user(c, old->users[i].short_id);
+
+		if (!now || !same_but_group(&old->users[i], now))
+			end_user(t, &old->users[i]);
+		else if (nx_group_id(now->group) != nx_group_id(old->users[i].group))
+			move_to_group(t, now);
+	}
+	t->config = c;
+	nx_tunnel_config_free(old);
+	t->priv->hsd_phase = NX_HSD_NONE;
+	nx_tunnel_step(t);
+}

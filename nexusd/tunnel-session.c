@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Sessions: from nexus-hsd's report to the data plane. Keys are only passed through: the report's buffer is
+ * wiped by the channel, the request's by nx_request_send(). Also the record of what the capsules agreed
+ * on, kept at the monitor so that a restarted control process knows it again.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#include "lib/log.h"
+#include "prefix.h"
+#include "tunnel-internal.h"
+
+struct nx_session *nx_session_new(struct nx_tunnel *t, uint64_t id)
+{
+	struct nx_session *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->tunnel = t;
+	s->id = id;
+	TAILQ_INSERT_TAIL(&t->priv->installing, s, entry);
+	return s;
+}
+
+void nx_session_free(struct nx_session *s)
+{
+	struct nx_tunnel *t = s->tunnel;
+
+	nx_dp_forget(&t->manager->priv->dp, s);
+	if (s->installed) {
+		TAILQ_REMOVE(&t->sessions, s, entry);
+		if (t->config->role == NX_ROLE_SERVER)
+			nx_session_bus_removed(s);
+	} else {
+		TAILQ_REMOVE(&t->priv->installing, s, entry);
+	}
+	free(s->addresses);
+	free(s);
+}
+
+void nx_tunnel_drop_sessions(struct nx_tunnel *t)
+{
+	struct nx_session *s;
+
+	while ((s = TAILQ_FIRST(&t->sessions))) {
+		if (t->config->role == NX_ROLE_SERVER)
+			nx_server_drop_session(t, s);
+		else
+			nx_session_free(s);
+	}
+	while ((s = TAILQ_FIRST(&t->priv->installing)))
+		nx_session_free(s);
+}
+
+struct nx_session *nx_tunnel_find_session(struct nx_tunnel *t, uint64_t id)
+{
+	struct nx_session *s;
+
+	TAILQ_FOREACH (s, &t->sessions, entry)
+		if (s->id == id)
+			return s;
+	TAILQ_FOREACH (s, &t->priv->installing, entry)
+		if (s->id == id)
+			return s;
+	return NULL;
+}
+
+int nx_session_fill(struct nx_session *s, const struct nxa *ses)
+{
+	const struct nxa *remote = &ses[NQD_A_SESSION_REMOTE_ADDR];
+	const struct nxa *local = &ses[NQD_A_SESSION_LOCAL_ADDR];
+
+	if (!remote->present || nx_endpoint_from_bytes(remote->data, remote->len, &s->remote) < 0)
+		return -EINVAL;
+	if (local->present && nx_endpoint_from_bytes(local->data, local->len, &s->local) < 0)
+		return -EINVAL;
+	if (ses[NQD_A_SESSION_CIPHER].present)
+		s->cipher = nxa_u16(&ses[NQD_A_SESSION_CIPHER]);
+	if (ses[NQD_A_SESSION_USER].present)
+		s->user = nxa_u64(&ses[NQD_A_SESSION_USER]);
+	return 0;
+}
+
+/* Length of the first remote connection ID, the one our packets carry. */
+static uint32_t remote_cid_len(const struct nxa *ses)
+{
+	const struct nxa *cids = &ses[NQD_A_SESSION_REMOTE_CIDS];
+	struct nxa cid, tb[NQD_A_CID_MAX + 1];
+	const uint8_t *pos = NULL;
+	struct nxm_error e;
+
+	if (!cids->present || !nxa_next(cids->data, cids->len, NQD_A_CIDS_CID, &pos, &cid) ||
+	    nxa_parse_nest(&cid, &nqd_cid_set, tb, cid.data, &e) < 0 || !tb[NQD_A_CID_ID].present)
+		return NX_CID_LEN;
+	return tb[NQD_A_CID_ID].len;
+}
+
+uint32_t nx_session_overhead(const struct nxa *ses)
+{
+	const struct nxa *prefix = &ses[NQD_A_SESSION_CONTEXT_PREFIX];
+
+	return NX_OVERHEAD_FIXED + remote_cid_len(ses) +
+	       (prefix->present ? prefix->len : NX_CONTEXT_PREFIX_LEN);
+}
+
+uint32_t nx_path_payload(const struct nx_endpoint *remote, uint32_t mark)
+{
+	uint32_t headers = remote->sa.sa_family == AF_INET6 ? 48 : 28;
+	int mtu = nx_udp_path_mtu(remote, mark);
+
+	if (mtu < 0 || mtu > NX_PATH_MTU_MAX)
+		mtu = NX_PATH_MTU_MAX;
+	if ((uint32_t)mtu < NX_UDP_PAYLOAD_MIN + headers)
+		return NX_UDP_PAYLOAD_MIN;
+	return (uint32_t)mtu - headers;
+}
+
+/* ---- what the capsules agreed on ---- */
+
+static int parse_prefix(const struct nxa *nest, const void *base, struct nx_prefix *p)
+{
+	struct nxa tb[HS_A_PREFIX_MAX + 1];
+	struct nxm_error e;
+
+	if (nxa_parse_nest(nest, &hs_prefix_set, tb, base, &e) < 0 ||
+	    !tb[HS_A_PREFIX_ADDR].present || !tb[HS_A_PREFIX_LEN].present)
+		return -EINVAL;
+	return nx_prefix_from_bytes(tb[HS_A_PREFIX_ADDR].data, tb[HS_A_PREFIX_ADDR].len,
+				    nxa_u8(&tb[HS_A_PREFIX_LEN]), p);
+}
+
+/* All attributes of one number as prefixes. */
+static int parse_prefixes(const void *data, size_t len, uint16_t type, struct nx_prefix **out,
+			  size_t *n)
+{
+	const uint8_t *pos = NULL;
+	size_t count = 0;
+	struct nxa a;
+	int r;
+
+	while (nxa_next(data, len, type, &pos, &a))
+		count++;
+	*out = calloc(count + 1, sizeof(**out));
+	if (!*out)
+		return -ENOMEM;
+	for (pos = NULL; nxa_next(data, len, type, &pos, &a);) {
+		r = parse_prefix(&a, data, &(*out)[*n]);
+		if (r)
+			return r;
+		(*n)++;
+	}
+	return 0;
+}
+
+/* All attributes of one number as text: addresses are formatted, strings copied. */
+static int parse_texts(const void *data, size_t len, uint16_t type, bool address, char ***out)
+{
+	const uint8_t *pos = NULL;
+	char buf[INET6_ADDRSTRLEN];
+	size_t count = 0, n = 0;
+	struct nxa a;
+
+	while (nxa_next(data, len, type, &pos, &a))
+		count++;
+	*out = calloc(count + 1, sizeof(**out));
+	if (!*out)
+		return -ENOMEM;
+	for (pos = NULL; nxa_next(data, len, type, &pos, &a);) {
+		if (address && a.len != 4 && a.len != 16)
+			return -EINVAL;
+		if (address &&
+		    !inet_ntop(a.len == 4 ? AF_INET : AF_INET6, a.data, buf, sizeof(buf)))
+			return -EINVAL;
+		(*out)[n] = strdup(address ? buf : nxa_str(&a));
+		if (!(*out)[n++])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int nx_net_offer_parse(const void *data, size_t len, struct nx_net_offer *o)
+{
+	struct nxa tb[HS_A_NET_MAX + 1];
+	struct nxm_error e;
+	int r;
+
+	memset(o, 0, sizeof(*o));
+	r = nxa_parse(data, len, &hs_net_set, tb, data, &e);
+	if (!r)
+		r = parse_prefixes(data, len, HS_A_NET_ADDRESS, &o->addresses, &o->n_addresses);
+	if (!r)
+		r = parse_prefixes(data, len, HS_A_NET_ROUTE, &o->routes, &o->n_routes);
+	if (!r)
+		r = parse_texts(data, len, HS_A_NET_DNS, true, &o->dns);
+	if (!r)
+		r = parse_texts(data, len, HS_A_NET_DNS_DOMAIN, false, &o->dns_domains);
+	if (!r && tb[HS_A_NET_MTU].present)
+		o->mtu = nxa_u32(&tb[HS_A_NET_MTU]);
+	if (r)
+		nx_net_offer_free(o);
+	return r;
+}
+
+void nx_net_offer_free(struct nx_net_offer *o)
+{
+	for (char **s = o->dns; s && *s; s++)
+		free(*s);
+	for (char **s = o->dns_domains; s && *s; s++)
+		free(*s);
+	free(o->dns);
+	free(o->dns_domains);
+	free(o->addresses);
+	free(o->routes);
+	memset(o, 0, sizeof(*o));
+}
+
+int nx_state_store(struct nx_tunnel *t, const struct nxa *net)
+{
+	struct nx_tunnel_private *p = t->priv;
+	int fd = memfd_create("nexus-state", MFD_CLOEXEC);
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, net->data, net->len) != net->len)
+		r = -EIO;
+	if (r) {
+		close(fd);
+		return r;
+	}
+	nx_manager_store(t->manager, fd, "state:%s", t->config->name);
+	if (p->state_fd >= 0)
+		close(p->state_fd);
+	p->state_fd = fd;
+	return 0;
+}
+
+/* ---- installation ---- */
+
+static void on_installed(void *userdata, const struct nx_chan_msg *msg, int err, const char *text)
+{
+	struct nx_session *s = userdata;
+	struct nx_tunnel *t = s->tunnel;
+	uint64_t attempt = s->attempt;
+	char why[192];
+
+	if (msg)
+		return;
+	if (!err) {
+		TAILQ_REMOVE(&t->priv->installing, s, entry);
+		TAILQ_INSERT_TAIL(&t->sessions, s, entry);
+		s->installed = true;
+		s->connected_since_s = (uint64_t)time(NULL);
+		(void)nx_hsd_installed(&t->manager->priv->hsd, attempt);
+		if (t->config->role == NX_ROLE_SERVER)
+			nx_server_installed(t, s);
+		else
+			nx_client_installed(t, s);
+		return;
+	}
+	snprintf(why, sizeof(why), "the data plane refused the session: %s",
+		 text[0] ? text : strerror(-err));
+	nx_log_full(LOG_ERR, "SessionRefused", t->config->name, "%s", why);
+	(void)nx_hsd_cancel(&t->manager->priv->hsd, t->config->name, attempt);
+	nx_session_free(s);
+	if (t->config->role == NX_ROLE_CLIENT && t->priv->wanted)
+		nx_client_retry(t, NX_REASON_DATA_PLANE_LOST, why);
+}
+
+int nx_session_install(struct nx_session *s, uint64_t attempt, const struct nxa *hs,
+		       struct nx_dp_session *args)
+{
+	struct nx_tunnel *t = s->tunnel;
+
+	s->attempt = attempt;
+	args->id = s->id;
+	args->tunnel = t->config->name;
+	args->ifindex = t->ifindex;
+	args->congestion = t->config->congestion;
+	return nx_dp_add_session(&t->manager->priv->dp, args, hs, on_installed, s);
+}
