@@ -206,7 +206,8 @@ static void cert_build(void)
 	static const uint8_t key[64];
 	uint8_t der[4096];
 
-	expect(hs_cert_build(der, sizeof(der), b.dcid, "www.example.org", key, NOW, 2500) > 0,
+	expect(hs_cert_build(der, sizeof(der), b.attempt.random, "www.example.org", key, NOW,
+			     2500) > 0,
 	       "certificate");
 }
 
