@@ -40,7 +40,7 @@ static int usage(FILE *out)
 	return out == stdout ? CTL_OK : CTL_USAGE;
 }
 
-int main(int argc, char **argv)
+static int dispatch(int argc, char **argv)
 {
 	static char *default_argv[] = { "status", NULL };
 
@@ -66,12 +66,20 @@ int main(int argc, char **argv)
 		if (r == CTL_USAGE)
 			fprintf(stderr, "Usage: nexusctl %s %s\n", commands[i].name,
 				commands[i].arguments);
-		if (fflush(stdout) && r == CTL_OK) {
-			ctl_error("cannot write the output: %m");
-			r = CTL_ERROR;
-		}
 		return r;
 	}
 	ctl_error("there is no command \"%s\"", argv[1]);
 	return usage(stderr);
+}
+
+/* Output that could not be written is not done. */
+int main(int argc, char **argv)
+{
+	int r = dispatch(argc, argv);
+
+	if ((fflush(stdout) || ferror(stdout)) && r == CTL_OK) {
+		ctl_error("cannot write the output");
+		r = CTL_ERROR;
+	}
+	return r;
 }

@@ -102,6 +102,8 @@ int cmd_monitor(int argc, char **argv)
 				 NULL);
 		if (r != CTL_OK)
 			goto out;
+		print_time();
+		printf("nexusd is running\n");
 	}
 	while (r >= 0 && !ferror(stdout)) {
 		r = sd_bus_process(bus, NULL);
