@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the control side share: how sessions and events look in messages. */
+#ifndef DP_CONTROL_INTERNAL_H
+#define DP_CONTROL_INTERNAL_H
+
+#include "dp.h"
+
+/* Generation, SESSION_UP, first flush: after ADD_SESSION with keys, or SET_KEYS. */
+void dp_session_installed(struct dp *dp, struct dp_session *s);
+/* NQD_A_EVENT */
+void dp_put_event(struct nxm *m, u8 type, const struct dp_last_event *e, const u8 *frames,
+		  u32 frames_len);
+/* NQD_A_SESSION with what identifies it; @path_mtu if not 0. */
+void dp_put_session_id(struct nxm *m, u64 id, u64 user, u64 generation, const char *tunnel,
+		       u32 path_mtu);
+/* A prefix of a parsed NQD_A_ROUTE. 0 or -errno with @e filled. */
+int dp_parse_route(const struct dp_request *r, const struct nxa *nest, struct dp_prefix *p,
+		   struct nxm_error *e);
+
+#endif /* DP_CONTROL_INTERNAL_H */

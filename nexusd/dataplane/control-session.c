@@ -1,0 +1,755 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * ADD, UPDATE and DELETE of sessions and routes. A new session is built completely aside (struct
+ * new_session) and only then linked into tables; what fails before that leaves no trace.
+ */
+#include <errno.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control-internal.h"
+
+#define ROUTES_MAX 1024
+#define DEFAULT_ACK_DELAY_US 25000
+#define ACK_DELAY_EXPONENT 3
+
+/* ---- finding ---- */
+
+struct dp_session *dp_request_session(struct dp *dp, struct dp_request *r, struct nxa *attrs)
+{
+	struct dp_session *s;
+
+	if (nxa_parse_nest(&r->top[NQD_A_SESSION], &nqd_session_set, attrs, r->msg, &r->e) ||
+	    nxa_require(attrs, &nqd_session_set, NQD_A_SESSION_ID, &r->e))
+		return NULL;
+	s = dp_session_find(dp, nxa_u64(&attrs[NQD_A_SESSION_ID]));
+	if (!s) {
+		dp_fail(&r->e, -ENOENT, "NQD_A_SESSION_ID: no such session");
+		return NULL;
+	}
+	if (attrs[NQD_A_SESSION_GENERATION].present &&
+	    nxa_u64(&attrs[NQD_A_SESSION_GENERATION]) != s->generation) {
+		dp_fail(&r->e, -ESTALE, "NQD_A_SESSION_GENERATION: the session is at %llu",
+			(unsigned long long)s->generation);
+		return NULL;
+	}
+	return s;
+}
+
+/* ---- routes ---- */
+
+int dp_parse_route(const struct dp_request *r, const struct nxa *nest, struct dp_prefix *p,
+		   struct nxm_error *e)
+{
+	struct nxa a[NQD_A_ROUTE_MAX + 1];
+	int err;
+
+	err = nxa_parse_nest(nest, &nqd_route_set, a, r->msg, e);
+	if (!err)
+		err = nxa_require(a, &nqd_route_set, NQD_A_ROUTE_ADDR, e);
+	if (!err)
+		err = nxa_require(a, &nqd_route_set, NQD_A_ROUTE_PREFIX_LEN, e);
+	if (err)
+		return err;
+	if (a[NQD_A_ROUTE_ADDR].len != 4 && a[NQD_A_ROUTE_ADDR].len != 16)
+		return dp_fail(e, -EINVAL, "NQD_A_ROUTE_ADDR: length %u instead of 4 or 16",
+			       a[NQD_A_ROUTE_ADDR].len);
+	*p = (struct dp_prefix){ .family_bits = a[NQD_A_ROUTE_ADDR].len * 8,
+				 .len = nxa_u8(&a[NQD_A_ROUTE_PREFIX_LEN]) };
+	memcpy(p->addr, a[NQD_A_ROUTE_ADDR].data, a[NQD_A_ROUTE_ADDR].len);
+	if (p->len > p->family_bits)
+		return dp_fail(e, -EINVAL, "NQD_A_ROUTE_PREFIX_LEN: %u of %u bits", p->len,
+			       p->family_bits);
+	return 0;
+}
+
+struct routes {
+	struct dp_prefix *p;
+	unsigned int n;
+};
+
+/* Every NQD_A_ROUTE of the request. */
+static int parse_routes(struct dp_request *r, struct routes *routes)
+{
+	const u8 *pos = NULL;
+	struct nxa nest;
+	int err = 0;
+
+	*routes = (struct routes){ 0 };
+	if (!r->top[NQD_A_ROUTE].present)
+		return 0;
+	routes->p = calloc(ROUTES_MAX, sizeof(*routes->p));
+	if (!routes->p)
+		return -ENOMEM;
+	while (!err && nxa_next(r->hdr.attrs, r->hdr.attrs_len, NQD_A_ROUTE, &pos, &nest)) {
+		if (routes->n == ROUTES_MAX)
+			err = dp_fail(&r->e, -E2BIG, "NQD_A_ROUTE: more than %d", ROUTES_MAX);
+		else
+			err = dp_parse_route(r, &nest, &routes->p[routes->n++], &r->e);
+	}
+	if (err) {
+		free(routes->p);
+		routes->p = NULL;
+	}
+	return err;
+}
+
+/* Is a prefix held by a session that does not have to give it up? */
+static int check_conflicts(struct dp_request *r, const struct dp_device *dev,
+			   const struct routes *routes, const struct dp_session *s, bool replace)
+{
+	unsigned int i;
+
+	for (i = 0; i < routes->n; i++) {
+		struct dp_session *holder = dp_route_get(&dev->routes, &routes->p[i]);
+
+		if (!holder || holder == s)
+			continue;
+		if (replace && s->user && holder->user == s->user)
+			continue;
+		return dp_fail(&r->e, -EEXIST, "NQD_A_ROUTE: held by session %llu",
+			       (unsigned long long)holder->id);
+	}
+	return 0;
+}
+
+/* Install all prefixes, or none. Those that were there before stay in either case. */
+static int install_routes(struct dp_session *s, const struct routes *routes)
+{
+	bool had[ROUTES_MAX];
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < routes->n; i++) {
+		had[i] = dp_route_get(&s->dev->routes, &routes->p[i]) == s;
+		err = dp_route_add(&s->dev->routes, &routes->p[i], s);
+		if (err)
+			goto undo;
+	}
+	return 0;
+
+undo:
+	while (i--)
+		if (!had[i])
+			dp_route_del(&s->dev->routes, &routes->p[i], s);
+	return err;
+}
+
+int dp_cmd_add_route(struct dp *dp, struct dp_request *r)
+{
+	struct nxa attrs[NQD_A_SESSION_MAX + 1];
+	struct dp_session *s = dp_request_session(dp, r, attrs);
+	struct routes routes;
+	int err;
+
+	if (!s)
+		return r->e.err;
+	if (s->down)
+		return dp_fail(&r->e, -ESHUTDOWN, "NQD_A_SESSION_ID: the session is closing");
+	err = parse_routes(r, &routes);
+	if (!err)
+		err = check_conflicts(r, s->dev, &routes, s, false);
+	if (!err)
+		err = install_routes(s, &routes);
+	if (!err)
+		s->generation++;
+	free(routes.p);
+	return err;
+}
+
+int dp_cmd_delete_route(struct dp *dp, struct dp_request *r)
+{
+	struct nxa attrs[NQD_A_SESSION_MAX + 1];
+	struct dp_session *s = dp_request_session(dp, r, attrs);
+	struct routes routes;
+	unsigned int i;
+	int err;
+
+	if (!s && r->e.err != -ENOENT)
+		return r->e.err;
+	err = parse_routes(r, &routes);
+	if (err)
+		return err;
+	/* What is not there, the session included, is already deleted. */
+	r->e = (struct nxm_error){ 0 };
+	for (i = 0; s && i < routes.n; i++)
+		dp_route_del(&s->dev->routes, &routes.p[i], s);
+	if (s)
+		s->generation++;
+	free(routes.p);
+	return 0;
+}
+
+/* ---- ADD_SESSION ---- */
+
+struct new_session {
+	struct dp_session *s;
+	struct nq_conn_params params;
+	struct nq_range ranges[NQD_RX_RANGES_MAX];
+	struct dp_keys secrets;
+	struct routes routes;
+	struct nxa a[NQD_A_SESSION_MAX + 1];
+};
+
+static u32 u32_or(const struct nxa *a, u32 fallback)
+{
+	return a->present ? nxa_u32(a) : fallback;
+}
+
+/* Connection IDs of one side: at least one, numbers without repetition. */
+static int parse_cids(struct dp_request *r, const struct nxa *nest, bool local, struct nq_cid *cids,
+		      u32 *n)
+{
+	const char *name = local ? "NQD_A_SESSION_LOCAL_CIDS" : "NQD_A_SESSION_REMOTE_CIDS";
+	struct nxa a[NQD_A_CID_MAX + 1], each;
+	const u8 *pos = NULL;
+	int err;
+
+	for (*n = 0; nxa_next(nest->data, nest->len, NQD_A_CIDS_CID, &pos, &each); ++*n) {
+		struct nq_cid *cid = &cids[*n];
+
+		if (*n == NQ_CIDS_MAX)
+			return dp_fail(&r->e, -E2BIG, "%s: more than %d", name, NQ_CIDS_MAX);
+		err = nxa_parse_nest(&each, &nqd_cid_set, a, r->msg, &r->e);
+		if (!err)
+			err = nxa_require(a, &nqd_cid_set, NQD_A_CID_SEQ, &r->e);
+		if (!err)
+			err = nxa_require(a, &nqd_cid_set, NQD_A_CID_ID, &r->e);
+		if (err)
+			return err;
+		if (local && a[NQD_A_CID_ID].len < NQ_CID_LOOKUP_LEN)
+			return dp_fail(&r->e, -EINVAL,
+				       "NQD_A_CID_ID: a local one has at least %d bytes",
+				       NQ_CID_LOOKUP_LEN);
+		*cid = (struct nq_cid){ .seq = nxa_u64(&a[NQD_A_CID_SEQ]),
+					.len = a[NQD_A_CID_ID].len,
+					.has_token = a[NQD_A_CID_RESET_TOKEN].present };
+		memcpy(cid->id, a[NQD_A_CID_ID].data, cid->len);
+		if (cid->has_token)
+			memcpy(cid->token, a[NQD_A_CID_RESET_TOKEN].data, NQ_RESET_TOKEN_LEN);
+	}
+	return *n ? 0 : dp_fail(&r->e, -EINVAL, "%s: missing NQD_A_CIDS_CID", name);
+}
+
+static int parse_ranges(struct dp_request *r, struct new_session *ns)
+{
+	const struct nxa *a = &ns->a[NQD_A_SESSION_RX_RANGES];
+	unsigned int i, n = a->present ? a->len / sizeof(struct nqd_range) : 0;
+
+	if (a->present && a->len % sizeof(struct nqd_range))
+		return dp_fail(&r->e, -EINVAL, "NQD_A_SESSION_RX_RANGES: not whole ranges");
+	for (i = 0; i < n; i++) {
+		struct nqd_range range;
+
+		memcpy(&range, a->data + i * sizeof(range), sizeof(range));
+		if (range.first > range.last || (i && range.last >= ns->ranges[i - 1].first))
+			return dp_fail(&r->e, -EINVAL,
+				       "NQD_A_SESSION_RX_RANGES: not descending at %u", i);
+		ns->ranges[i] = (struct nq_range){ range.first, range.last };
+	}
+	ns->params.rx_ranges = ns->ranges;
+	ns->params.n_rx_ranges = n;
+	return 0;
+}
+
+static const char *congestion_name(const char *name)
+{
+	static const char *const known[] = { "cubic", "newreno" };
+	unsigned int i;
+
+	for (i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (!strcmp(name, known[i]))
+			return known[i];
+	return NULL;
+}
+
+static int parse_transport(struct dp_request *r, struct new_session *ns)
+{
+	struct nq_conn_params *p = &ns->params;
+	const struct nxa *a = ns->a;
+	const struct nxa *prefix = &a[NQD_A_SESSION_CONTEXT_PREFIX];
+
+	p->next_pn = nxa_u64(&a[NQD_A_SESSION_NEXT_PN]);
+	p->has_largest_acked = a[NQD_A_SESSION_LARGEST_ACKED].present;
+	if (p->has_largest_acked)
+		p->largest_acked = nxa_u64(&a[NQD_A_SESSION_LARGEST_ACKED]);
+	p->max_idle_timeout_ms = u32_or(&a[NQD_A_SESSION_MAX_IDLE_TIMEOUT_MS], 0);
+	p->keepalive_ms = u32_or(&a[NQD_A_SESSION_KEEPALIVE_MS], 0);
+	p->peer_ack_delay_exponent = a[NQD_A_SESSION_PEER_ACK_DELAY_EXPONENT].present
+					     ? nxa_u8(&a[NQD_A_SESSION_PEER_ACK_DELAY_EXPONENT])
+					     : ACK_DELAY_EXPONENT;
+	p->peer_max_ack_delay_us =
+		u32_or(&a[NQD_A_SESSION_PEER_MAX_ACK_DELAY_US], DEFAULT_ACK_DELAY_US);
+	p->peer_max_datagram_frame_bytes = nxa_u32(&a[NQD_A_SESSION_PEER_MAX_DATAGRAM_FRAME_BYTES]);
+	p->peer_max_udp_payload_bytes = u32_or(&a[NQD_A_SESSION_PEER_MAX_UDP_PAYLOAD_BYTES], 65527);
+	p->peer_active_cid_limit = u32_or(&a[NQD_A_SESSION_PEER_ACTIVE_CID_LIMIT], 2);
+	p->max_ack_delay_us = DEFAULT_ACK_DELAY_US;
+	p->ack_delay_exponent = ACK_DELAY_EXPONENT;
+	p->srtt_us = u32_or(&a[NQD_A_SESSION_SRTT_US], 0);
+	p->rttvar_us = u32_or(&a[NQD_A_SESSION_RTTVAR_US], 0);
+	p->min_rtt_us = u32_or(&a[NQD_A_SESSION_MIN_RTT_US], 0);
+	p->path_mtu_bytes = u32_or(&a[NQD_A_SESSION_PATH_MTU_BYTES], NQ_MIN_UDP_PAYLOAD);
+	p->ring_packets = DP_DEFAULT_RING;
+	if (prefix->present) {
+		p->prefix_len = prefix->len;
+		memcpy(p->prefix, prefix->data, prefix->len);
+	} else {
+		p->prefix_len = 1;
+	}
+	p->congestion = "cubic";
+	if (a[NQD_A_SESSION_CONGESTION].present) {
+		p->congestion = congestion_name(nxa_str(&a[NQD_A_SESSION_CONGESTION]));
+		if (!p->congestion)
+			return dp_fail(&r->e, -EOPNOTSUPP,
+				       "NQD_A_SESSION_CONGESTION: unknown algorithm");
+	}
+	return parse_ranges(r, ns);
+}
+
+static int require_all(struct dp_request *r, const struct nxa *a)
+{
+	static const u16 required[] = {
+		NQD_A_SESSION_ID,
+		NQD_A_SESSION_ROLE,
+		NQD_A_SESSION_SOCKET_FD,
+		NQD_A_SESSION_REMOTE_ADDR,
+		NQD_A_SESSION_LOCAL_CIDS,
+		NQD_A_SESSION_REMOTE_CIDS,
+		NQD_A_SESSION_CIPHER,
+		NQD_A_SESSION_NEXT_PN,
+		NQD_A_SESSION_PEER_MAX_DATAGRAM_FRAME_BYTES,
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(required) / sizeof(*required); i++) {
+		int err = nxa_require(a, &nqd_session_set, required[i], &r->e);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* What belongs to the session itself and not to the engine. */
+static int parse_identity(struct dp *dp, struct dp_request *r, struct new_session *ns)
+{
+	const struct nxa *a = ns->a;
+	struct dp_session *s = ns->s, *old;
+
+	s->id = nxa_u64(&a[NQD_A_SESSION_ID]);
+	if (!s->id)
+		return dp_fail(&r->e, -EINVAL, "NQD_A_SESSION_ID: 0 is not an id");
+	old = dp_session_find(dp, s->id);
+	/* A closing one only waits for late packets and makes room. */
+	if (old && !old->down)
+		return dp_fail(&r->e, -EEXIST, "NQD_A_SESSION_ID: it exists");
+	s->generation = 1;
+	s->user = a[NQD_A_SESSION_USER].present ? nxa_u64(&a[NQD_A_SESSION_USER]) : 0;
+	if (a[NQD_A_SESSION_TUNNEL].present)
+		snprintf(s->tunnel, sizeof(s->tunnel), "%s", nxa_str(&a[NQD_A_SESSION_TUNNEL]));
+	s->role = nxa_u8(&a[NQD_A_SESSION_ROLE]);
+	s->flags = u32_or(&a[NQD_A_SESSION_FLAGS], 0);
+	s->route_epoch = u32_or(&a[NQD_A_SESSION_ROUTE_EPOCH], 0);
+	s->peer_group = u32_or(&a[NQD_A_SESSION_PEER_GROUP], 0);
+	s->cipher = nxa_u16(&a[NQD_A_SESSION_CIPHER]);
+	if (!nq_key_len(s->cipher))
+		return dp_fail(&r->e, -EOPNOTSUPP, "NQD_A_SESSION_CIPHER: unknown cipher %#x",
+			       s->cipher);
+	ns->params.crypto = dp->crypto;
+	ns->params.cipher = s->cipher;
+	ns->params.is_server = s->role == NQD_ROLE_SERVER;
+	ns->params.ack_pending = s->flags & NQD_SESSION_F_ACK_PENDING;
+	ns->params.ecn = s->flags & NQD_SESSION_F_ECN;
+	return 0;
+}
+
+/* Socket and addresses. The socket is the last thing taken, so that it is given back on error only
+ * in one place.
+ */
+static int parse_path(struct dp *dp, struct dp_request *r, struct new_session *ns)
+{
+	const struct nxa *a = ns->a, *local = &a[NQD_A_SESSION_LOCAL_ADDR];
+	struct dp_session *s = ns->s;
+	static const u8 any6[16];
+	int fd, err;
+
+	fd = dp_take_fd(r, &a[NQD_A_SESSION_SOCKET_FD], "NQD_A_SESSION_SOCKET_FD");
+	if (fd < 0)
+		return fd;
+	s->sock = dp_socket_get(dp, fd, &err);
+	if (!s->sock)
+		return dp_fail(&r->e, err, "NQD_A_SESSION_SOCKET_FD: not a bound UDP socket");
+	if (dp_addr_for_socket(s->sock, &a[NQD_A_SESSION_REMOTE_ADDR], &s->remote))
+		return dp_fail(&r->e, -EINVAL,
+			       "NQD_A_SESSION_REMOTE_ADDR: not an address for this socket");
+	if (!local->present)
+		return 0;
+	if (dp_addr_for_socket(s->sock, local, &s->local))
+		return dp_fail(&r->e, -EINVAL,
+			       "NQD_A_SESSION_LOCAL_ADDR: not an address for this socket");
+	/* The source has to be named only where the socket does not fix it. */
+	if (!s->sock->any ||
+	    (s->local.sa.sa_family == AF_INET ? !s->local.in.sin_addr.s_addr
+					      : !memcmp(&s->local.in6.sin6_addr, any6, 16)))
+		memset(&s->local, 0, sizeof(s->local));
+	return 0;
+}
+
+static int add_cids(struct dp *dp, struct dp_request *r, struct new_session *ns)
+{
+	u32 i;
+
+	ns->s->cid_len = ns->params.local_cids[0].len;
+	for (i = 0; i < ns->params.n_local_cids; i++) {
+		int err = dp_cid_add(dp, ns->s, &ns->params.local_cids[i]);
+
+		if (err)
+			return dp_fail(&r->e, err, "NQD_A_SESSION_LOCAL_CIDS: in use");
+		if (ns->params.local_cids[i].seq >= ns->s->next_cid_seq)
+			ns->s->next_cid_seq = ns->params.local_cids[i].seq + 1;
+	}
+	return 0;
+}
+
+/* Without keys: keep what the engine will need. */
+static int keep_params(struct new_session *ns)
+{
+	struct dp_session *s = ns->s;
+
+	s->waiting = malloc(sizeof(*s->waiting));
+	s->waiting_ranges = malloc(sizeof(ns->ranges));
+	if (!s->waiting || !s->waiting_ranges)
+		return -ENOMEM;
+	*s->waiting = ns->params;
+	memcpy(s->waiting_ranges, ns->ranges, sizeof(ns->ranges));
+	s->waiting->rx_ranges = s->waiting_ranges;
+	return 0;
+}
+
+/* Sessions of the same user give their prefixes to this one and close. */
+static void replace_holders(struct dp *dp, struct new_session *ns)
+{
+	unsigned int i;
+
+	for (i = 0; i < ns->routes.n; i++) {
+		struct dp_session *old = dp_route_get(&ns->s->dev->routes, &ns->routes.p[i]);
+
+		if (!old)
+			continue;
+		dp_session_down(dp, old, NQD_DOWN_REPLACED, 0, "replaced by a newer session");
+		if (old->conn) {
+			nq_close(old->conn, true, 0, "replaced", dp->now_us);
+			dp_mark_dirty(dp, old);
+		} else {
+			dp_session_free(dp, old);
+		}
+	}
+}
+
+/* DATAGRAMs that arrived before the hand-over. */
+static void inject_datagrams(struct dp *dp, struct dp_request *r, struct new_session *ns)
+{
+	const struct nxa *nest = &r->top[NQD_A_SESSION];
+	const struct nq_conn_params *p = &ns->params;
+	const u8 *pos = NULL;
+	struct nxa a;
+
+	while (nxa_next(nest->data, nest->len, NQD_A_SESSION_RX_DATAGRAM, &pos, &a))
+		if (a.len > p->prefix_len && !memcmp(a.data, p->prefix, p->prefix_len))
+			dp_rx_inner(dp, ns->s, (u8 *)a.data + p->prefix_len, a.len - p->prefix_len);
+}
+
+void dp_session_installed(struct dp *dp, struct dp_session *s)
+{
+	s->generation++;
+	dp_event(dp, s, NQD_EVENT_SESSION_UP, NULL, NULL, 0);
+	dp_mark_dirty(dp, s);
+}
+
+/* Nothing below fails halfway: routes go in all or not at all, the rest cannot fail. */
+static int link_session(struct dp *dp, struct dp_request *r, struct new_session *ns)
+{
+	struct dp_session *s = ns->s, *other;
+	int err;
+
+	if (s->flags & NQD_SESSION_F_REPLACE)
+		replace_holders(dp, ns);
+	err = install_routes(s, &ns->routes);
+	if (err)
+		return err;
+	if (s->flags & NQD_SESSION_F_DEFAULT_ROUTE)
+		s->dev->default_session = s;
+	/* A device with several sessions must not be held up by one. */
+	s->dev->n_sessions++;
+	TAILQ_FOREACH (other, &dp->sessions, entry)
+		if (other->dev == s->dev && s->dev->blocked)
+			dp_tx_settle(dp, other);
+	if (s->dev->blocked && !s->dev->arena_refs)
+		dp_device_resume(dp, s->dev);
+	TAILQ_INSERT_TAIL(&dp->sessions, s, entry);
+	dp->n_sessions++;
+	return 0;
+}
+
+static int build_session(struct dp *dp, struct dp_request *r, struct new_session *ns)
+{
+	struct dp_session *s = ns->s;
+	int err;
+
+	err = require_all(r, ns->a);
+	if (!err)
+		err = parse_identity(dp, r, ns);
+	if (!err)
+		err = parse_cids(r, &ns->a[NQD_A_SESSION_LOCAL_CIDS], true, ns->params.local_cids,
+				 &ns->params.n_local_cids);
+	if (!err)
+		err = parse_cids(r, &ns->a[NQD_A_SESSION_REMOTE_CIDS], false,
+				 ns->params.remote_cids, &ns->params.n_remote_cids);
+	if (!err)
+		err = parse_transport(r, ns);
+	if (!err)
+		err = parse_routes(r, &ns->routes);
+	if (!err)
+		err = check_conflicts(r, s->dev, &ns->routes, s, s->flags & NQD_SESSION_F_REPLACE);
+	if (!err && s->flags & NQD_SESSION_F_DEFAULT_ROUTE && s->dev->default_session)
+		err = dp_fail(&r->e, -EEXIST,
+			      "NQD_A_SESSION_FLAGS: the device has a default session");
+	if (!err && r->top[NQD_A_KEYS].present)
+		err = dp_parse_keys(r, &ns->params, &ns->secrets);
+	if (!err)
+		err = parse_path(dp, r, ns);
+	if (err)
+		return err;
+	s->path_mtu = ns->params.path_mtu_bytes;
+	s->started_us = dp->now_us;
+	if (!r->top[NQD_A_KEYS].present)
+		return keep_params(ns);
+	err = dp_session_start(dp, s, &ns->params, &ns->secrets);
+	if (err)
+		dp_fail(&r->e, err, "NQD_A_SESSION: the engine refuses: %s", strerror(-err));
+	return err;
+}
+
+/* Undo build_session(): nothing else knows the session yet. */
+static void discard(struct dp *dp, struct dp_session *s)
+{
+	struct dp_cid *c;
+
+	while ((c = SLIST_FIRST(&s->cids)))
+		dp_cid_free(dp, c);
+	if (s->conn) {
+		nq_conn_fini(s->conn);
+		explicit_bzero(s->conn_mem, s->conn_bytes);
+	}
+	free(s->conn_mem);
+	free(s->waiting);
+	free(s->waiting_ranges);
+	dp_socket_put(dp, s->sock);
+	explicit_bzero(s, sizeof(*s));
+	free(s);
+}
+
+static int add_session(struct dp *dp, struct dp_request *r, struct new_session *ns)
+{
+	struct dp_session *old;
+	int err;
+
+	err = nxa_parse_nest(&r->top[NQD_A_SESSION], &nqd_session_set, ns->a, r->msg, &r->e);
+	if (!err)
+		err = build_session(dp, r, ns);
+	if (err)
+		return err;
+	old = dp_session_find(dp, ns->s->id);
+	if (old)
+		dp_session_free(dp, old);
+	err = add_cids(dp, r, ns);
+	if (!err)
+		err = link_session(dp, r, ns);
+	if (err)
+		return err;
+	if (ns->s->conn) {
+		dp_session_installed(dp, ns->s);
+		inject_datagrams(dp, r, ns);
+	}
+	return 0;
+}
+
+int dp_cmd_add_session(struct dp *dp, struct dp_request *r)
+{
+	struct dp_device *dev = dp_request_device(dp, r);
+	struct new_session *ns;
+	int err;
+
+	if (!dev)
+		return r->e.err;
+	if (dp->n_sessions == DP_MAX_SESSIONS)
+		return dp_fail(&r->e, -ENOSPC, "NQD_A_SESSION: %d sessions exist", DP_MAX_SESSIONS);
+	ns = calloc(1, sizeof(*ns));
+	if (!ns)
+		return -ENOMEM;
+	ns->s = calloc(1, sizeof(*ns->s));
+	if (!ns->s) {
+		free(ns);
+		return -ENOMEM;
+	}
+	SLIST_INIT(&ns->s->cids);
+	TAILQ_INIT(&ns->s->txq);
+	ns->s->retry_us = NQ_TIME_NEVER;
+	ns->s->dev = dev;
+	err = add_session(dp, r, ns);
+	if (err)
+		discard(dp, ns->s);
+	free(ns->routes.p);
+	explicit_bzero(ns, sizeof(*ns));
+	free(ns);
+	return err;
+}
+
+/* ---- UPDATE_SESSION ---- */
+
+#define MAY_CHANGE                                                                   \
+	(1ull << NQD_A_SESSION_ID | 1ull << NQD_A_SESSION_GENERATION |               \
+	 1ull << NQD_A_SESSION_KEEPALIVE_MS | 1ull << NQD_A_SESSION_PATH_MTU_BYTES | \
+	 1ull << NQD_A_SESSION_TX_FRAMES | 1ull << NQD_A_SESSION_PEER_GROUP |        \
+	 1ull << NQD_A_SESSION_REMOTE_ADDR | 1ull << NQD_A_SESSION_ROUTE_EPOCH)
+
+static int check_update(struct dp *dp, struct dp_request *r, struct dp_session *s,
+			const struct nxa *a, union dp_addr *remote)
+{
+	const struct nxa *epoch = &a[NQD_A_SESSION_ROUTE_EPOCH];
+	int i;
+
+	for (i = 1; i <= NQD_A_SESSION_MAX; i++)
+		if (a[i].present && !(MAY_CHANGE >> i & 1))
+			return dp_fail(&r->e, -EINVAL, "%s: cannot be changed",
+				       nqd_session_set.policy[i].name);
+	if (s->down)
+		return dp_fail(&r->e, -ESHUTDOWN, "NQD_A_SESSION_ID: the session is closing");
+	if (a[NQD_A_SESSION_REMOTE_ADDR].present &&
+	    dp_addr_for_socket(s->sock, &a[NQD_A_SESSION_REMOTE_ADDR], remote))
+		return dp_fail(&r->e, -EINVAL,
+			       "NQD_A_SESSION_REMOTE_ADDR: not an address for this socket");
+	/* Epochs only move on; an owner with an old one has missed a change. */
+	if (epoch->present && (s32)(nxa_u32(epoch) - s->route_epoch) < 0) {
+		dp_event(dp, s, NQD_EVENT_ROUTE_EPOCH_MISMATCH, NULL, NULL, 0);
+		return dp_fail(&r->e, -ESTALE, "NQD_A_SESSION_ROUTE_EPOCH: the session is at %u",
+			       s->route_epoch);
+	}
+	if (!s->conn &&
+	    (a[NQD_A_SESSION_TX_FRAMES].present || a[NQD_A_SESSION_KEEPALIVE_MS].present ||
+	     a[NQD_A_SESSION_PATH_MTU_BYTES].present))
+		return dp_fail(&r->e, -ENOKEY, "NQD_A_SESSION_ID: the session has no keys");
+	return 0;
+}
+
+int dp_cmd_update_session(struct dp *dp, struct dp_request *r)
+{
+	struct nxa a[NQD_A_SESSION_MAX + 1];
+	struct dp_session *s = dp_request_session(dp, r, a);
+	union dp_addr remote;
+	int err;
+
+	if (!s)
+		return r->e.err;
+	err = check_update(dp, r, s, a, &remote);
+	if (err)
+		return err;
+	/* The only step that can fail comes first. */
+	if (a[NQD_A_SESSION_TX_FRAMES].present) {
+		err = nq_tx_queue_frames(s->conn, a[NQD_A_SESSION_TX_FRAMES].data,
+					 a[NQD_A_SESSION_TX_FRAMES].len);
+		if (err)
+			return dp_fail(&r->e, err, "NQD_A_SESSION_TX_FRAMES: %s", strerror(-err));
+	}
+	if (a[NQD_A_SESSION_KEEPALIVE_MS].present)
+		nq_set_keepalive(s->conn, nxa_u32(&a[NQD_A_SESSION_KEEPALIVE_MS]), dp->now_us);
+	if (a[NQD_A_SESSION_PATH_MTU_BYTES].present) {
+		s->path_mtu = nxa_u32(&a[NQD_A_SESSION_PATH_MTU_BYTES]);
+		nq_set_path_mtu(s->conn, s->path_mtu);
+	}
+	if (a[NQD_A_SESSION_PEER_GROUP].present)
+		s->peer_group = nxa_u32(&a[NQD_A_SESSION_PEER_GROUP]);
+	if (a[NQD_A_SESSION_ROUTE_EPOCH].present)
+		s->route_epoch = nxa_u32(&a[NQD_A_SESSION_ROUTE_EPOCH]);
+	if (a[NQD_A_SESSION_REMOTE_ADDR].present)
+		s->remote = remote;
+	s->generation++;
+	dp_mark_dirty(dp, s);
+	return 0;
+}
+
+/* ---- DELETE_SESSION ---- */
+
+/* With a close code the peer is told and the drain period runs; without one it is gone at once. */
+static void delete_session(struct dp *dp, struct dp_session *s, const struct nxa *a)
+{
+	const struct nxa *code = &a[NQD_A_SESSION_CLOSE_CODE];
+	const struct nxa *reason = &a[NQD_A_SESSION_CLOSE_REASON];
+
+	if (s->down && code->present)
+		return;
+	dp_session_down(dp, s, NQD_DOWN_DELETED, code->present ? nxa_u64(code) : 0, "deleted");
+	if (!code->present || !s->conn) {
+		dp_session_free(dp, s);
+		return;
+	}
+	nq_close(s->conn, true, nxa_u64(code), reason->present ? nxa_str(reason) : "", dp->now_us);
+	/* The frame leaves before the ACK does. */
+	dp_tx_flush(dp, s);
+	dp_mark_dirty(dp, s);
+}
+
+static void delete_matching(struct dp *dp, const struct dp_device *dev, const u64 *user,
+			    const struct nxa *a)
+{
+	struct dp_session *s, *next;
+
+	for (s = TAILQ_FIRST(&dp->sessions); s; s = next) {
+		next = TAILQ_NEXT(s, entry);
+		if ((!dev || s->dev == dev) && (!user || s->user == *user))
+			delete_session(dp, s, a);
+	}
+}
+
+int dp_cmd_delete_session(struct dp *dp, struct dp_request *r)
+{
+	struct nxa a[NQD_A_SESSION_MAX + 1] = { 0 };
+	struct dp_device *dev = NULL;
+	struct dp_session *s;
+	u64 user;
+	int err;
+
+	if (r->top[NQD_A_DEVICE].present) {
+		dev = dp_request_device(dp, r);
+		if (!dev && r->e.err != -ENODEV)
+			return r->e.err;
+		if (!dev)
+			goto done;
+	}
+	if (r->top[NQD_A_SESSION].present) {
+		err = nxa_parse_nest(&r->top[NQD_A_SESSION], &nqd_session_set, a, r->msg, &r->e);
+		if (err)
+			return err;
+	}
+	if (a[NQD_A_SESSION_ID].present) {
+		s = dp_request_session(dp, r, a);
+		if (s)
+			delete_session(dp, s, a);
+		else if (r->e.err != -ENOENT)
+			return r->e.err;
+	} else if (a[NQD_A_SESSION_USER].present) {
+		user = nxa_u64(&a[NQD_A_SESSION_USER]);
+		if (!user)
+			return dp_fail(&r->e, -EINVAL, "NQD_A_SESSION_USER: 0 is nobody");
+		delete_matching(dp, dev, &user, a);
+	} else if (dev) {
+		delete_matching(dp, dev, NULL, a);
+	} else {
+		return dp_fail(&r->e, -EINVAL, "missing NQD_A_SESSION_ID");
+	}
+done:
+	r->e = (struct nxm_error){ 0 };
+	return 0;
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * nexus-dp: what its files share. One thread, one epoll loop; nothing here is locked.
+ *
+ * Ownership: struct dp owns devices, sockets and sessions. A session holds a reference on its socket
+ * and points to its device; a device ends after its sessions. Objects that epoll knows are destroyed
+ * only between two rounds of the loop (control messages and the dirty list are handled there), so an
+ * event never names a dead object.
+ *
+ * A round: events -> due timers -> dp_run_dirty(): every session touched is flushed, its events are
+ * reported and its timer is set once.
+ */
+#ifndef DP_H
+#define DP_H
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/queue.h>
+
+#include "../../lib/crypto.h"
+#include "../../lib/hs_proto.h"
+#include "../../lib/ipc.h"
+#include "../../lib/nlcodec.h"
+#include "../../quic/nq.h"
+#include "coalesce.h"
+#include "icmp.h"
+#include "route.h"
+#include "segment.h"
+#include <linux/nexus_quic_dco.h>
+
+#define DP_MAX_SESSIONS		4096
+#define DP_MAX_DEVICES		64
+#define DP_CID_BUCKETS		16384
+#define DP_DEVICE_QUEUES_MAX	NX_IPC_MAX_FDS
+/* UDP payload bytes of one GSO send, and segments in it (older kernels take 64). */
+#define DP_GSO_MAX_BYTES	65000
+#define DP_GSO_MAX_SEGS		64
+/* Packets of one burst: the engine's, and control packets behind them. */
+#define DP_OUT_PACKETS		(NQ_BURST_MAX + 8)
+#define DP_OUT_BYTES		(DP_GSO_MAX_BYTES + 2048)
+/* Sealed bursts that wait for a full UDP socket. */
+#define DP_SOCKET_PENDING_MAX	64
+/* Waiting inner packets of one session: what congestion control does not admit yet. */
+#define DP_TXQ_PACKETS		1024
+#define DP_TXQ_BYTES		(1024 * 1024)
+#define DP_TUN_READ_MAX		(DP_VNET_HDR_LEN + DP_IP_MAX_BYTES + 1)
+#define DP_DEFAULT_RING		16384
+
+struct dp;
+
+union dp_addr {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+/* What epoll points to; embedded as the first member. */
+struct dp_watch {
+	void (*fn)(struct dp *dp, struct dp_watch *w, u32 events);
+	int fd;
+};
+
+/* A sealed burst: packets back to back. */
+struct dp_out {
+	TAILQ_ENTRY(dp_out) entry;
+	union dp_addr dest, source;	/* source: family 0 = the socket's */
+	u32 n, next;			/* packets, first unsent */
+	u32 len, next_off;
+	bool ecn;
+	u16 size[DP_OUT_PACKETS];
+	u8 data[DP_OUT_BYTES];
+};
+TAILQ_HEAD(dp_out_list, dp_out);
+
+struct dp_socket {
+	struct dp_watch watch;
+	TAILQ_ENTRY(dp_socket) entry;
+	u64 cookie;
+	unsigned int refs;
+	union dp_addr bound;
+	u16 port;			/* network order */
+	bool any;			/* bound to the wildcard address */
+	bool gso;
+	bool wants_out;
+	struct dp_out_list pending;
+	unsigned int n_pending;
+};
+TAILQ_HEAD(dp_socket_list, dp_socket);
+
+struct dp_queue {
+	struct dp_watch watch;
+	struct dp_device *dev;
+
+};
+
+struct dp_device {
+	TAILQ_ENTRY(dp_device) entry;
+	char ifname[IFNAMSIZ];
+	u32 ifindex;
+	struct dp_queue queues[DP_DEVICE_QUEUES_MAX];
+	unsigned int n_queues;
+	struct dp_socket *sockets[NQD_FDS_MAX];
+	unsigned int n_sockets;
+	struct dp_route_table routes;
+	struct dp_session *default_session;
+	unsigned int n_sessions;
+	bool uso;
+	bool blocked;			/* its only session may not send: reading stopped */
+	bool dead;			/* the interface is gone */
+	u64 icmp_window_us;
+	unsigned int icmp_sent;
+	u64 no_route_drops;
+	/* What was read and not sent yet: packets stand one behind the other. */
+	u8 *arena;
+	u32 arena_len;
+	unsigned int arena_refs;	/* queued packets that point into it */
+	struct dp_coalesce co;
+};
+TAILQ_HEAD(dp_device_list, dp_device);
+
+/* An inner packet (or super-packet) on its way out. */
+struct dp_tx_item {
+	TAILQ_ENTRY(dp_tx_item) entry;
+	struct dp_segs segs;
+	bool owned;			/* packet memory is ours, else the device's arena */
+};
+TAILQ_HEAD(dp_tx_list, dp_tx_item);
+
+struct dp_cid {
+	SLIST_ENTRY(dp_cid) hash;
+	SLIST_ENTRY(dp_cid) of_session;
+	struct dp_session *session;
+	struct nq_cid cid;
+};
+SLIST_HEAD(dp_cid_list, dp_cid);
+
+struct dp_counters {
+	u64 l3_tx_packets, l3_tx_bytes, l3_rx_packets, l3_rx_bytes;
+	u64 source_prefix_drops, peer_group_drops, address_drops, mtu_drops;
+	u64 congestion_drops, route_epoch_drops, tx_queue_drops, rx_queue_drops, no_route_drops;
+	u64 gso_tx_packets, gso_tx_segments, gro_rx_coalesced, malformed_drops;
+};
+
+/* The last event of a kind, kept for GET_EVENTS. */
+struct dp_last_event {
+	bool present;
+	u8 reason, congestion;
+	u64 code, count;
+	u32 path_mtu;
+	char text[65];
+};
+
+struct dp_secret {
+	u8 bytes[NQD_SECRET_MAX_LEN];
+	u8 len;
+};
+
+struct dp_session {
+	TAILQ_ENTRY(dp_session) entry;
+	TAILQ_ENTRY(dp_session) dirty_entry;
+	u64 id, generation, user;
+	char tunnel[32];
+	struct dp_device *dev;
+	struct dp_socket *sock;
+	union dp_addr local, remote;
+	struct nq_conn *conn;		/* NULL without keys */
+	void *conn_mem;
+	size_t conn_bytes;
+	struct nq_conn_params *waiting;	/* until SET_KEYS */
+	struct nq_range *waiting_ranges;
+	u32 flags, route_epoch, peer_group, path_mtu;
+	u8 role, cid_len;
+	bool dirty, down, gone, socket_blocked;
+	struct dp_cid_list cids;
+	u64 next_cid_seq;
+	struct dp_tx_list txq;
+	unsigned int txq_packets;
+	u32 txq_bytes;
+	u64 retry_us;			/* paced until */
+	size_t timer_slot;		/* position in the heap plus 1, 0 = not in it */
+	u64 timer_us;
+	/* Traffic secrets of the phase whose keys are installed as "next". */
+	bool has_secrets;
+	u16 cipher;
+	struct dp_secret tx_secret, rx_secret;
+	struct dp_counters counters;
+	u64 started_us, duplicates_reported, duplicate_event_us;
+	struct dp_last_event last[NQD_EVENT_MAX + 1];
+};
+TAILQ_HEAD(dp_session_list, dp_session);
+
+/* A session that ended: what GET_EVENTS still tells about it. */
+#define DP_ENDED_MAX	64
+struct dp_ended {
+	u64 id, user, generation;
+	char tunnel[32];
+	struct dp_last_event down;
+};
+
+/* A dump in progress: it pauses when the control socket is full. */
+struct dp_dump {
+	struct nxm_hdr hdr;		/* of the request; cmd 0 = none */
+	struct dp_session *next;	/* adjusted when a session goes */
+	unsigned int ended_next;
+	u8 event_next;
+};
+
+struct dp {
+	int epoll_fd;
+	struct dp_watch monitor, control, hsd;
+	int spare_socket;		/* for SIOCGIFINDEX, from before the sandbox */
+	const struct nq_crypto_ops *crypto;
+	bool udp_gso, udp_gro, tun_uso, stop, test_mode;
+	u64 now_us;
+	struct dp_device_list devices;
+	unsigned int n_devices;
+	struct dp_socket_list sockets;
+	struct dp_session_list sessions, dirty;
+	unsigned int n_sessions;
+	struct dp_cid_list cids[DP_CID_BUCKETS];
+	struct dp_session **heap;
+	size_t heap_len;
+	struct dp_out_list free_out;
+	unsigned int n_free_out;
+	struct dp_tx_list free_items;
+	unsigned int n_free_items;
+	struct dp_ended ended[DP_ENDED_MAX];
+	unsigned int n_ended;
+	u64 punt_drops, unknown_drops;
+	unsigned int channels_ready;
+	struct dp_dump dump;
+	u8 *msg;			/* control message in, NQD_MSG_MAX_LEN */
+	u8 *reply;
+};
+
+#define DP_WAIT_FOREVER		(~(u64)0)
+#define DP_MONITOR_READY	1
+#define DP_CONTROL_READY	2
+#define DP_HSD_READY		4
+
+/* loop.c */
+u64 dp_clock_us(void);
+int dp_watch_add(struct dp *dp, struct dp_watch *w, u32 events);
+void dp_watch_mod(struct dp *dp, struct dp_watch *w, u32 events);
+void dp_watch_close(struct dp *dp, struct dp_watch *w);
+int dp_init(struct dp *dp);
+int dp_monitor_start(struct dp *dp, int fd);
+void dp_fini(struct dp *dp);
+void dp_set_control(struct dp *dp, int fd);
+void dp_set_hsd(struct dp *dp, int fd);
+/* One round; waits at most @max_wait_us. */
+void dp_round(struct dp *dp, u64 max_wait_us);
+
+/* control.c: one message with its descriptors (consumed, the array is closed). */
+void dp_control_message(struct dp *dp, u8 *msg, size_t len, int *fds, unsigned int n_fds);
+int dp_reply(struct dp *dp, const void *buf, ssize_t len);
+int dp_fail(struct nxm_error *e, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* A request while it is handled. */
+struct dp_request {
+	const u8 *msg;
+	struct nxm_hdr hdr;
+	struct nxa top[NQD_A_MAX + 1];
+	int *fds;
+	unsigned int n_fds;
+	struct nxm_error e;
+};
+
+/* Take descriptor number @a of the request out of its array, or -EBADF naming @name. */
+int dp_take_fd(struct dp_request *r, const struct nxa *a, const char *name);
+
+/* control-session.c, control-keys.c, control-dump.c */
+int dp_cmd_add_session(struct dp *dp, struct dp_request *r);
+int dp_cmd_update_session(struct dp *dp, struct dp_request *r);
+int dp_cmd_delete_session(struct dp *dp, struct dp_request *r);
+int dp_cmd_add_route(struct dp *dp, struct dp_request *r);
+int dp_cmd_delete_route(struct dp *dp, struct dp_request *r);
+int dp_cmd_set_keys(struct dp *dp, struct dp_request *r);
+int dp_cmd_key_update(struct dp *dp, struct dp_request *r);
+int dp_cmd_get_stats(struct dp *dp, struct dp_request *r);
+int dp_cmd_get_events(struct dp *dp, struct dp_request *r);
+bool dp_dump_active(const struct dp *dp);
+void dp_dump_continue(struct dp *dp);
+void dp_dump_stop(struct dp *dp);
+int dp_cmd_get_caps(struct dp *dp, struct dp_request *r);
+int dp_cmd_create_device(struct dp *dp, struct dp_request *r);
+int dp_cmd_delete_device(struct dp *dp, struct dp_request *r);
+/* The session a request names; checks its generation. NULL with r->e filled. */
+struct dp_session *dp_request_session(struct dp *dp, struct dp_request *r, struct nxa *attrs);
+struct dp_device *dp_request_device(struct dp *dp, struct dp_request *r);
+struct dp_keys;
+/* Keys of NQD_A_KEYS into @p and @secrets; the caller wipes both. */
+int dp_parse_keys(struct dp_request *r, struct nq_conn_params *p, struct dp_keys *secrets);
+
+struct dp_keys {
+	bool has_secrets;
+	struct dp_secret tx, rx;	/* of the next phase */
+};
+
+/* events.c */
+void dp_event(struct dp *dp, struct dp_session *s, u8 type, const struct dp_last_event *info,
+	      const u8 *frames, u32 frames_len);
+void dp_session_events(struct dp *dp, struct dp_session *s);
+void dp_session_down(struct dp *dp, struct dp_session *s, u8 reason, u64 code, const char *text);
+
+/* device.c */
+int dp_device_create(struct dp *dp, const int *fds, unsigned int n_fds, const char *ifname,
+		     u32 ifindex, struct dp_device **out, struct nxm_error *e);
+void dp_device_destroy(struct dp *dp, struct dp_device *dev);
+/* False: the kernel did not take it. */
+bool dp_device_write(struct dp_device *dev, const struct iovec *iov, unsigned int n);
+void dp_device_resume(struct dp *dp, struct dp_device *dev);
+struct dp_device *dp_device_find(struct dp *dp, u32 ifindex, const char *ifname);
+
+/* session.c */
+struct dp_session *dp_session_find(struct dp *dp, u64 id);
+int dp_session_start(struct dp *dp, struct dp_session *s, struct nq_conn_params *p,
+		     const struct dp_keys *secrets);
+void dp_session_free(struct dp *dp, struct dp_session *s);
+void dp_mark_dirty(struct dp *dp, struct dp_session *s);
+void dp_run_dirty(struct dp *dp);
+void dp_cid_free(struct dp *dp, struct dp_cid *c);
+int dp_cid_add(struct dp *dp, struct dp_session *s, const struct nq_cid *cid);
+struct dp_session *dp_cid_find(struct dp *dp, const struct dp_socket *sock, const u8 *id, u32 len);
+int dp_session_next_keys(struct dp_session *s);
+struct dp_session *dp_route_dst(const struct dp_device *dev, const u8 *pkt);
+struct dp_session *dp_route_src(const struct dp_device *dev, const u8 *pkt);
+u8 dp_session_state(const struct dp_session *s);
+/* NQ_EV_CID_RETIRED and NQ_EV_CID_WANTED. */
+void dp_session_cids(struct dp *dp, struct dp_session *s, u32 events);
+
+/* tx.c */
+void dp_tx_readable(struct dp *dp, struct dp_queue *q);
+void dp_tx_flush(struct dp *dp, struct dp_session *s);
+void dp_tx_drop_queue(struct dp *dp, struct dp_session *s);
+void dp_tx_settle(struct dp *dp, struct dp_session *s);
+
+/* rx.c */
+int dp_rx_init(void);
+void dp_rx_socket(struct dp *dp, struct dp_socket *sock);
+void dp_rx_punted(struct dp *dp, const struct hs_punt_hdr *hdr, u8 *data, u32 len);
+/* One inner packet from before the session was installed. */
+void dp_rx_inner(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len);
+
+/* udp.c */
+struct dp_socket *dp_socket_get(struct dp *dp, int fd, int *err); /* consumes fd */
+void dp_socket_put(struct dp *dp, struct dp_socket *sock);
+int dp_addr_for_socket(const struct dp_socket *sock, const struct nxa *a, union dp_addr *out);
+bool dp_addr_equal(const union dp_addr *a, const union dp_addr *b);
+socklen_t dp_addr_len(const union dp_addr *a);
+/* Send a sealed burst; consumes it. -EMSGSIZE: the path takes no such packets. */
+int dp_udp_send(struct dp *dp, struct dp_session *s, struct dp_out *out);
+
+/* punt.c */
+void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union dp_addr *from, u8 ecn,
+		    const u8 *data, u32 len);
+
+/* timer.c */
+void dp_timer_set(struct dp *dp, struct dp_session *s, u64 at_us);
+/* The session whose timer is due, taken off; NULL if none. */
+struct dp_session *dp_timer_due(struct dp *dp, u64 now_us);
+u64 dp_timer_next(const struct dp *dp);
+
+/* pool.c */
+struct dp_out *dp_out_get(struct dp *dp);
+void dp_out_put(struct dp *dp, struct dp_out *out);
+struct dp_tx_item *dp_item_get(struct dp *dp);
+void dp_item_put(struct dp *dp, struct dp_tx_item *item);
+void dp_pool_fini(struct dp *dp);
+
+#endif /* DP_H */

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What the owner of a session hears without asking. Every event is remembered as the last of its
+ * kind, then sent if the control socket takes it; who missed it asks with NQD_CMD_GET_EVENTS.
+ */
+#include <stdio.h>
+
+#include "../../lib/log.h"
+#include "control-internal.h"
+
+#define DUPLICATE_EVENT_US 1000000
+#define PUNT_MAX 16384
+
+void dp_event(struct dp *dp, struct dp_session *s, u8 type, const struct dp_last_event *info,
+	      const u8 *frames, u32 frames_len)
+{
+	struct nxm_hdr hdr = { .type = NXM_FAMILY_DCO,
+			       .cmd = NQD_CMD_EVENT,
+			       .version = NQD_GENL_VERSION };
+	struct dp_last_event *last = &s->last[type];
+	u64 count = info ? info->count : 0;
+	struct nxm m;
+	ssize_t len;
+
+	*last = info ? *info : (struct dp_last_event){ 0 };
+	last->present = true;
+	last->count = count;
+	if (dp->control.fd < 0)
+		return;
+	nxm_begin(&m, dp->reply, NQD_MSG_MAX_LEN, &hdr);
+	dp_put_event(&m, type, last, frames, frames_len);
+	dp_put_session_id(&m, s->id, s->user, s->generation, s->tunnel, last->path_mtu);
+	len = nxm_end(&m);
+	if (len > 0)
+		nx_ipc_send(dp->control.fd, dp->reply, len, NULL, 0);
+}
+
+static void closed(struct dp *dp, struct dp_session *s)
+{
+	static const u8 reasons[] = {
+		[NQ_CLOSE_NONE] = NQD_DOWN_DELETED,
+		[NQ_CLOSE_LOCAL] = NQD_DOWN_DELETED,
+		[NQ_CLOSE_PEER] = NQD_DOWN_PEER_CLOSED,
+		[NQ_CLOSE_IDLE] = NQD_DOWN_IDLE_TIMEOUT,
+		[NQ_CLOSE_RESET] = NQD_DOWN_STATELESS_RESET,
+		[NQ_CLOSE_PROTOCOL] = NQD_DOWN_PROTOCOL_ERROR,
+		[NQ_CLOSE_KEYS] = NQD_DOWN_KEY_LIMIT,
+	};
+	struct nq_close_info info;
+
+	nq_close_info(s->conn, &info);
+	dp_session_down(dp, s, reasons[info.cause], info.code, info.reason);
+}
+
+static void punted(struct dp *dp, struct dp_session *s)
+{
+	u8 frames[PUNT_MAX];
+	u32 n;
+
+	while ((n = nq_take_punt(s->conn, frames, sizeof(frames))))
+		dp_event(dp, s, NQD_EVENT_FRAMES_PUNTED, NULL, frames, n);
+}
+
+static void congestion(struct dp *dp, struct dp_session *s, const struct nq_stats *st)
+{
+	struct dp_last_event info = { 0 };
+
+	/* Persistent congestion collapses the window; otherwise it is a recovery period. */
+	info.congestion = st->cwnd_bytes <= 2 * (u64)s->path_mtu ? 2 : 1;
+	dp_event(dp, s, NQD_EVENT_CONGESTION_STATE, &info, NULL, 0);
+}
+
+/* At most one per second; the count says how many packets it stands for. */
+static void duplicates(struct dp *dp, struct dp_session *s, const struct nq_stats *st)
+{
+	u64 all = st->duplicates + st->replay_window_drops;
+	struct dp_last_event info = { 0 };
+
+	if (all <= s->duplicates_reported ||
+	    dp->now_us - s->duplicate_event_us < DUPLICATE_EVENT_US)
+		return;
+	info.count = all - s->duplicates_reported;
+	s->duplicates_reported = all;
+	s->duplicate_event_us = dp->now_us;
+	dp_event(dp, s, NQD_EVENT_REPLAY_OR_DUPLICATE_DROP, &info, NULL, 0);
+}
+
+static void keys_changed(struct dp *dp, struct dp_session *s)
+{
+	dp_event(dp, s, NQD_EVENT_KEY_UPDATE_DONE, NULL, NULL, 0);
+	if (!s->has_secrets)
+		return;
+	if (dp_session_next_keys(s))
+		nx_warn("session %llu: next keys could not be installed",
+			(unsigned long long)s->id);
+}
+
+void dp_session_events(struct dp *dp, struct dp_session *s)
+{
+	struct dp_last_event mtu = { 0 };
+	u32 ev = nq_take_events(s->conn);
+	struct nq_stats st;
+
+	if (!ev)
+		return;
+	if (ev & (NQ_EV_CONGESTION | NQ_EV_DUPLICATE))
+		nq_get_stats(s->conn, &st, dp->now_us);
+	if (ev & NQ_EV_KEY_UPDATED)
+		keys_changed(dp, s);
+	if (ev & NQ_EV_KEY_UPDATE_NEEDED)
+		dp_event(dp, s, NQD_EVENT_KEY_UPDATE_NEEDED, NULL, NULL, 0);
+	if (ev & (NQ_EV_CID_WANTED | NQ_EV_CID_RETIRED))
+		dp_session_cids(dp, s, ev);
+	if (ev & NQ_EV_CONGESTION)
+		congestion(dp, s, &st);
+	if (ev & NQ_EV_DUPLICATE)
+		duplicates(dp, s, &st);
+	if (ev & NQ_EV_MTU) {
+		mtu.path_mtu = nq_max_payload_bytes(s->conn) + nq_tx_overhead_bytes(s->conn);
+		s->path_mtu = mtu.path_mtu;
+		dp_event(dp, s, NQD_EVENT_PATH_MTU_CHANGED, &mtu, NULL, 0);
+	}
+	if (ev & NQ_EV_PUNT)
+		punted(dp, s);
+	if (ev & NQ_EV_CLOSED)
+		closed(dp, s);
+	if (ev & NQ_EV_GONE) {
+		closed(dp, s);
+		s->gone = true;
+	}
+}

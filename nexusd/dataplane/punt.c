@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What is not ours goes to nexus-hsd, one datagram per message, never blocking: when nexus-hsd is slow
+ * or gone the datagram is dropped, as a full socket queue would drop it. What nexus-hsd hands back
+ * takes the same way as a datagram from the network, except that it is never handed over again.
+ */
+#include <errno.h>
+
+#include "dp.h"
+
+void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union dp_addr *from, u8 ecn,
+		    const u8 *data, u32 len)
+{
+	struct hs_punt_hdr hdr = { .ecn = ecn, .local_port = sock->port, .len = len };
+	struct iovec iov[2] = { { &hdr, sizeof(hdr) }, { (u8 *)data, len } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+
+	if (dp->hsd.fd < 0 || len > UINT16_MAX - sizeof(hdr)) {
+		dp->unknown_drops++;
+		return;
+	}
+	memcpy(&hdr.remote, from, sizeof(*from));
+	if (sendmsg(dp->hsd.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		dp->punt_drops++;
+}

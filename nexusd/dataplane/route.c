@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The routing trie: see route.h.
+ *
+ * A node stands for a prefix. Its children continue with bit 0 or 1 behind it and are longer by at
+ * least one bit. A node has a value, or it is a fork with two children: anything else is removed,
+ * so there are fewer than twice as many nodes as routes. Addresses are two 64-bit words, most
+ * significant bit first; IPv4 uses the upper half of the first.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "route.h"
+
+struct dp_route_node {
+	struct dp_route_node *child[2];
+	void *value;
+	u64 bits[2];
+	u8 len;
+};
+
+struct key {
+	u64 w[2];
+	u8 len;
+};
+
+static u64 load_be64(const u8 *p)
+{
+	u64 v;
+
+	memcpy(&v, p, 8);
+	return be64toh(v);
+}
+
+static u64 mask64(int len)
+{
+	return len <= 0 ? 0 : len >= 64 ? ~0ull : ~0ull << (64 - len);
+}
+
+static struct key make_key(const struct dp_prefix *p)
+{
+	struct key k = { .len = p->len };
+	u8 addr[16] = { 0 };
+
+	memcpy(addr, p->addr, p->family_bits / 8);
+	k.w[0] = load_be64(addr) & mask64(k.len);
+	k.w[1] = load_be64(addr + 8) & mask64(k.len - 64);
+	return k;
+}
+
+static unsigned int bit_at(const u64 *w, unsigned int i)
+{
+	return w[i / 64] >> (63 - i % 64) & 1;
+}
+
+static bool covers(const struct dp_route_node *n, const u64 *w)
+{
+	return !((n->bits[0] ^ w[0]) & mask64(n->len)) &&
+	       (n->len <= 64 || !((n->bits[1] ^ w[1]) & mask64(n->len - 64)));
+}
+
+/* Leading bits a node and a key share, at most the length of the shorter. */
+static unsigned int common_bits(const struct dp_route_node *n, const struct key *k)
+{
+	unsigned int max = n->len < k->len ? n->len : k->len, same;
+
+	if (n->bits[0] != k->w[0])
+		same = __builtin_clzll(n->bits[0] ^ k->w[0]);
+	else if (n->bits[1] != k->w[1])
+		same = 64 + __builtin_clzll(n->bits[1] ^ k->w[1]);
+	else
+		same = 128;
+	return same < max ? same : max;
+}
+
+static struct dp_route_node *new_node(const struct key *k, unsigned int len, void *value)
+{
+	struct dp_route_node *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return NULL;
+	n->bits[0] = k->w[0] & mask64(len);
+	n->bits[1] = k->w[1] & mask64((int)len - 64);
+	n->len = len;
+	n->value = value;
+	return n;
+}
+
+/* The link to the node of exactly @k, or to where it would be; *path is the link above it. */
+static struct dp_route_node **find(struct dp_route_node **link, const struct key *k,
+				   struct dp_route_node ***path)
+{
+	*path = NULL;
+	while (*link && (*link)->len < k->len && covers(*link, k->w)) {
+		*path = link;
+		link = &(*link)->child[bit_at(k->w, (*link)->len)];
+	}
+	return link;
+}
+
+static bool is_key(const struct dp_route_node *n, const struct key *k)
+{
+	return n && n->len == k->len && n->bits[0] == k->w[0] && n->bits[1] == k->w[1];
+}
+
+/* Put a new node for @k in place of *link, which is not above it. */
+static int insert(struct dp_route_node **link, const struct key *k, void *value)
+{
+	struct dp_route_node *old = *link, *leaf = new_node(k, k->len, value), *fork;
+	unsigned int common;
+
+	if (!leaf)
+		return -ENOMEM;
+	if (!old) {
+		*link = leaf;
+		return 0;
+	}
+	common = common_bits(old, k);
+	if (common == k->len) {
+		leaf->child[bit_at(old->bits, common)] = old;
+		*link = leaf;
+		return 0;
+	}
+	fork = new_node(k, common, NULL);
+	if (!fork) {
+		free(leaf);
+		return -ENOMEM;
+	}
+	fork->child[bit_at(k->w, common)] = leaf;
+	fork->child[bit_at(old->bits, common)] = old;
+	*link = fork;
+	return 0;
+}
+
+static struct dp_route_node **root_of(struct dp_route_table *t, const struct dp_prefix *p)
+{
+	return p->family_bits == 32 ? &t->v4 : &t->v6;
+}
+
+int dp_route_add(struct dp_route_table *t, const struct dp_prefix *p, void *value)
+{
+	struct dp_route_node **path, **link;
+	struct key k = make_key(p);
+	int err;
+
+	link = find(root_of(t, p), &k, &path);
+	if (is_key(*link, &k)) {
+		if ((*link)->value)
+			return (*link)->value == value ? 0 : -EEXIST;
+		(*link)->value = value;
+		t->n_routes++;
+		return 0;
+	}
+	err = insert(link, &k, value);
+	if (!err)
+		t->n_routes++;
+	return err;
+}
+
+void *dp_route_get(const struct dp_route_table *t, const struct dp_prefix *p)
+{
+	struct dp_route_node **path, **link;
+	struct key k = make_key(p);
+
+	link = find(root_of((struct dp_route_table *)t, p), &k, &path);
+	return is_key(*link, &k) ? (*link)->value : NULL;
+}
+
+/* A node without value and with less than two children gives its place to its child. */
+static void tidy(struct dp_route_node **link)
+{
+	struct dp_route_node *n = *link;
+
+	if (n->value || (n->child[0] && n->child[1]))
+		return;
+	*link = n->child[0] ?: n->child[1];
+	free(n);
+}
+
+void dp_route_del(struct dp_route_table *t, const struct dp_prefix *p, const void *value)
+{
+	struct dp_route_node **path, **link;
+	struct key k = make_key(p);
+
+	link = find(root_of(t, p), &k, &path);
+	if (!is_key(*link, &k) || !(*link)->value || (*link)->value != value)
+		return;
+	(*link)->value = NULL;
+	t->n_routes--;
+	tidy(link);
+	/* The node above may have been a fork that has now one child. */
+	if (path)
+		tidy(path);
+}
+
+/* Depth-first with the stack of links a trie of 128 bits can need. */
+static void del_value(struct dp_route_table *t, struct dp_route_node **root, const void *value)
+{
+	struct dp_route_node **stack[130];
+	u8 next[130];
+	int depth = 0;
+
+	if (!*root)
+		return;
+	stack[0] = root;
+	next[0] = 0;
+	while (depth >= 0) {
+		struct dp_route_node *n = *stack[depth];
+
+		if (next[depth] < 2) {
+			struct dp_route_node **child = &n->child[next[depth]++];
+
+			if (*child) {
+				stack[++depth] = child;
+				next[depth] = 0;
+			}
+			continue;
+		}
+		if (n->value == value) {
+			n->value = NULL;
+			t->n_routes--;
+		}
+		tidy(stack[depth--]);
+	}
+}
+
+void dp_route_del_value(struct dp_route_table *t, const void *value)
+{
+	if (!value)
+		return;
+	del_value(t, &t->v4, value);
+	del_value(t, &t->v6, value);
+}
+
+static void *lookup(const struct dp_route_node *n, const u64 *w, unsigned int bits)
+{
+	void *best = NULL;
+
+	while (n && covers(n, w)) {
+		if (n->value)
+			best = n->value;
+		if (n->len == bits)
+			break;
+		n = n->child[bit_at(w, n->len)];
+	}
+	return best;
+}
+
+void *dp_route_lookup4(const struct dp_route_table *t, const u8 *addr)
+{
+	u8 padded[8] = { 0 };
+	u64 w[2] = { 0 };
+
+	memcpy(padded, addr, 4);
+	w[0] = load_be64(padded);
+	return lookup(t->v4, w, 32);
+}
+
+void *dp_route_lookup6(const struct dp_route_table *t, const u8 *addr)
+{
+	u64 w[2] = { load_be64(addr), load_be64(addr + 8) };
+
+	return lookup(t->v6, w, 128);
+}

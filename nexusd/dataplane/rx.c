@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * From the network to the TUN. A reader follows a datagram downwards:
+ *
+ *   dp_rx_socket()   receives GRO buffers, several per call
+ *   rx_buffer()      splits one into QUIC packets and finds the session of each by its DCID
+ *   rx_packet()      gathers the packets of one session
+ *   open_batch()     opens them in one call of the engine, in place
+ *   deliver()        checks the inner packet against the session's prefixes, carries a CE mark inside
+ *   dp_co_add()      joins what belongs together; one write per run
+ *
+ * A packet of ours that cannot be opened is silence: counted, never answered.
+ */
+#include <errno.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "dp.h"
+
+#define RX_MSGS 16
+/* An odd stride keeps equal offsets of neighbours out of the same cache sets. */
+#define RX_BUF_BYTES (65536 + 4096 + 192)
+#define RX_ROUNDS 4
+#define MIN_PACKET (1 + NQ_CID_LOOKUP_LEN + NQ_PN_LEN)
+
+/* Scratch of the receive path: one thread, so one of each. */
+static struct rx_state {
+	u8 *bufs;
+	struct mmsghdr msgs[RX_MSGS];
+	struct iovec iov[RX_MSGS];
+	union dp_addr from[RX_MSGS];
+	_Alignas(struct cmsghdr) u8 control[RX_MSGS][128];
+	/* The batch in progress: packets of one session. */
+	struct dp_session *session;
+	struct nq_rx_pkt pkts[NQ_BURST_MAX];
+	struct nq_rx_datagram datagrams[NQ_BURST_MAX];
+	unsigned int n;
+} rx;
+
+int dp_rx_init(void)
+{
+	unsigned int i;
+
+	if (rx.bufs)
+		return 0;
+	rx.bufs = malloc((size_t)RX_MSGS * RX_BUF_BYTES);
+	if (!rx.bufs)
+		return -ENOMEM;
+	for (i = 0; i < RX_MSGS; i++) {
+		rx.iov[i] = (struct iovec){ rx.bufs + (size_t)i * RX_BUF_BYTES, 65536 };
+		rx.msgs[i].msg_hdr.msg_iov = &rx.iov[i];
+		rx.msgs[i].msg_hdr.msg_iovlen = 1;
+	}
+	return 0;
+}
+
+static void flush_device(struct dp *dp, struct dp_session *s)
+{
+	struct dp_coalesce *co = &s->dev->co;
+	unsigned int packets, n;
+	const struct iovec *iov;
+
+	if (!co->n)
+		return;
+	if (co->n > 1)
+		s->counters.gro_rx_coalesced += co->n;
+	packets = co->n;
+	n = dp_co_finish(co, &iov);
+	if (!dp_device_write(s->dev, iov, n))
+		s->counters.rx_queue_drops += packets;
+}
+
+/* RFC 6040 for a tunnel whose own controller already reacts to CE: a CE mark outside goes inside if
+ * the inner packet is ECN-capable; a packet that is not stays as it is instead of being dropped.
+ */
+static void carry_ce(u8 *pkt)
+{
+	u8 ecn;
+
+	if (pkt[0] >> 4 == 4) {
+		ecn = pkt[1] & DP_ECN_MASK;
+		if (!ecn || ecn == DP_ECN_CE)
+			return;
+		pkt[1] |= DP_ECN_CE;
+		memset(pkt + 10, 0, 2);
+		dp_put_csum(pkt + 10, dp_csum_portable(pkt, (pkt[0] & 15) * 4));
+		return;
+	}
+	ecn = pkt[1] >> 4 & DP_ECN_MASK;
+	if (ecn)
+		pkt[1] |= DP_ECN_CE << 4;
+}
+
+/* Version and lengths of an inner packet; it must fill its datagram. */
+static bool inner_sane(const u8 *pkt, u32 len)
+{
+	u32 ihl;
+
+	if (len < DP_IP4_HDR_LEN)
+		return false;
+	if (pkt[0] >> 4 == 6)
+		return len >= DP_IP6_HDR_LEN && dp_get16(pkt + 4) == len - DP_IP6_HDR_LEN;
+	ihl = (pkt[0] & 15) * 4;
+	return pkt[0] >> 4 == 4 && ihl >= DP_IP4_HDR_LEN && ihl <= len && dp_get16(pkt + 2) == len;
+}
+
+/* May this session send this packet? Counted if not. */
+static bool inner_allowed(struct dp_session *s, const u8 *pkt, u32 len)
+{
+	struct dp_session *other;
+
+	if (!inner_sane(pkt, len)) {
+		s->counters.malformed_drops++;
+		return false;
+	}
+	if (dp_route_src(s->dev, pkt) != s) {
+		s->counters.source_prefix_drops++;
+		return false;
+	}
+	if (s->role != NQD_ROLE_SERVER)
+		return true;
+	other = dp_route_dst(s->dev, pkt);
+	if (other && other != s && (!s->peer_group || other->peer_group != s->peer_group)) {
+		s->counters.peer_group_drops++;
+		return false;
+	}
+	return true;
+}
+
+static void deliver(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len, u8 ecn)
+{
+	if (s->down || !inner_allowed(s, pkt, len))
+		return;
+	if (ecn == DP_ECN_CE)
+		carry_ce(pkt);
+	s->counters.l3_rx_packets++;
+	s->counters.l3_rx_bytes += len;
+	if (dp_co_add(&s->dev->co, pkt, len))
+		return;
+	flush_device(dp, s);
+	dp_co_add(&s->dev->co, pkt, len);
+}
+
+void dp_rx_inner(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len)
+{
+	deliver(dp, s, pkt, len, 0);
+	flush_device(dp, s);
+}
+
+static void open_batch(struct dp *dp)
+{
+	struct dp_session *s = rx.session;
+	unsigned int done = 0, n, i;
+
+	if (!rx.n)
+		return;
+	while (done < rx.n) {
+		unsigned int used = nq_rx_open(s->conn, rx.pkts + done, rx.n - done, rx.datagrams,
+					       NQ_BURST_MAX, &n, dp->now_us);
+
+		for (i = 0; i < n; i++)
+			deliver(dp, s, rx.datagrams[i].data, rx.datagrams[i].len,
+				rx.pkts[done + rx.datagrams[i].pkt].ecn);
+		if (!used)
+			break;
+		done += used;
+	}
+	flush_device(dp, s);
+	rx.n = 0;
+	dp_mark_dirty(dp, s);
+}
+
+/* One QUIC packet. @punted: from nexus-hsd, which has already said that it is not its own. */
+static void rx_packet(struct dp *dp, struct dp_socket *sock, const union dp_addr *from, u8 ecn,
+		      u8 *data, u32 len, bool punted)
+{
+	struct dp_session *s;
+
+	if (len < MIN_PACKET)
+		return;
+	s = data[0] & 0x80 ? NULL : dp_cid_find(dp, sock, data + 1, len - 1);
+	if (!s) {
+		if (punted)
+			dp->unknown_drops++;
+		else
+			dp_punt_to_hsd(dp, sock, from, ecn, data, len);
+		return;
+	}
+	if (!s->conn)
+		return;
+	if (!(s->flags & NQD_SESSION_F_MIGRATION) && !dp_addr_equal(&s->remote, from)) {
+		s->counters.address_drops++;
+		return;
+	}
+	if (rx.n && (rx.session != s || rx.n == NQ_BURST_MAX))
+		open_batch(dp);
+	rx.session = s;
+	rx.pkts[rx.n++] = (struct nq_rx_pkt){ .data = data, .len = len, .ecn = ecn };
+}
+
+static void parse_control(struct msghdr *msg, u8 *ecn, u32 *segment)
+{
+	struct cmsghdr *cm;
+	int v = 0;
+
+	for (cm = CMSG_FIRSTHDR(msg); cm; cm = CMSG_NXTHDR(msg, cm)) {
+		if (cm->cmsg_level == IPPROTO_UDP && cm->cmsg_type == UDP_GRO) {
+			memcpy(&v, CMSG_DATA(cm), sizeof(v));
+			*segment = v > 0 ? v : 0;
+		} else if (cm->cmsg_level == IPPROTO_IP && cm->cmsg_type == IP_TOS) {
+			*ecn = *CMSG_DATA(cm) & DP_ECN_MASK;
+		} else if (cm->cmsg_level == IPPROTO_IPV6 && cm->cmsg_type == IPV6_TCLASS) {
+			memcpy(&v, CMSG_DATA(cm), sizeof(v));
+			*ecn = v & DP_ECN_MASK;
+		}
+	}
+}
+
+static void rx_buffer(struct dp *dp, struct dp_socket *sock, unsigned int i)
+{
+	u32 len = rx.msgs[i].msg_len, segment = 0, at;
+	u8 *buf = rx.iov[i].iov_base, ecn = 0;
+
+	parse_control(&rx.msgs[i].msg_hdr, &ecn, &segment);
+	if (!segment)
+		segment = len;
+	for (at = 0; at < len; at += segment)
+		rx_packet(dp, sock, &rx.from[i], ecn, buf + at,
+			  len - at < segment ? len - at : segment, false);
+}
+
+void dp_rx_socket(struct dp *dp, struct dp_socket *sock)
+{
+	unsigned int round, i;
+	int n;
+
+	for (round = 0; round < RX_ROUNDS; round++) {
+		for (i = 0; i < RX_MSGS; i++) {
+			struct msghdr *msg = &rx.msgs[i].msg_hdr;
+
+			memset(&rx.from[i], 0, sizeof(rx.from[i]));
+			msg->msg_name = &rx.from[i];
+			msg->msg_namelen = sizeof(rx.from[i]);
+			msg->msg_control = rx.control[i];
+			msg->msg_controllen = sizeof(rx.control[i]);
+		}
+		n = recvmmsg(sock->watch.fd, rx.msgs, RX_MSGS, MSG_DONTWAIT, NULL);
+		if (n <= 0)
+			return;
+		for (i = 0; i < (unsigned int)n; i++)
+			rx_buffer(dp, sock, i);
+		open_batch(dp);
+		if (n < RX_MSGS)
+			return;
+	}
+}
+
+/* The socket is named by its port only; the DCID tells which of several it is. */
+void dp_rx_punted(struct dp *dp, const struct hs_punt_hdr *hdr, u8 *data, u32 len)
+{
+	struct dp_socket *sock;
+	union dp_addr from;
+
+	memcpy(&from, &hdr->remote, sizeof(from));
+	TAILQ_FOREACH (sock, &dp->sockets, entry) {
+		if (sock->port != hdr->local_port || len < MIN_PACKET ||
+		    !dp_cid_find(dp, sock, data + 1, len - 1))
+			continue;
+		rx_packet(dp, sock, &from, hdr->ecn & DP_ECN_MASK, data, len, true);
+		open_batch(dp);
+		return;
+	}
+	dp->unknown_drops++;
+}

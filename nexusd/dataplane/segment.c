@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Segmentation in software: see segment.h. The kernel's own rules are followed (net/ipv4/
+ * tcp_offload.c): IPv4 ids count up, CWR stays on the first segment, FIN and PSH on the last.
+ *
+ * The parts of each checksum that are the same in all segments are summed once; a segment then costs
+ * one pass over its payload, which is the copy into the burst.
+ */
+#include <errno.h>
+
+#include "segment.h"
+
+/* Complete a partial checksum: the field holds the pseudo header's sum. */
+static int complete_csum(const struct virtio_net_hdr *vh, u8 *pkt, u32 len)
+{
+	u32 at = (u32)vh->csum_start + vh->csum_offset;
+	u16 v;
+
+	if (at + 2 > len || vh->csum_start >= len)
+		return -EINVAL;
+	v = ~dp_csum_fold(dp_csum(pkt + vh->csum_start, len - vh->csum_start));
+	/* Right for UDP, and for TCP 0 and 0xffff are the same number. */
+	if (!v)
+		v = 0xffff;
+	memcpy(pkt + at, &v, 2);
+	return 0;
+}
+
+static int init_ip(struct dp_segs *s)
+{
+	u8 hdr[60];
+
+	if (s->version == 6)
+		return s->l4_off < DP_IP6_HDR_LEN ? -EINVAL : 0;
+	if (s->l4_off != (s->pkt[0] & 15) * 4 || s->l4_off < DP_IP4_HDR_LEN)
+		return -EINVAL;
+	memcpy(hdr, s->pkt, s->l4_off);
+	memset(hdr + 2, 0, 4); /* length, id */
+	memset(hdr + 10, 0, 2); /* checksum */
+	s->ip_sum = dp_csum_portable(hdr, s->l4_off);
+	return 0;
+}
+
+static int init_tcp(struct dp_segs *s)
+{
+	const u8 *tcp = s->pkt + s->l4_off;
+	u8 hdr[60];
+	u32 len;
+
+	if (s->l4_off + DP_TCP_HDR_LEN > s->len)
+		return -EINVAL;
+	len = (tcp[12] >> 4) * 4;
+	if (len < DP_TCP_HDR_LEN || s->l4_off + len > s->len)
+		return -EINVAL;
+	s->hdr_len = s->l4_off + len;
+	memcpy(hdr, tcp, len);
+	memset(hdr + 4, 0, 4); /* sequence number */
+	hdr[13] = 0; /* flags */
+	memset(hdr + 16, 0, 2); /* checksum */
+	s->l4_sum = dp_csum_portable(hdr, len) + dp_csum_pseudo(s->pkt, IPPROTO_TCP, 0);
+	return 0;
+}
+
+static int init_udp(struct dp_segs *s)
+{
+	if (s->l4_off + DP_UDP_HDR_LEN > s->len)
+		return -EINVAL;
+	s->hdr_len = s->l4_off + DP_UDP_HDR_LEN;
+	s->l4_sum =
+		dp_csum_portable(s->pkt + s->l4_off, 4) + dp_csum_pseudo(s->pkt, IPPROTO_UDP, 0);
+	return 0;
+}
+
+static int init_gso(struct dp_segs *s, const struct virtio_net_hdr *vh)
+{
+	u8 type = vh->gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
+	int err;
+
+	/* A super-packet always leaves its checksum to us, and that says where layer 4 begins. */
+	if (!(vh->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) || !vh->gso_size)
+		return -EINVAL;
+	if (type == VIRTIO_NET_HDR_GSO_UDP_L4)
+		s->kind = DP_SEG_UDP;
+	else if ((type == VIRTIO_NET_HDR_GSO_TCPV4 && s->version == 4) ||
+		 (type == VIRTIO_NET_HDR_GSO_TCPV6 && s->version == 6))
+		s->kind = DP_SEG_TCP;
+	else
+		return -EINVAL;
+	s->l4_off = vh->csum_start;
+	s->gso_size = vh->gso_size;
+	if (s->l4_off >= s->len)
+		return -EINVAL;
+	err = init_ip(s);
+	if (!err)
+		err = s->kind == DP_SEG_TCP ? init_tcp(s) : init_udp(s);
+	if (err)
+		return err;
+	s->payload_len = s->len - s->hdr_len;
+	if (!s->payload_len)
+		return -EINVAL;
+	s->left = (s->payload_len + s->gso_size - 1) / s->gso_size;
+	return 0;
+}
+
+int dp_segs_init(struct dp_segs *s, const struct virtio_net_hdr *vh, u8 *pkt, u32 len)
+{
+	*s = (struct dp_segs){ .pkt = pkt, .len = len };
+	if (len < DP_IP4_HDR_LEN || len > DP_IP_MAX_BYTES + DP_IP6_HDR_LEN)
+		return -EINVAL;
+	s->version = pkt[0] >> 4;
+	if (s->version != 4 && (s->version != 6 || len < DP_IP6_HDR_LEN))
+		return -EINVAL;
+	if (vh->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		return init_gso(s, vh);
+	if (vh->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM && complete_csum(vh, pkt, len))
+		return -EINVAL;
+	s->payload_len = len;
+	s->left = 1;
+	return 0;
+}
+
+static void write_ip(const struct dp_segs *s, u8 *out, u32 len)
+{
+	u8 vary[4];
+
+	if (s->version == 6) {
+		dp_put16(out + 4, len - DP_IP6_HDR_LEN);
+		return;
+	}
+	dp_put16(vary, len);
+	dp_put16(vary + 2, dp_get16(s->pkt + 4) + s->index);
+	memcpy(out + 2, vary, 4);
+	dp_put_csum(out + 10, s->ip_sum + dp_csum_portable(vary, 4));
+}
+
+static void write_tcp(const struct dp_segs *s, u8 *out, u64 payload_sum, u32 l4_len, bool last)
+{
+	const u8 *from = s->pkt + s->l4_off;
+	u8 *tcp = out + s->l4_off;
+	u8 flags = from[13];
+	u8 vary[6] = { 0 };
+
+	if (s->index)
+		flags &= ~DP_TCP_CWR;
+	if (!last)
+		flags &= ~(DP_TCP_FIN | DP_TCP_PSH);
+	dp_put32(vary, dp_get32(from + 4) + s->pos);
+	vary[5] = flags;
+	memcpy(tcp + 4, vary, 4);
+	tcp[13] = flags;
+	dp_put_csum(tcp + 16, s->l4_sum + dp_csum_portable(vary, 6) + htonl(l4_len) + payload_sum);
+}
+
+static void write_udp(const struct dp_segs *s, u8 *out, u64 payload_sum, u32 l4_len)
+{
+	u8 *udp = out + s->l4_off;
+
+	dp_put16(udp + 4, l4_len);
+	/* The length counts twice: in the header and in the pseudo header. */
+	dp_put_udp_csum(udp + 6, s->l4_sum + htons(l4_len) + htonl(l4_len) + payload_sum);
+}
+
+u32 dp_segs_next(struct dp_segs *s, u8 *out)
+{
+	u32 n = s->payload_len - s->pos;
+	bool last = s->left == 1;
+	u64 sum;
+
+	if (s->kind == DP_SEG_PLAIN) {
+		memcpy(out, s->pkt, s->len);
+		s->left = 0;
+		return s->len;
+	}
+	if (n > s->gso_size)
+		n = s->gso_size;
+	memcpy(out, s->pkt, s->hdr_len);
+	sum = dp_csum_copy(out + s->hdr_len, s->pkt + s->hdr_len + s->pos, n);
+	write_ip(s, out, s->hdr_len + n);
+	if (s->kind == DP_SEG_TCP)
+		write_tcp(s, out, sum, s->hdr_len - s->l4_off + n, last);
+	else
+		write_udp(s, out, sum, DP_UDP_HDR_LEN + n);
+	s->pos += n;
+	s->index++;
+	s->left--;
+	return s->hdr_len + n;
+}

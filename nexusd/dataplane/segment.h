@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a TUN read becomes: one packet, or the segments of a TSO or USO super-packet, written one by
+ * one into the burst with their own lengths, ids, sequence numbers, flags and checksums.
+ *
+ * Pure functions on buffers; no state but struct dp_segs. Called by tx.c.
+ */
+#ifndef DP_SEGMENT_H
+#define DP_SEGMENT_H
+
+#include "inet.h"
+
+enum dp_seg_kind {
+	DP_SEG_PLAIN,
+	DP_SEG_TCP,
+	DP_SEG_UDP,
+};
+
+struct dp_segs {
+	u8 *pkt;
+	u32 len;
+	u32 payload_len;	/* behind the headers */
+	u32 pos;		/* payload bytes written */
+	u32 left;		/* segments to come */
+	u16 hdr_len;		/* IP and TCP/UDP headers */
+	u16 l4_off;
+	u16 gso_size;
+	u16 index;
+	u8 kind;
+	u8 version;
+	u64 l4_sum;		/* of header and pseudo header without the fields that vary */
+	u64 ip_sum;
+};
+
+/*
+ * Take one packet as read from the TUN. A checksum the kernel left open is completed in place.
+ * 0, or -EINVAL if header and packet do not fit together: the packet is dropped.
+ */
+int dp_segs_init(struct dp_segs *s, const struct virtio_net_hdr *vh, u8 *pkt, u32 len);
+
+/* Bytes of the largest segment. */
+static inline u32 dp_segs_max_len(const struct dp_segs *s)
+{
+	u32 first = s->kind != DP_SEG_PLAIN && s->payload_len > s->gso_size ? s->gso_size :
+									      s->payload_len;
+
+	return s->hdr_len + first;
+}
+
+/* Write the next segment (s->left > 0) at @out, which has room for dp_segs_max_len(); its length. */
+u32 dp_segs_next(struct dp_segs *s, u8 *out);
+
+#endif /* DP_SEGMENT_H */

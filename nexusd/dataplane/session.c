@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Sessions: the table, the connection-ID hash, the life of a session and its round of the loop.
+ *
+ * Life: control-session.c makes one; dp_session_start() gives it keys and with them an engine; the
+ * engine ends it (dp_session_down(): routes go, the event is sent, the drain period runs) and then
+ * lets it go (NQ_EV_GONE: dp_session_free()). A delete without CONNECTION_CLOSE skips the drain.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "../../lib/log.h"
+#include "dp.h"
+
+struct dp_session *dp_session_find(struct dp *dp, u64 id)
+{
+	struct dp_session *s;
+
+	TAILQ_FOREACH (s, &dp->sessions, entry)
+		if (s->id == id)
+			return s;
+	return NULL;
+}
+
+/* ---- routes ---- */
+
+struct dp_session *dp_route_dst(const struct dp_device *dev, const u8 *pkt)
+{
+	struct dp_session *s = pkt[0] >> 4 == 4 ? dp_route_lookup4(&dev->routes, pkt + 16)
+						: dp_route_lookup6(&dev->routes, pkt + 24);
+
+	return s ?: dev->default_session;
+}
+
+struct dp_session *dp_route_src(const struct dp_device *dev, const u8 *pkt)
+{
+	struct dp_session *s = pkt[0] >> 4 == 4 ? dp_route_lookup4(&dev->routes, pkt + 12)
+						: dp_route_lookup6(&dev->routes, pkt + 8);
+
+	return s ?: dev->default_session;
+}
+
+/* ---- connection IDs ---- */
+
+/* Our own random bytes: whoever sends a packet cannot choose which buckets fill. */
+static unsigned int cid_bucket(const u8 *id)
+{
+	u32 v;
+
+	memcpy(&v, id, NQ_CID_LOOKUP_LEN);
+	return (v ^ v >> 16) % DP_CID_BUCKETS;
+}
+
+int dp_cid_add(struct dp *dp, struct dp_session *s, const struct nq_cid *cid)
+{
+	struct dp_cid *c;
+
+	if (cid->len < NQ_CID_LOOKUP_LEN)
+		return -EINVAL;
+	SLIST_FOREACH(c, &dp->cids[cid_bucket(cid->id)], hash)
+	{
+		u32 len = c->cid.len < cid->len ? c->cid.len : cid->len;
+
+		/* One a prefix of the other would make the lookup ambiguous. */
+		if (c->session->sock == s->sock && !memcmp(c->cid.id, cid->id, len))
+			return -EEXIST;
+	}
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	c->session = s;
+	c->cid = *cid;
+	SLIST_INSERT_HEAD(&dp->cids[cid_bucket(cid->id)], c, hash);
+	SLIST_INSERT_HEAD(&s->cids, c, of_session);
+	return 0;
+}
+
+void dp_cid_free(struct dp *dp, struct dp_cid *c)
+{
+	SLIST_REMOVE(&dp->cids[cid_bucket(c->cid.id)], c, dp_cid, hash);
+	SLIST_REMOVE(&c->session->cids, c, dp_cid, of_session);
+	free(c);
+}
+
+struct dp_session *dp_cid_find(struct dp *dp, const struct dp_socket *sock, const u8 *id, u32 len)
+{
+	struct dp_cid *c;
+
+	SLIST_FOREACH(c, &dp->cids[cid_bucket(id)], hash)
+	if (c->session->sock == sock && c->cid.len <= len && !memcmp(c->cid.id, id, c->cid.len))
+		return c->session;
+	return NULL;
+}
+
+/* The peer retired one of ours: give the engine another one to issue. */
+static void issue_cid(struct dp *dp, struct dp_session *s)
+{
+	struct nq_cid cid = { .seq = s->next_cid_seq, .len = s->cid_len, .has_token = true };
+
+	if (getrandom(cid.id, cid.len, 0) != cid.len ||
+	    getrandom(cid.token, sizeof(cid.token), 0) != sizeof(cid.token) ||
+	    dp_cid_add(dp, s, &cid))
+		return;
+	if (nq_add_local_cid(s->conn, &cid)) {
+		dp_cid_free(dp, SLIST_FIRST(&s->cids));
+		return;
+	}
+	s->next_cid_seq++;
+}
+
+static void retire_cids(struct dp *dp, struct dp_session *s)
+{
+	struct nq_cid cid;
+	struct dp_cid *c;
+
+	while (nq_take_retired_cid(s->conn, &cid)) {
+		SLIST_FOREACH(c, &s->cids, of_session)
+		if (c->cid.seq == cid.seq)
+			break;
+		if (c)
+			dp_cid_free(dp, c);
+	}
+}
+
+/* ---- keys ---- */
+
+/* Derive the keys of the phase behind the secrets we hold, install them, and step the secrets. */
+int dp_session_next_keys(struct dp_session *s)
+{
+	struct nq_key_material tx = { 0 }, rx = { 0 };
+	u32 key_len = nq_key_len(s->cipher);
+	struct dp_secret *secrets[2] = { &s->tx_secret, &s->rx_secret };
+	struct nq_key_material *keys[2] = { &tx, &rx };
+	int err = 0, i;
+
+	for (i = 0; i < 2 && !err; i++) {
+		u8 next[NQD_SECRET_MAX_LEN];
+
+		err = nx_quic_derive(s->cipher, secrets[i]->bytes, secrets[i]->len, "quic ku", next,
+				     secrets[i]->len);
+		if (!err)
+			memcpy(secrets[i]->bytes, next, secrets[i]->len);
+		explicit_bzero(next, sizeof(next));
+		if (!err)
+			err = nx_quic_derive(s->cipher, secrets[i]->bytes, secrets[i]->len,
+					     "quic key", keys[i]->key, key_len);
+		if (!err)
+			err = nx_quic_derive(s->cipher, secrets[i]->bytes, secrets[i]->len,
+					     "quic iv", keys[i]->iv, NQ_IV_LEN);
+	}
+	if (!err)
+		err = nq_set_next_keys(s->conn, &tx, &rx);
+	explicit_bzero(&tx, sizeof(tx));
+	explicit_bzero(&rx, sizeof(rx));
+	return err;
+}
+
+/* ---- life ---- */
+
+int dp_session_start(struct dp *dp, struct dp_session *s, struct nq_conn_params *p,
+		     const struct dp_keys *secrets)
+{
+	int err;
+
+	s->conn_bytes = nq_conn_bytes(p);
+	s->conn_mem = aligned_alloc(64, (s->conn_bytes + 63) & ~(size_t)63);
+	if (!s->conn_mem)
+		return -ENOMEM;
+	memset(s->conn_mem, 0, s->conn_bytes);
+	s->conn = nq_conn_init(s->conn_mem, p, dp->now_us, &err);
+	if (!s->conn) {
+		explicit_bzero(s->conn_mem, s->conn_bytes);
+		free(s->conn_mem);
+		s->conn_mem = NULL;
+		return err;
+	}
+	if (secrets->has_secrets) {
+		s->has_secrets = true;
+		s->tx_secret = secrets->tx;
+		s->rx_secret = secrets->rx;
+	}
+	return 0;
+}
+
+u8 dp_session_state(const struct dp_session *s)
+{
+	struct nq_close_info info;
+
+	if (!s->conn)
+		return NQD_SESSION_NO_KEYS;
+	nq_close_info(s->conn, &info);
+	if (info.cause == NQ_CLOSE_NONE)
+		return s->down ? NQD_SESSION_CLOSING : NQD_SESSION_ACTIVE;
+	return info.cause == NQ_CLOSE_LOCAL || info.cause == NQ_CLOSE_PROTOCOL
+		       ? NQD_SESSION_CLOSING
+		       : NQD_SESSION_DRAINING;
+}
+
+/* No more inner packets either way; its routes may belong to the next session. */
+void dp_session_down(struct dp *dp, struct dp_session *s, u8 reason, u64 code, const char *text)
+{
+	struct dp_last_event info = { .reason = reason, .code = code };
+
+	if (s->down)
+		return;
+	s->down = true;
+	snprintf(info.text, sizeof(info.text), "%s", text);
+	dp_route_del_value(&s->dev->routes, s);
+	if (s->dev->default_session == s)
+		s->dev->default_session = NULL;
+	dp_tx_drop_queue(dp, s);
+	dp_event(dp, s, NQD_EVENT_SESSION_DOWN, &info, NULL, 0);
+}
+
+static void remember_ended(struct dp *dp, const struct dp_session *s)
+{
+	struct dp_ended *e = &dp->ended[dp->n_ended++ % DP_ENDED_MAX];
+
+	*e = (struct dp_ended){ .id = s->id,
+				.user = s->user,
+				.generation = s->generation,
+				.down = s->last[NQD_EVENT_SESSION_DOWN] };
+	memcpy(e->tunnel, s->tunnel, sizeof(e->tunnel));
+}
+
+/* Wipes every secret. The session is in no list, hash or trie afterwards. */
+void dp_session_free(struct dp *dp, struct dp_session *s)
+{
+	if (dp->dump.next == s) {
+		dp->dump.next = TAILQ_NEXT(s, entry);
+		dp->dump.event_next = 0;
+	}
+	if (s->last[NQD_EVENT_SESSION_DOWN].present)
+		remember_ended(dp, s);
+	dp_tx_drop_queue(dp, s);
+	dp_timer_set(dp, s, NQ_TIME_NEVER);
+	if (s->dirty)
+		TAILQ_REMOVE(&dp->dirty, s, dirty_entry);
+	while (!SLIST_EMPTY(&s->cids))
+		dp_cid_free(dp, SLIST_FIRST(&s->cids));
+	dp_route_del_value(&s->dev->routes, s);
+	if (s->dev->default_session == s)
+		s->dev->default_session = NULL;
+	s->dev->n_sessions--;
+	TAILQ_REMOVE(&dp->sessions, s, entry);
+	dp->n_sessions--;
+	if (s->conn) {
+		nq_conn_fini(s->conn);
+		explicit_bzero(s->conn_mem, s->conn_bytes);
+	}
+	free(s->conn_mem);
+	free(s->waiting);
+	free(s->waiting_ranges);
+	dp_socket_put(dp, s->sock);
+	explicit_bzero(s, sizeof(*s));
+	free(s);
+}
+
+void dp_mark_dirty(struct dp *dp, struct dp_session *s)
+{
+	if (s->dirty)
+		return;
+	s->dirty = true;
+	TAILQ_INSERT_TAIL(&dp->dirty, s, dirty_entry);
+}
+
+static void run_session(struct dp *dp, struct dp_session *s)
+{
+	u64 at;
+
+	if (!s->conn)
+		return;
+	dp_tx_flush(dp, s);
+	dp_tx_settle(dp, s);
+	dp_session_events(dp, s);
+	/* Reactions to events (new CIDs, keys) may have something to say. */
+	if (nq_tx_control_wanted(s->conn, dp->now_us))
+		dp_tx_flush(dp, s);
+	at = nq_next_timeout_us(s->conn);
+	dp_timer_set(dp, s, at < s->retry_us ? at : s->retry_us);
+}
+
+void dp_session_cids(struct dp *dp, struct dp_session *s, u32 events)
+{
+	if (events & NQ_EV_CID_RETIRED)
+		retire_cids(dp, s);
+	if (events & NQ_EV_CID_WANTED)
+		issue_cid(dp, s);
+}
+
+void dp_run_dirty(struct dp *dp)
+{
+	struct dp_session *s;
+
+	while ((s = TAILQ_FIRST(&dp->dirty))) {
+		TAILQ_REMOVE(&dp->dirty, s, dirty_entry);
+		s->dirty = false;
+		run_session(dp, s);
+		if (s->gone)
+			dp_session_free(dp, s);
+	}
+}

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * UDP sockets: taken over from the control process, shared by the sessions that use them, and sent
+ * on in bursts. Runs of packets of equal size leave as one message with UDP_SEGMENT, several runs as
+ * one sendmmsg(). A socket that takes no more keeps the rest of the burst until EPOLLOUT.
+ */
+#include <errno.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "../../lib/log.h"
+#include "dp.h"
+
+#ifndef SO_COOKIE
+#define SO_COOKIE 57
+#endif
+
+socklen_t dp_addr_len(const union dp_addr *a)
+{
+	return a->sa.sa_family == AF_INET ? sizeof(a->in) : sizeof(a->in6);
+}
+
+bool dp_addr_equal(const union dp_addr *a, const union dp_addr *b)
+{
+	if (a->sa.sa_family != b->sa.sa_family)
+		return false;
+	if (a->sa.sa_family == AF_INET)
+		return a->in.sin_port == b->in.sin_port &&
+		       a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
+	return a->in6.sin6_port == b->in6.sin6_port &&
+	       !memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, 16) &&
+	       (!a->in6.sin6_scope_id || !b->in6.sin6_scope_id ||
+		a->in6.sin6_scope_id == b->in6.sin6_scope_id);
+}
+
+/* A sockaddr attribute in the form this socket uses (IPv4 as mapped on an IPv6 socket). */
+int dp_addr_for_socket(const struct dp_socket *sock, const struct nxa *a, union dp_addr *out)
+{
+	union dp_addr in = { 0 };
+
+	if (a->len > sizeof(in))
+		return -EINVAL;
+	memcpy(&in, a->data, a->len);
+	memset(out, 0, sizeof(*out));
+	if (in.sa.sa_family == AF_INET && a->len == sizeof(in.in)) {
+		if (sock->bound.sa.sa_family == AF_INET) {
+			out->in.sin_family = AF_INET;
+			out->in.sin_port = in.in.sin_port;
+			out->in.sin_addr = in.in.sin_addr;
+			return 0;
+		}
+		out->in6.sin6_family = AF_INET6;
+		out->in6.sin6_port = in.in.sin_port;
+		memset(out->in6.sin6_addr.s6_addr + 10, 0xff, 2);
+		memcpy(out->in6.sin6_addr.s6_addr + 12, &in.in.sin_addr, 4);
+		return 0;
+	}
+	if (in.sa.sa_family != AF_INET6 || a->len != sizeof(in.in6) ||
+	    sock->bound.sa.sa_family != AF_INET6)
+		return -EINVAL;
+	out->in6 = in.in6;
+	out->in6.sin6_flowinfo = 0;
+	return 0;
+}
+
+static void set_options(int fd, bool v6)
+{
+	int on = 1, mtu = v6 ? IPV6_PMTUDISC_DO : IP_PMTUDISC_DO;
+
+	/* Each is an improvement that the data path can do without. */
+	setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on));
+	if (v6) {
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &mtu, sizeof(mtu));
+	}
+	mtu = IP_PMTUDISC_DO;
+	setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &mtu, sizeof(mtu));
+}
+
+static void socket_events(struct dp *dp, struct dp_watch *w, u32 events);
+
+/* Is it a bound UDP socket over IP? Its address and cookie. */
+static int inspect(int fd, struct dp_socket *sock)
+{
+	socklen_t len = sizeof(sock->bound), int_len = sizeof(int),
+		  cookie_len = sizeof(sock->cookie);
+	static const u8 any6[16];
+	int type, proto;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &int_len) < 0 || type != SOCK_DGRAM ||
+	    getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &proto, &int_len) < 0 || proto != IPPROTO_UDP ||
+	    getsockopt(fd, SOL_SOCKET, SO_COOKIE, &sock->cookie, &cookie_len) < 0)
+		return -ENOTSOCK;
+	if (getsockname(fd, &sock->bound.sa, &len) < 0)
+		return -errno;
+	if (sock->bound.sa.sa_family == AF_INET) {
+		sock->port = sock->bound.in.sin_port;
+		sock->any = !sock->bound.in.sin_addr.s_addr;
+	} else if (sock->bound.sa.sa_family == AF_INET6) {
+		sock->port = sock->bound.in6.sin6_port;
+		sock->any = !memcmp(&sock->bound.in6.sin6_addr, any6, 16);
+	} else {
+		return -EAFNOSUPPORT;
+	}
+	return sock->port ? 0 : -EDESTADDRREQ;
+}
+
+struct dp_socket *dp_socket_get(struct dp *dp, int fd, int *err)
+{
+	struct dp_socket *sock = calloc(1, sizeof(*sock)), *known;
+
+	*err = sock ? inspect(fd, sock) : -ENOMEM;
+	if (*err)
+		goto refuse;
+	TAILQ_FOREACH (known, &dp->sockets, entry) {
+		if (known->cookie != sock->cookie)
+			continue;
+		/* Another descriptor of a socket we have. */
+		known->refs++;
+		free(sock);
+		close(fd);
+		return known;
+	}
+	sock->watch.fn = socket_events;
+	sock->watch.fd = fd;
+	sock->refs = 1;
+	sock->gso = dp->udp_gso;
+	TAILQ_INIT(&sock->pending);
+	set_options(fd, sock->bound.sa.sa_family == AF_INET6);
+	*err = dp_watch_add(dp, &sock->watch, EPOLLIN);
+	if (*err)
+		goto refuse;
+	TAILQ_INSERT_TAIL(&dp->sockets, sock, entry);
+	return sock;
+
+refuse:
+	free(sock);
+	close(fd);
+	return NULL;
+}
+
+void dp_socket_put(struct dp *dp, struct dp_socket *sock)
+{
+	struct dp_out *out;
+
+	if (!sock || --sock->refs)
+		return;
+	while ((out = TAILQ_FIRST(&sock->pending))) {
+		TAILQ_REMOVE(&sock->pending, out, entry);
+		dp_out_put(dp, out);
+	}
+	dp_watch_close(dp, &sock->watch);
+	TAILQ_REMOVE(&dp->sockets, sock, entry);
+	free(sock);
+}
+
+/* Room for UDP_SEGMENT, ECN and source address. */
+struct control {
+	_Alignas(struct cmsghdr) u8 bytes[CMSG_SPACE(2) + CMSG_SPACE(sizeof(int)) +
+					  CMSG_SPACE(sizeof(struct in6_pktinfo))];
+};
+
+static void put_cmsg(struct msghdr *msg, int level, int type, const void *data, size_t len)
+{
+	struct cmsghdr *cm = (struct cmsghdr *)((u8 *)msg->msg_control + msg->msg_controllen);
+
+	cm->cmsg_level = level;
+	cm->cmsg_type = type;
+	cm->cmsg_len = CMSG_LEN(len);
+	memcpy(CMSG_DATA(cm), data, len);
+	msg->msg_controllen += CMSG_SPACE(len);
+}
+
+static bool is_v4(const union dp_addr *a)
+{
+	return a->sa.sa_family == AF_INET || IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr);
+}
+
+static void put_source(struct msghdr *msg, const struct dp_out *out)
+{
+	struct in6_pktinfo info6 = { .ipi6_addr = out->source.in6.sin6_addr };
+	struct in_pktinfo info4 = { .ipi_spec_dst = out->source.in.sin_addr };
+
+	if (out->source.sa.sa_family == AF_INET)
+		put_cmsg(msg, IPPROTO_IP, IP_PKTINFO, &info4, sizeof(info4));
+	else if (out->source.sa.sa_family == AF_INET6)
+		put_cmsg(msg, IPPROTO_IPV6, IPV6_PKTINFO, &info6, sizeof(info6));
+}
+
+/* The run of packets that may leave as one message from packet @at: its end. */
+static u32 run_end(const struct dp_socket *sock, const struct dp_out *out, u32 at)
+{
+	u32 bytes = out->size[at], size = bytes, end = at + 1;
+
+	if (!sock->gso)
+		return end;
+	while (end < out->n && end - at < DP_GSO_MAX_SEGS && out->size[end] <= size &&
+	       bytes + out->size[end] <= DP_GSO_MAX_BYTES) {
+		bytes += out->size[end++];
+		if (out->size[end - 1] < size)
+			break;
+	}
+	return end;
+}
+
+#define RUNS_MAX 32
+struct batch {
+	struct mmsghdr msgs[RUNS_MAX];
+	struct iovec iov[RUNS_MAX];
+	struct control control[RUNS_MAX];
+	u32 end[RUNS_MAX], end_off[RUNS_MAX];
+	unsigned int n;
+};
+
+static void build_batch(const struct dp_socket *sock, struct dp_out *out, struct batch *b)
+{
+	u32 at = out->next, off = out->next_off;
+	int tos = 2;
+
+	for (b->n = 0; at < out->n && b->n < RUNS_MAX; b->n++) {
+		struct msghdr *msg = &b->msgs[b->n].msg_hdr;
+		u32 end = run_end(sock, out, at), bytes = 0, i;
+
+		for (i = at; i < end; i++)
+			bytes += out->size[i];
+		b->iov[b->n] = (struct iovec){ out->data + off, bytes };
+		*msg = (struct msghdr){ .msg_name = &out->dest,
+					.msg_namelen = dp_addr_len(&out->dest),
+					.msg_iov = &b->iov[b->n],
+					.msg_iovlen = 1,
+					.msg_control = b->control[b->n].bytes };
+		if (end - at > 1)
+			put_cmsg(msg, IPPROTO_UDP, UDP_SEGMENT, &out->size[at], 2);
+		if (out->ecn)
+			put_cmsg(msg, is_v4(&out->dest) ? IPPROTO_IP : IPPROTO_IPV6,
+				 is_v4(&out->dest) ? IP_TOS : IPV6_TCLASS, &tos, sizeof(tos));
+		put_source(msg, out);
+		if (!msg->msg_controllen)
+			msg->msg_control = NULL;
+		at = end;
+		off += bytes;
+		b->end[b->n] = end;
+		b->end_off[b->n] = off;
+	}
+}
+
+static int send_batch(int fd, struct batch *b)
+{
+	if (b->n == 1)
+		return sendmsg(fd, &b->msgs[0].msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 1;
+	return sendmmsg(fd, b->msgs, b->n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Send what can be sent now: 0 when all left or was lost, -EAGAIN, -EMSGSIZE. */
+static int push(struct dp_socket *sock, struct dp_out *out)
+{
+	struct batch b;
+
+	while (out->next < out->n) {
+		int sent;
+
+		build_batch(sock, out, &b);
+		sent = send_batch(sock->watch.fd, &b);
+		if (sent > 0) {
+			out->next = b.end[sent - 1];
+			out->next_off = b.end_off[sent - 1];
+			continue;
+		}
+		switch (errno) {
+		case EINTR:
+			continue;
+		case EAGAIN:
+			return -EAGAIN;
+		case EMSGSIZE:
+			return -EMSGSIZE;
+		case EIO:
+		case EINVAL:
+			/* The device under the route cannot checksum or segment: do without. */
+			if (sock->gso && b.end[0] - out->next > 1) {
+				nx_info("UDP_SEGMENT refused (%m): sending packets one by one");
+				sock->gso = false;
+				continue;
+			}
+			break;
+		default:
+			break;
+		}
+		/* Lost like on the wire: unreachable, filtered, no memory. Recovery notices. */
+		out->next = b.end[0];
+		out->next_off = b.end_off[0];
+	}
+	return 0;
+}
+
+int dp_udp_send(struct dp *dp, struct dp_session *s, struct dp_out *out)
+{
+	struct dp_socket *sock = s->sock;
+	int err = 0;
+
+	out->dest = s->remote;
+	out->source = s->local;
+	if (!sock->n_pending)
+		err = push(sock, out);
+	else
+		err = -EAGAIN;
+	if (err != -EAGAIN || sock->n_pending >= DP_SOCKET_PENDING_MAX) {
+		dp_out_put(dp, out);
+		return err == -EMSGSIZE ? err : 0;
+	}
+	TAILQ_INSERT_TAIL(&sock->pending, out, entry);
+	sock->n_pending++;
+	if (!sock->wants_out) {
+		sock->wants_out = true;
+		dp_watch_mod(dp, &sock->watch, EPOLLIN | EPOLLOUT);
+	}
+	return 0;
+}
+
+/* The socket takes data again: first what waited, then the sessions it held up. */
+static void drain(struct dp *dp, struct dp_socket *sock)
+{
+	struct dp_session *s;
+	struct dp_out *out;
+
+	while ((out = TAILQ_FIRST(&sock->pending))) {
+		if (push(sock, out) == -EAGAIN)
+			return;
+		TAILQ_REMOVE(&sock->pending, out, entry);
+		sock->n_pending--;
+		dp_out_put(dp, out);
+	}
+	sock->wants_out = false;
+	dp_watch_mod(dp, &sock->watch, EPOLLIN);
+	TAILQ_FOREACH (s, &dp->sessions, entry) {
+		if (s->sock == sock && s->socket_blocked) {
+			s->socket_blocked = false;
+			dp_mark_dirty(dp, s);
+		}
+	}
+}
+
+static void socket_events(struct dp *dp, struct dp_watch *w, u32 events)
+{
+	struct dp_socket *sock = (struct dp_socket *)w;
+
+	if (events & EPOLLOUT)
+		drain(dp, sock);
+	if (events & (EPOLLIN | EPOLLERR))
+		dp_rx_socket(dp, sock);
+}
