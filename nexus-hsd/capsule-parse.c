@@ -79,6 +79,7 @@ static int parse_addresses(struct parser *ps, uint64_t type, struct hs_reader *r
 		return fail(ps, -EBADMSG, "empty ADDRESS_REQUEST");
 	ps->address_type = type;
 	ps->out->n_addresses = 0;
+	memset(ps->out->addresses, 0, sizeof(ps->out->addresses));
 	while (r->left) {
 		const uint64_t id = hs_read_varint(r);
 		struct hs_prefix p;
@@ -142,6 +143,7 @@ static int parse_routes(struct parser *ps, struct hs_reader *r)
 	int n;
 
 	out->n_routes = 0;
+	memset(out->routes, 0, sizeof(out->routes));
 	for (; r->left; previous = range) {
 		wrong = read_range(r, &range);
 		if (wrong)

@@ -606,6 +606,8 @@ static void test_cases(void **state)
 
 static void test_meaning(void **state)
 {
+	static const struct hs_net none;
+
 	/* A rejected request is no address; any address may be asked for with a length. */
 	assert_int_equal(parse_hex("010e"
 				   "01"
@@ -634,7 +636,7 @@ static void test_meaning(void **state)
 				   "00"),
 			 0);
 	assert_int_equal(out.n_addresses, 1);
-	/* The last list counts. */
+	/* The last list counts, and nothing is left of an earlier one. */
 	assert_int_equal(parse_hex("0107"
 				   "00"
 				   "04"
@@ -642,7 +644,7 @@ static void test_meaning(void **state)
 				   "20"
 				   "0100"),
 			 0);
-	assert_int_equal(out.n_addresses, 0);
+	assert_memory_equal(&out, &none, sizeof(none));
 	assert_int_equal(parse_hex("030a"
 				   "04"
 				   "0a000000"
@@ -650,7 +652,7 @@ static void test_meaning(void **state)
 				   "00"
 				   "0300"),
 			 0);
-	assert_int_equal(out.n_routes, 0);
+	assert_memory_equal(&out, &none, sizeof(none));
 	/* A range is split; one for TCP alone is left out. */
 	assert_int_equal(parse_hex("0314"
 				   "04"

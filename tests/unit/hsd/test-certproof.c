@@ -191,6 +191,13 @@ static void test_wrong(void **state)
 		der[i / 8] ^= (uint8_t)(1U << i % 8);
 	}
 	assert_int_equal(hs_cert_verify(der, len, key), 0);
+	/* The length of the signature in two bytes instead of one: no second form of a certificate. */
+	assert_int_equal(der[len - 66], 65);
+	memmove(der + len - 65, der + len - 66, 66);
+	der[len - 66] = 0x81;
+	der[3]++; /* of the outer sequence, 82 xx xx */
+	assert_int_not_equal(der[3], 0);
+	assert_int_equal(hs_cert_verify(der, len + 1, key), -EBADMSG);
 }
 
 /* A certificate of a cover site is told from a wrong proof. */

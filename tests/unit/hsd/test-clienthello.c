@@ -242,6 +242,16 @@ static void test_found(void **state)
 	assert_int_equal(ch.transport_params_len, 0);
 }
 
+/* Let the vector whose length byte is at @at grow by @n bytes; the message's new length. */
+static size_t insert(uint8_t *msg, size_t len, size_t at, size_t n)
+{
+	memmove(msg + at + 1 + n, msg + at + 1, len - at - 1);
+	memset(msg + at + 1, 0x5a, n);
+	msg[at] = (uint8_t)(msg[at] + n);
+	msg[3] = (uint8_t)(msg[3] + n);
+	return len + n;
+}
+
 static void test_fixed_part(void **state)
 {
 	struct hs_client_hello ch;
@@ -266,8 +276,22 @@ static void test_fixed_part(void **state)
 	len = build(msg, "");
 	msg[len - 1] = 1; /* extensions beyond the message */
 	assert_int_equal(hs_client_hello_parse(msg, len, &ch), -EBADMSG);
+	/* The message's length in its own header. */
+	for (int off = -1; off <= 1; off++) {
+		len = build(msg, "");
+		msg[3] = (uint8_t)(msg[3] + off);
+		assert_int_equal(hs_client_hello_parse(msg, len, &ch), off ? -EBADMSG : 0);
+	}
+	/* Whole, but against the rules: a session id of 33 bytes, ciphers of 3. */
 	len = build(msg, "");
-	assert_int_equal(hs_client_hello_parse(msg, len, &ch), 0);
+	assert_int_equal(hs_client_hello_parse(msg, insert(msg, len, 38, 32), &ch), 0);
+	assert_int_equal(ch.session_id_len, 32);
+	len = build(msg, "");
+	assert_int_equal(hs_client_hello_parse(msg, insert(msg, len, 38, 33), &ch), -EBADMSG);
+	len = build(msg, "");
+	assert_int_equal(hs_client_hello_parse(msg, insert(msg, len, 40, 1), &ch), -EBADMSG);
+	len = build(msg, "");
+	assert_int_equal(hs_client_hello_parse(msg, insert(msg, len, 40, 2), &ch), 0);
 }
 
 static void test_transport_params(void **state)

@@ -245,8 +245,16 @@ static void test_reserved_bits(void **state)
 static void test_sizes(void **state)
 {
 	static uint8_t payload[2100], packet[2400];
+	struct hs_reassembly none = { 0 };
+	struct t_initial p = base;
 	size_t ch_len, len;
 
+	/* Room for a sample, but not one frame. */
+	p.pn_len = 4;
+	len = t_seal_initial(packet, sizeof(packet), &p, payload, 0);
+	assert_int_equal(feed(&none, packet, len, &ch_len), HS_INITIAL_BAD);
+	len = t_seal_initial(packet, sizeof(packet), &p, payload, 1);
+	assert_int_equal(feed(&none, packet, len, &ch_len), HS_INITIAL_MORE);
 	/* The shortest packet with room for a sample, one byte less, and the longest. */
 	for (size_t n = 0; n < 6; n++) {
 		struct hs_reassembly r = { 0 };

@@ -16,6 +16,7 @@
 #include "elligator.h"
 #include "hsd-test.h"
 #include "kdf.h"
+#include "reality-keys.h"
 #include "reality.h"
 
 #define NOW 1763600000ULL
@@ -334,14 +335,25 @@ static void test_bit_flips(void **state)
 	assert_int_equal(check_at(w->gate, &fl, NOW), HS_ACCEPT);
 }
 
-/* random = a representative of a low-order point: the shared secret would be known to everybody. */
+/*
+ * random = a representative of a low-order point: the shared secret is zero, known to everybody, and
+ * so a claim can be made without any key. It must not get as far as the tag.
+ */
 static void test_low_order_random(void **state)
 {
+	static const uint8_t shared[32];
+	uint8_t claim[20] = { 1 }, k0[32];
 	struct world *w = *state;
 	struct flight fl;
 
 	make_flight(&fl, &w->alice, NOW);
 	memset(fl.hello + 6, 0, 32);
+	for (int i = 0; i < 4; i++)
+		claim[HS_CLAIM_TIME + i] = (uint8_t)(NOW >> (24 - 8 * i));
+	for (int i = 0; i < 8; i++)
+		claim[HS_CLAIM_SHORT_ID + i] = (uint8_t)(ID_ALICE >> (56 - 8 * i));
+	hs_reality_k0(k0, shared);
+	hs_reality_mask_scid(fl.scid, claim, k0);
 	assert_int_equal(check_at(w->gate, &fl, NOW), HS_REJECT_KEY);
 }
 
