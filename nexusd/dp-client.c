@@ -104,10 +104,10 @@ int nx_dp_get_caps(struct nx_dp *d, nx_reply_fn fn, void *userdata)
 	return nx_request_send(&d->requests, &m, NULL, 0, fn, userdata);
 }
 
-int nx_dp_create_device(struct nx_dp *d, const char *ifname, int ifindex, int tun_fd,
-			nx_reply_fn fn, void *userdata)
+int nx_dp_create_device(struct nx_dp *d, const char *ifname, int ifindex, const int *fds,
+			unsigned int n_fds, nx_reply_fn fn, void *userdata)
 {
-	uint8_t buf[128];
+	uint8_t buf[256];
 	struct nxm m;
 	size_t nest;
 
@@ -116,8 +116,10 @@ int nx_dp_create_device(struct nx_dp *d, const char *ifname, int ifindex, int tu
 	nxm_put_u32(&m, NQD_A_DEVICE_IFINDEX, (uint32_t)ifindex);
 	nxm_put_str(&m, NQD_A_DEVICE_IFNAME, ifname);
 	nxm_put_u32(&m, NQD_A_DEVICE_TUN_FD, 0);
+	for (unsigned int i = 1; i < n_fds; i++)
+		nxm_put_u32(&m, NQD_A_DEVICE_SOCKET_FD, i);
 	nxm_nest_end(&m, nest);
-	return nx_request_send(&d->requests, &m, &tun_fd, 1, fn, userdata);
+	return nx_request_send(&d->requests, &m, fds, n_fds, fn, userdata);
 }
 
 static void put_device(struct nxm *m, int ifindex)

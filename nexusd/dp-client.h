@@ -45,8 +45,9 @@ void nx_dp_close(struct nx_dp *d);
 bool nx_dp_connected(const struct nx_dp *d);
 
 int nx_dp_get_caps(struct nx_dp *d, nx_reply_fn fn, void *userdata);
-int nx_dp_create_device(struct nx_dp *d, const char *ifname, int ifindex, int tun_fd,
-			nx_reply_fn fn, void *userdata);
+/* @fds: the TUN device, then the data sockets; of a device that exists the sockets are replaced. */
+int nx_dp_create_device(struct nx_dp *d, const char *ifname, int ifindex, const int *fds,
+			unsigned int n_fds, nx_reply_fn fn, void *userdata);
 int nx_dp_delete_device(struct nx_dp *d, int ifindex, nx_reply_fn fn, void *userdata);
 /* @hs: the top level attributes of an HS_CMD_SESSION message (HS_A_SESSION, HS_A_KEYS). */
 int nx_dp_add_session(struct nx_dp *d, const struct nx_dp_session *s, const struct nxa *hs,

@@ -282,15 +282,21 @@ void nx_client_step(struct nx_tunnel *t)
 		nx_client_retry(t, NX_REASON_SOCKET, "cannot open UDP sockets");
 		return;
 	}
-	if (opened)
+	if (opened) {
 		nx_tunnel_store_pairs(t);
+		p->dp_phase = NX_DP_NONE; /* it does not know the new sockets */
+	}
+	/* 1-RTT packets of the handshake come to the data socket: somebody must read it. */
+	if (nx_tunnel_attach_device(t) < 0)
+		return;
+	nx_tunnel_create_dp_device(t);
 	/* nexus-hsd must know all sockets and the MTU this path carries. */
 	if (p->hsd_phase == NX_HSD_READY && (opened || p->hsd_mtu != nx_client_wanted_mtu(t))) {
 		p->hsd_phase = NX_HSD_HAVE_SECRETS;
 		nx_tunnel_step(t);
 		return;
 	}
-	if (p->hsd_phase == NX_HSD_READY)
+	if (p->hsd_phase == NX_HSD_READY && p->dp_phase == NX_DP_READY)
 		start_attempt(t, pair);
 }
 

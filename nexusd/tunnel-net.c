@@ -88,10 +88,15 @@ static void on_device_created(void *userdata, const struct nx_chan_msg *msg, int
 void nx_tunnel_create_dp_device(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
+	int fds[NX_PAIRS_MAX + 1];
+	unsigned int n = 0;
 
 	if (!t->ifindex || p->dp_phase != NX_DP_NONE || !p->wanted)
 		return;
-	if (nx_dp_create_device(&t->manager->priv->dp, t->ifname, t->ifindex, p->tun_fd,
+	fds[n++] = p->tun_fd;
+	for (size_t i = 0; i < p->n_pairs; i++)
+		fds[n++] = p->pairs[i].dp_fd;
+	if (nx_dp_create_device(&t->manager->priv->dp, t->ifname, t->ifindex, fds, n,
 				on_device_created, t) == 0)
 		p->dp_phase = NX_DP_CREATING;
 }
