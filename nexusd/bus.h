@@ -98,6 +98,13 @@ int nx_bus_append_prefixes(sd_bus_message *m, const struct nx_prefix *prefixes, 
 /* "aes-128-gcm" for 0x1301 ..., "" for 0, "unknown" otherwise. */
 const char *nx_bus_cipher_str(uint16_t cipher);
 
+/*
+ * @text as D-Bus wants it, in @buf: a bus refuses messages that are not UTF-8, and texts may hold words
+ * of the other end or be cut short. What is no UTF-8 becomes '?'.
+ */
+#define NX_BUS_TEXT_LEN 512
+const char *nx_bus_text(const char *text, char buf[NX_BUS_TEXT_LEN]);
+
 /* ---- peer-bus.c ---- */
 extern const sd_bus_vtable nx_peer_vtable[];
 int nx_peer_bus_register(sd_bus *bus, struct nx_manager *manager);

@@ -102,15 +102,16 @@ static int method_get_tunnel(sd_bus_message *m, void *userdata, sd_bus_error *er
 
 static int reload_authorized(sd_bus_message *m, struct nx_manager *manager, sd_bus_error *error)
 {
-	char text[512] = "";
+	char text[512] = "", clean[NX_BUS_TEXT_LEN];
 	int r;
 
 	r = nx_manager_reload(manager, text, sizeof(text));
 	if (r == -EINVAL)
-		return sd_bus_error_set(error, NX_BUS_ERROR_CONFIGURATION_INVALID, text);
+		return sd_bus_error_set(error, NX_BUS_ERROR_CONFIGURATION_INVALID,
+					nx_bus_text(text, clean));
 	if (r < 0)
 		return sd_bus_error_setf(error, NX_BUS_ERROR_FAILED, "Reload failed: %s",
-					 text[0] ? text : strerror(-r));
+					 text[0] ? nx_bus_text(text, clean) : strerror(-r));
 	return sd_bus_reply_method_return(m, NULL);
 }
 
@@ -178,6 +179,7 @@ static int append_ciphers(sd_bus_message *reply, const struct nx_data_plane_info
 /* An absent data plane has a reason and nothing else: what it could do is unknown. */
 static int append_data_plane(sd_bus_message *reply, const struct nx_data_plane_info *d)
 {
+	char text[NX_BUS_TEXT_LEN];
 	int r;
 
 	r = sd_bus_message_open_container(reply, 'e', "sa{sv}");
@@ -202,7 +204,8 @@ static int append_data_plane(sd_bus_message *reply, const struct nx_data_plane_i
 			return r;
 		r = append_ciphers(reply, d);
 	} else {
-		r = sd_bus_message_append(reply, "{sv}", "reason", "s", d->reason);
+		r = sd_bus_message_append(reply, "{sv}", "reason", "s",
+					  nx_bus_text(d->reason, text));
 	}
 	if (r < 0)
 		return r;

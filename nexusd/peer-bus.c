@@ -95,8 +95,9 @@ static int get_user(sd_bus *bus, const char *path, const char *interface, const 
 		    sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct nx_session *s = userdata;
+	char text[NX_BUS_TEXT_LEN];
 
-	return sd_bus_message_append(reply, "s", s->user_name);
+	return sd_bus_message_append(reply, "s", nx_bus_text(s->user_name, text));
 }
 
 static int get_endpoint(sd_bus *bus, const char *path, const char *interface, const char *property,

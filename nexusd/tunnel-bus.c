@@ -61,6 +61,63 @@ int nx_bus_append_prefixes(sd_bus_message *m, const struct nx_prefix *prefixes, 
 	return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+/* Bytes of the UTF-8 character at @s (RFC 3629), 0 if it is none. */
+static size_t utf8_char_len(const unsigned char *s)
+{
+	unsigned char low = 0x80, high = 0xbf;
+	size_t len;
+
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] >= 0xc2 && s[0] <= 0xdf)
+		len = 2;
+	else if (s[0] >= 0xe0 && s[0] <= 0xef)
+		len = 3;
+	else if (s[0] >= 0xf0 && s[0] <= 0xf4)
+		len = 4;
+	else
+		return 0;
+	/* No overlong forms, no surrogates, nothing above U+10FFFF. */
+	if (s[0] == 0xe0)
+		low = 0xa0;
+	else if (s[0] == 0xed)
+		high = 0x9f;
+	else if (s[0] == 0xf0)
+		low = 0x90;
+	else if (s[0] == 0xf4)
+		high = 0x8f;
+	for (size_t i = 1; i < len; i++) {
+		if (s[i] < low || s[i] > high)
+			return 0;
+		low = 0x80;
+		high = 0xbf;
+	}
+	return len;
+}
+
+const char *nx_bus_text(const char *text, char buf[NX_BUS_TEXT_LEN])
+{
+	const unsigned char *s = (const unsigned char *)text;
+	size_t n = 0;
+
+	while (*s) {
+		size_t len = utf8_char_len(s);
+
+		if (n + (len ? len : 1) >= NX_BUS_TEXT_LEN)
+			break;
+		if (len == 0) {
+			buf[n++] = '?';
+			s++;
+			continue;
+		}
+		memcpy(buf + n, s, len);
+		n += len;
+		s += len;
+	}
+	buf[n] = '\0';
+	return buf;
+}
+
 /* ---- methods ---- */
 
 static int no_such_tunnel(sd_bus_message *m, sd_bus_error *error)
@@ -84,6 +141,7 @@ static const char *connect_error_name(const struct nx_tunnel *t)
 static int connect_authorized(sd_bus_message *m, struct nx_manager *manager, sd_bus_error *error)
 {
 	struct nx_tunnel *t = tunnel_by_path(manager, sd_bus_message_get_path(m));
+	char text[NX_BUS_TEXT_LEN];
 	int r;
 
 	if (!t)
@@ -95,7 +153,7 @@ static int connect_authorized(sd_bus_message *m, struct nx_manager *manager, sd_
 					 nx_tunnel_state_str(t->state));
 	if (r < 0)
 		return sd_bus_error_set(error, connect_error_name(t),
-					t->text[0] ? t->text : strerror(-r));
+					t->text[0] ? nx_bus_text(t->text, text) : strerror(-r));
 	return sd_bus_reply_method_return(m, NULL);
 }
 
@@ -200,8 +258,9 @@ GETTER(get_state_reason)
 GETTER(get_state_text)
 {
 	struct nx_tunnel *t = userdata;
+	char text[NX_BUS_TEXT_LEN];
 
-	return sd_bus_message_append(reply, "s", t->text);
+	return sd_bus_message_append(reply, "s", nx_bus_text(t->text, text));
 }
 
 GETTER(get_data_plane)
@@ -214,8 +273,9 @@ GETTER(get_data_plane)
 GETTER(get_data_plane_reason)
 {
 	struct nx_tunnel *t = userdata;
+	char text[NX_BUS_TEXT_LEN];
 
-	return sd_bus_message_append(reply, "s", t->data_plane_reason);
+	return sd_bus_message_append(reply, "s", nx_bus_text(t->data_plane_reason, text));
 }
 
 GETTER(get_interface)
@@ -472,6 +532,7 @@ void nx_tunnel_bus_state_changed(struct nx_tunnel *t, enum nx_tunnel_state old)
 {
 	sd_bus *bus = t->manager->bus;
 	char *path = bus ? nx_tunnel_bus_path(t) : NULL;
+	char text[NX_BUS_TEXT_LEN];
 	int r;
 
 	if (!path)
@@ -479,7 +540,7 @@ void nx_tunnel_bus_state_changed(struct nx_tunnel *t, enum nx_tunnel_state old)
 	emit_changed(t, path, NULL);
 	r = sd_bus_emit_signal(bus, path, NX_BUS_IFACE_TUNNEL, "StateChanged", "ssss",
 			       nx_tunnel_state_str(old), nx_tunnel_state_str(t->state),
-			       nx_reason_str(t->reason), t->text);
+			       nx_reason_str(t->reason), nx_bus_text(t->text, text));
 	log_emit(t, "StateChanged", r);
 	free(path);
 }

@@ -214,6 +214,42 @@ static void test_properties(void **state)
 	teardown(&f);
 }
 
+/* The bus would refuse the whole message. */
+static void test_text_that_is_not_utf8(void **state)
+{
+	static const struct {
+		const char *in, *out;
+	} texts[] = {
+		{ "closed: \xff\xfe", "closed: ??" },
+		{ "gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f" },
+		{ "cut \xc3", "cut ?" },
+		{ "\xe2\x82", "??" },
+		{ "\xc0\xaf", "??" },
+		{ "\xed\xa0\x80", "???" },
+		{ "\xf4\x90\x80\x80", "????" },
+		{ "\xf0\x9f\x94\x92", "\xf0\x9f\x94\x92" },
+	};
+	char long_text[600], buf[NX_BUS_TEXT_LEN];
+	struct fixture f;
+
+	setup(&f);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		char expected[300];
+
+		f.signals[0] = '\0';
+		fake_tunnel_set_state(f.office, NX_TUNNEL_FAILED, NX_REASON_PEER_CLOSED,
+				      texts[i].in);
+		expect_property(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "StateText", texts[i].out);
+		snprintf(expected, sizeof(expected), "peer-closed:%s;", texts[i].out);
+		wait_for(&f, strstr(f.signals, expected));
+	}
+	/* Two-byte characters do not fit evenly: the last one is left out whole. */
+	for (size_t i = 0; i < sizeof(long_text) - 2; i += 2)
+		memcpy(long_text + i, "\xc3\xbc", 3);
+	assert_int_equal(strlen(nx_bus_text(long_text, buf)), 510);
+	teardown(&f);
+}
+
 static void test_lists(void **state)
 {
 	struct fixture f;
@@ -566,6 +602,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_properties),
+		cmocka_unit_test(test_text_that_is_not_utf8),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_object_manager),
 		cmocka_unit_test(test_no_such_object),

@@ -1,0 +1,36 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The unit is valid and exposes no more than 3.0; users and folders can be made from the files here.
+# usage: test-units.sh UNIT SOURCE-FOLDER NEXUSD. Skipped (77) without systemd-analyze.
+set -eu
+unit=$1 source=$2 nexusd=$(realpath "$3")
+
+command -v systemd-analyze >/dev/null || { echo "no systemd-analyze"; exit 77; }
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+# The binary need not be installed; the manual pages are checked by their own test.
+sed "s,^ExecStart=[^ ]*nexusd,ExecStart=$nexusd," "$unit" >"$dir/nexusd.service"
+grep -q "^ExecStart=$nexusd\$" "$dir/nexusd.service"
+systemd-analyze verify --man=no "$dir/nexusd.service" 2>"$dir/complaints"
+# Other units of this machine are none of our business.
+if grep nexusd "$dir/complaints"; then
+	echo "systemd-analyze verify complains"
+	exit 1
+fi
+systemd-analyze security --offline=yes --threshold=30 "$dir/nexusd.service" | tail -n 1
+
+if [ "$(id -u)" -ne 0 ]; then
+	echo "not root: sysusers and tmpfiles are not tried"
+	exit 0
+fi
+mkdir -p "$dir/root/etc"
+systemd-sysusers --root="$dir/root" "$source/nexus.sysusers"
+for user in nexus nexus-hsd nexus-dp; do
+	grep -q "^$user:" "$dir/root/etc/passwd"
+	grep -q "^$user:" "$dir/root/etc/group"
+done
+systemd-tmpfiles --root="$dir/root" --create "$source/nexus.tmpfiles"
+gid=$(sed -n 's/^nexus:[^:]*:\([0-9]*\):.*/\1/p' "$dir/root/etc/group")
+found=$(stat -c '%a %u %g' "$dir/root/etc/nexus")
+[ "$found" = "750 0 $gid" ] || { echo "/etc/nexus is $found"; exit 1; }
