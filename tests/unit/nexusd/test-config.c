@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The configuration reader: every kind of mistake gives exactly the line an administrator will read, right files
+ * give the right structures, and equal configurations are recognized as such.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "config-internal.h"
+#include "prefix.h"
+
+#define KEY_A "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#define KEY_B "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
+
+#define CLIENT_HEAD                             \
+	"tunnel = { office = {\n"               \
+	"role = \"client\";\n"                  \
+	"endpoint = \"vpn.example.org:443\";\n" \
+	"server_name = \"www.example.org\";\n"  \
+	"server_public_key = \"" KEY_A "\";\n"  \
+	"short_id = \"0123456789abcdef\";\n"    \
+	"private_key_file = \"/k/office.key\";\n"
+
+/* The client's own lines start at 8. */
+#define CLIENT(more) CLIENT_HEAD "interface = \"nexus0\";\n" more "}; };\n"
+
+#define SERVER_HEAD                                     \
+	"tunnel = { public = {\n"                       \
+	"role = \"server\";\n"                          \
+	"listen = [ \"0.0.0.0:443\", \"[::]:443\" ];\n" \
+	"cover = \"www.example.org:443\";\n"            \
+	"server_names = [ \"www.example.org\" ];\n"     \
+	"private_key_file = \"/k/server.key\";\n"       \
+	"interface = \"nexus0\";\n"                     \
+	"addresses = [ \"10.66.0.1/24\", \"fd66::1/64\" ];\n"
+
+/* The server's own lines start at 9. */
+#define SERVER(more) SERVER_HEAD more "}; };\n"
+
+#define USER(name, key, id, addr, more)                                             \
+	"{ name = \"" name "\"; public_key = \"" key "\"; short_id = \"" id "\";\n" \
+	"addresses = [ \"" addr "\" ]; " more "}"
+
+#define ALICE USER("alice", KEY_A, "0000000000000001", "10.66.0.2", "")
+
+struct bad {
+	const char *text;
+	const char *error;
+};
+
+static const struct bad bad_files[] = {
+	/* syntax and structure */
+	{ "", "t.conf:0: tunnel: is missing; right is tunnel = { NAME = { role = ...; }; };" },
+	{ "tunnel = {", "t.conf:1: syntax error" },
+	{ "tunnel = 1;",
+	  "t.conf:1: tunnel: must be a group of tunnels: tunnel = { office = { ... }; };" },
+	{ "tunnel = { a = 1; };", "t.conf:1: tunnel.a: must be a group: a = { role = ...; };" },
+	{ "tunnel = {};\nfoo = 1;",
+	  "t.conf:2: foo: unknown setting; right are dco_mode and tunnel" },
+	{ "tunnel = {};\ndco_mode = \"maybe\";",
+	  "t.conf:2: dco_mode: must be \"disabled\", \"preferred\" or \"required\"" },
+	{ "tunnel = {};\ndco_mode = 1;",
+	  "t.conf:2: dco_mode: must be \"disabled\", \"preferred\" or \"required\"" },
+	{ "tunnel = { a = {}; };",
+	  "t.conf:1: tunnel.a.role: is missing; right is \"client\" or \"server\"" },
+	{ "tunnel = { a = {\nrole = \"peer\"; }; };",
+	  "t.conf:2: tunnel.a.role: must be \"client\" or \"server\"" },
+	{ "tunnel = { a = {\nrole = 1; }; };",
+	  "t.conf:2: tunnel.a.role: must be \"client\" or \"server\"" },
+	{ "tunnel = { a = { }; a = { }; };", "t.conf:1: duplicate setting name" },
+	{ "tunnel = { abcdefghijklmnopqrstuvwxyz_123456 = {\nrole = \"client\"; }; };",
+	  "t.conf:1: tunnel.abcdefghijklmnopqrstuvwxyz_123456: is not a tunnel name; right is 1 to 31 of a-z A-Z 0-9 _ -" },
+
+	/* single values of a client */
+	{ CLIENT("colour = 1;"),
+	  "t.conf:9: tunnel.office.colour: unknown setting; nexus.conf(5) lists all settings" },
+	{ CLIENT("cover = \"a.example:443\";"),
+	  "t.conf:9: tunnel.office.cover: belongs to a tunnel with role = \"server\"" },
+	{ CLIENT_HEAD "}; };", "t.conf:1: tunnel.office.interface: is missing" },
+	{ CLIENT_HEAD "interface = \"waytoolonginterface\"; }; };",
+	  "t.conf:8: tunnel.office.interface: \"waytoolonginterface\" is not an interface name; right is 1 to 15 of a-z A-Z 0-9 _ - ." },
+	{ CLIENT_HEAD "interface = \"a/b\"; }; };",
+	  "t.conf:8: tunnel.office.interface: \"a/b\" is not an interface name; right is 1 to 15 of a-z A-Z 0-9 _ - ." },
+	{ CLIENT_HEAD "interface = 7; }; };",
+	  "t.conf:8: tunnel.office.interface: must be a string in double quotes, such as \"nexus0\"" },
+	{ CLIENT("mtu = \"1400\";"),
+	  "t.conf:9: tunnel.office.mtu: must be a number from 576 to 65000, without quotes" },
+	{ CLIENT("mtu = 100;"),
+	  "t.conf:9: tunnel.office.mtu: 100 is out of range; right is 576 to 65000" },
+	{ CLIENT("mtu = -1;"),
+	  "t.conf:9: tunnel.office.mtu: -1 is out of range; right is 576 to 65000" },
+	{ CLIENT("keepalive_s = 4000;"),
+	  "t.conf:9: tunnel.office.keepalive_s: 4000 is out of range; right is 0 to 3600" },
+	{ CLIENT("keepalive_s = 120;"),
+	  "t.conf:9: tunnel.office.keepalive_s: 120 is not below idle_timeout_s (120): the tunnel would idle out first" },
+	{ CLIENT("idle_timeout_s = 4294967400L;"),
+	  "t.conf:9: tunnel.office.idle_timeout_s: 4294967400 is out of range; right is 5 to 86400" },
+	{ CLIENT("autoconnect = \"yes\";"),
+	  "t.conf:9: tunnel.office.autoconnect: must be true or false, without quotes" },
+	{ CLIENT("fwmark = 0;"),
+	  "t.conf:9: tunnel.office.fwmark: 0 is out of range; right is 1 to 4294967295" },
+	{ CLIENT("congestion = \"vegas\";"),
+	  "t.conf:9: tunnel.office.congestion: \"vegas\" is unknown; right is \"cubic\" or \"newreno\"" },
+	{ CLIENT("ciphers = [ \"rc4\" ];"),
+	  "t.conf:9: tunnel.office.ciphers: \"rc4\" is not a cipher; right is \"aes-128-gcm\", \"aes-256-gcm\" or \"chacha20-poly1305\"" },
+	{ CLIENT("ciphers = \"aes-128-gcm\";"),
+	  "t.conf:9: tunnel.office.ciphers: must be a list, such as \"aes-128-gcm\", \"aes-256-gcm\" or \"chacha20-poly1305\"" },
+	{ CLIENT("allowed_ips = [ \"10.0.0.1/8\" ];"),
+	  "t.conf:9: tunnel.office.allowed_ips: \"10.0.0.1/8\" has bits behind its prefix length; right is \"10.0.0.0/8\"" },
+	{ CLIENT("allowed_ips = [ \"10.0.0.0/33\" ];"),
+	  "t.conf:9: tunnel.office.allowed_ips: \"10.0.0.0/33\" is not an address or network; right is [ \"10.66.0.0/24\", \"fd66::/64\" ]" },
+	{ CLIENT("allowed_ips = [ \"10.0.0.0/8\", \"10.0.0.0/8\" ];"),
+	  "t.conf:9: tunnel.office.allowed_ips: \"10.0.0.0/8\" stands there twice" },
+	{ CLIENT("allowed_ips = [ 1, 2 ];"),
+	  "t.conf:9: tunnel.office.allowed_ips: element 1 must be a string in double quotes; right is [ \"10.66.0.0/24\", \"fd66::/64\" ]" },
+	{ CLIENT("preshared_key_file = \"psk\";"),
+	  "t.conf:9: tunnel.office.preshared_key_file: \"psk\" is not an absolute path of at most 255 bytes" },
+	{ CLIENT("insecure_keylog_file = \"/k/log\";"),
+	  "t.conf:9: tunnel.office.insecure_keylog_file: writes the keys of every session to a file; refused unless nexusd runs with --insecure-keylog" },
+	{ "tunnel = { a = {\nrole = \"client\"; interface = \"n\"; private_key_file = \"/k\";\n"
+	  "server_name = \"www.example.org\"; server_public_key = \"" KEY_A
+	  "\"; short_id = \"1\";\n"
+	  "endpoint = \"vpn.example.org\"; }; };",
+	  "t.conf:3: tunnel.a.short_id: \"1\" is not a short id; right are 16 hexadecimal digits, not all zero" },
+	{ "tunnel = { a = {\nrole = \"client\"; interface = \"n\"; private_key_file = \"/k\";\n"
+	  "server_name = \"www.example.org\"; server_public_key = \"" KEY_A
+	  "\"; short_id = \"0123456789abcdef\";\nendpoint = \"vpn.example.org\"; }; };",
+	  "t.conf:4: tunnel.a.endpoint: \"vpn.example.org\" is not host:port; right is \"vpn.example.org:443\", \"192.0.2.1:443\" or \"[2001:db8::1]:443\"" },
+	{ "tunnel = { a = {\nrole = \"client\"; interface = \"n\"; private_key_file = \"/k\";\n"
+	  "server_name = \"10.0.0.1\"; server_public_key = \"" KEY_A
+	  "\"; short_id = \"0123456789abcdef\";\nendpoint = \"10.0.0.1:1\"; }; };",
+	  "t.conf:3: tunnel.a.server_name: \"10.0.0.1\" is not a host name; right is \"www.example.org\"" },
+	{ "tunnel = { a = {\nrole = \"client\"; interface = \"n\"; private_key_file = \"/k\";\n"
+	  "server_name = \"a.example\"; server_public_key = \"AAAA\"; short_id = \"0123456789abcdef\";\n"
+	  "endpoint = \"10.0.0.1:1\"; }; };",
+	  "t.conf:3: tunnel.a.server_public_key: is not a public key; right are 44 characters of base64 as nexusctl pubkey prints them" },
+
+	/* a server's */
+	{ SERVER("endpoint = \"a:1\";"),
+	  "t.conf:9: tunnel.public.endpoint: belongs to a tunnel with role = \"client\"" },
+	{ SERVER("dns = [ \"dns.example\" ];"),
+	  "t.conf:9: tunnel.public.dns: \"dns.example\" is not an address; right is [ \"10.66.0.1\" ]" },
+	{ SERVER("dns_domains = [ \"-x\" ];"),
+	  "t.conf:9: tunnel.public.dns_domains: \"-x\" is not a host name; right is [ \"www.example.org\" ]" },
+	{ SERVER("routes = [ \"10.66.0.1/24\" ];"),
+	  "t.conf:9: tunnel.public.routes: \"10.66.0.1/24\" has bits behind its prefix length; right is \"10.66.0.0/24\"" },
+	{ SERVER("users = [ ];"),
+	  "t.conf:9: tunnel.public.users: must be a list of users: ( { name = ...; }, { ... } )" },
+	{ SERVER("users = ( 1 );"),
+	  "t.conf:9: tunnel.public.users[0]: must be a group: { name = ...; public_key = ...; }" },
+	{ SERVER("users = (\n{ } );"), "t.conf:10: tunnel.public.users[0].name: is missing" },
+	{ SERVER("users = (\n" USER("a b", KEY_A, "0000000000000001", "10.66.0.2", "") ");"),
+	  "t.conf:10: tunnel.public.users[0].name: \"a b\" is not a name; right is 1 to 63 of a-z A-Z 0-9 _ - . @" },
+	{ SERVER("users = (\n" USER("a", KEY_A, "0000000000000000", "10.66.0.2", "") ");"),
+	  "t.conf:10: tunnel.public.users[0].short_id: \"0000000000000000\" is not a short id; right are 16 hexadecimal digits, not all zero" },
+	{ SERVER("users = (\n" USER("a", "????", "0000000000000001", "10.66.0.2", "") ");"),
+	  "t.conf:10: tunnel.public.users[0].public_key: is not a public key; right are 44 characters of base64 as nexusctl pubkey prints them" },
+	{ SERVER("users = (\n" ALICE
+		 ",\n" USER("alice", KEY_B, "0000000000000002", "10.66.0.3", "") ");"),
+	  "t.conf:12: tunnel.public.users[1].name: \"alice\" is also the name of users[0]" },
+	{ SERVER("users = (\n" ALICE
+		 ",\n" USER("bob", KEY_B, "0000000000000001", "10.66.0.3", "") ");"),
+	  "t.conf:12: tunnel.public.users[1].short_id: is also the short id of users[0] (\"alice\")" },
+	{ SERVER("users = (\n" ALICE
+		 ",\n" USER("bob", KEY_B, "0000000000000002", "10.66.0.2", "") ");"),
+	  "t.conf:13: tunnel.public.users[1].addresses: 10.66.0.2/32 overlaps 10.66.0.2/32 of users[0] (\"alice\")" },
+	{ SERVER("users = (\n" USER(
+		  "net", KEY_A, "0000000000000001", "10.66.0.9",
+		  "allowed_ips = [ \"10.66.0.0/28\" ]; ") ",\n" USER("bob", KEY_B,
+								     "0000000000000002",
+								     "10.66.0.2", "") ");"),
+	  "t.conf:13: tunnel.public.users[1].addresses: 10.66.0.2/32 overlaps 10.66.0.0/28 of users[0] (\"net\")" },
+	{ SERVER("users = (\n" USER("a", KEY_A, "0000000000000001", "10.66.0.0/25", "") ");"),
+	  "t.conf:11: tunnel.public.users[0].addresses: 10.66.0.0/25 is a network; right is one address (/32), and allowed_ips for networks" },
+	{ SERVER("users = (\n" USER("a", KEY_A, "0000000000000001", "10.66.0.1", "") ");"),
+	  "t.conf:11: tunnel.public.users[0].addresses: 10.66.0.1/32 is the server's own address" },
+	{ "tunnel = { public = {\nrole = \"server\"; listen = [ \"0.0.0.0:443\", \"1.2.3.4:443\" ];\n"
+	  "cover = \"a.example:443\"; server_names = [ \"a.example\" ]; private_key_file = \"/k\";\n"
+	  "interface = \"n\"; addresses = [ \"10.0.0.1/24\" ]; }; };",
+	  "t.conf:2: tunnel.public.listen: \"1.2.3.4:443\" overlaps another address of the list" },
+	{ "tunnel = { public = {\nrole = \"server\"; listen = [ ];\n"
+	  "cover = \"a.example:443\"; server_names = [ \"a.example\" ]; private_key_file = \"/k\";\n"
+	  "interface = \"n\"; addresses = [ \"10.0.0.1/24\" ]; }; };",
+	  "t.conf:2: tunnel.public.listen: has 0 addresses; right are 1 to 7" },
+	{ "tunnel = { public = {\nrole = \"server\"; listen = [ \"0.0.0.0:443\" ];\n"
+	  "cover = \"a.example:443\"; server_names = [ ]; private_key_file = \"/k\";\n"
+	  "interface = \"n\"; addresses = [ \"10.0.0.1/24\" ]; }; };",
+	  "t.conf:3: tunnel.public.server_names: is empty; right is at least one name of the cover site" },
+
+	/* two tunnels */
+	{ CLIENT("};\nhome = {\nrole = \"client\"; endpoint = \"a:1\"; server_name = \"b.example\";\n"
+		 "server_public_key = \"" KEY_A "\"; short_id = \"0123456789abcdef\";\n"
+		 "private_key_file = \"/k\"; interface = \"nexus0\";"),
+	  "t.conf:13: tunnel.home.interface: \"nexus0\" is also the interface of tunnel.office" },
+	{ SERVER("};\nother = {\nrole = \"server\"; listen = [ \"127.0.0.1:443\" ];\n"
+		 "cover = \"a.example:443\"; server_names = [ \"a.example\" ]; private_key_file = \"/k\";\n"
+		 "interface = \"n\"; addresses = [ \"10.0.0.1/24\" ];"),
+	  "t.conf:11: tunnel.other.listen: 127.0.0.1:443 is also listened on by tunnel.public" },
+};
+
+static struct nx_config *parse(const char *text, bool keylog, char *error, size_t cap)
+{
+	struct nx_config_report report = { .path = "t.conf" };
+	struct nx_config *c = NULL;
+	int r = nx_config_parse(text, &report, keylog, &c);
+
+	snprintf(error, cap, "%s", report.n_errors ? report.errors[0] : "");
+	assert_int_equal(r != 0, report.n_errors != 0);
+	assert_int_equal(r != 0, c == NULL);
+	nx_config_report_free(&report);
+	return c;
+}
+
+static struct nx_config *parse_good(const char *text)
+{
+	char error[NX_CONFIG_ERROR_LEN];
+	struct nx_config *c = parse(text, false, error, sizeof(error));
+
+	assert_string_equal(error, "");
+	return c;
+}
+
+static void test_bad_files(void **state)
+{
+	char error[NX_CONFIG_ERROR_LEN];
+
+	for (size_t i = 0; i < sizeof(bad_files) / sizeof(bad_files[0]); i++) {
+		assert_null(parse(bad_files[i].text, false, error, sizeof(error)));
+		assert_string_equal(error, bad_files[i].error);
+	}
+}
+
+static void test_all_errors_are_listed(void **state)
+{
+	struct nx_config_report report = { .path = "t.conf" };
+	struct nx_config *c;
+
+	assert_int_equal(nx_config_parse(CLIENT("mtu = 1; foo = 2;\nbar = 3;"), &report, false, &c),
+			 -22);
+	assert_int_equal(report.n_errors, 3);
+	nx_config_report_free(&report);
+}
+
+static void test_client(void **state)
+{
+	struct nx_config *c = parse_good("dco_mode = \"required\";\n" CLIENT(
+		"allowed_ips = [ \"10.0.0.0/8\", \"::/0\" ]; fwmark = 0xffffffff; mtu = 0;\n"
+		"autoconnect = true; ciphers = [ \"aes-256-gcm\", \"aes-128-gcm\" ];\n"
+		"preshared_key_file = \"/k/psk\"; congestion = \"newreno\";"));
+	struct nx_tunnel_config *t = c->tunnels[0];
+
+	assert_int_equal(c->dco_mode, NX_DCO_REQUIRED);
+	assert_int_equal(c->n_tunnels, 1);
+	assert_int_equal(t->role, NX_ROLE_CLIENT);
+	assert_string_equal(t->name, "office");
+	assert_string_equal(t->endpoint, "vpn.example.org:443");
+	assert_int_equal(t->server_public_key[31], 31);
+	assert_true(t->short_id == 0x0123456789abcdefull);
+	assert_int_equal(t->n_allowed_ips, 2);
+	assert_int_equal(t->allowed_ips[1].family, AF_INET6);
+	assert_int_equal(t->fwmark, 0xffffffff);
+	assert_true(t->autoconnect);
+	assert_string_equal(t->ciphers[1], "aes-128-gcm");
+	assert_null(t->ciphers[2]);
+	assert_int_equal(t->idle_timeout_s, 120);
+	assert_string_equal(t->congestion, "newreno");
+	nx_config_free(c);
+}
+
+static void test_server(void **state)
+{
+	struct nx_config *c = parse_good(SERVER(
+		"routes = [ \"10.66.0.0/24\" ]; dns = [ \"10.66.0.1\", \"fd66::1\" ]; time_window_s = 30;\n"
+		"users = (\n" ALICE
+		",\n" USER("bob", KEY_B, "00000000000000ff", "fd66::3",
+			   "allowed_ips = [ \"192.168.7.0/24\" ]; group = \"staff\"; ") ");"));
+	struct nx_tunnel_config *t = c->tunnels[0];
+
+	assert_int_equal(c->dco_mode, NX_DCO_PREFERRED);
+	assert_int_equal(t->n_listen, 2);
+	assert_int_equal(t->n_users, 2);
+	assert_int_equal(t->time_window_s, 30);
+	assert_true(t->users[1].short_id == 255);
+	assert_string_equal(t->users[1].group, "staff");
+	assert_int_equal(t->users[1].allowed_ips[0].len, 24);
+	assert_int_equal(t->users[0].addresses[0].len, 32);
+	assert_null(t->users[0].group);
+	nx_config_free(c);
+}
+
+static void test_keylog_with_permission(void **state)
+{
+	char error[NX_CONFIG_ERROR_LEN];
+	struct nx_config *c =
+		parse(CLIENT("insecure_keylog_file = \"/k/log\";"), true, error, sizeof(error));
+
+	assert_non_null(c);
+	assert_string_equal(c->tunnels[0]->insecure_keylog_file, "/k/log");
+	nx_config_free(c);
+}
+
+static void test_equal(void **state)
+{
+	static const char base[] = SERVER("users = ( " ALICE " );");
+	static const char other_user[] = SERVER(
+		"users = ( " USER("alice", KEY_B, "0000000000000001", "10.66.0.2", "") " );");
+	static const char other_window[] = SERVER("time_window_s = 30; users = ( " ALICE " );");
+	struct nx_config *a = parse_good(base), *b = parse_good(base), *u = parse_good(other_user);
+	struct nx_config *w = parse_good(other_window);
+
+	assert_true(nx_tunnel_config_equal(a->tunnels[0], b->tunnels[0]));
+	assert_false(nx_tunnel_config_equal(a->tunnels[0], u->tunnels[0]));
+	assert_true(nx_tunnel_config_equal_but_users(a->tunnels[0], u->tunnels[0]));
+	assert_false(nx_tunnel_config_equal_but_users(a->tunnels[0], w->tunnels[0]));
+	nx_config_free(a);
+	nx_config_free(b);
+	nx_config_free(u);
+	nx_config_free(w);
+}
+
+static void test_group_ids(void **state)
+{
+	assert_int_equal(nx_group_id(NULL), 0);
+	assert_int_equal(nx_group_id("staff"), nx_group_id("staff"));
+	assert_int_not_equal(nx_group_id("staff"), nx_group_id("guest"));
+	assert_int_not_equal(nx_group_id(""), 0);
+}
+
+/* The examples of conf/, with the keys they ask for put in. */
+static void check_example(const char *name)
+{
+	char path[512], error[NX_CONFIG_ERROR_LEN], text[16384], *at;
+	struct nx_config *c;
+	FILE *f;
+	size_t n;
+
+	snprintf(path, sizeof(path), "%s/conf/%s", NX_SOURCE_DIR, name);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	n = fread(text, 1, sizeof(text) - 1, f);
+	text[n] = '\0';
+	fclose(f);
+	assert_null(parse(text, false, error, sizeof(error)));
+	assert_non_null(strstr(error, "public_key: is not a public key"));
+	while ((at = strstr(text, "\"REPLACE"))) {
+		char *end = strchr(at + 1, '"');
+
+		assert_non_null(end);
+		memmove(at + 1 + strlen(KEY_A), end, strlen(end) + 1);
+		memcpy(at + 1, KEY_A, strlen(KEY_A));
+	}
+	c = parse(text, false, error, sizeof(error));
+	assert_string_equal(error, "");
+	assert_int_equal(c->n_tunnels, 1);
+	nx_config_free(c);
+}
+
+static void test_examples(void **state)
+{
+	check_example("client.conf");
+	check_example("server.conf");
+}
+
+static void test_unreadable(void **state)
+{
+	char error[NX_CONFIG_ERROR_LEN];
+	struct nx_config *c;
+
+	assert_int_equal(nx_config_load("/nonexistent/x.conf", false, &c, error, sizeof(error)),
+			 -2);
+	assert_string_equal(error, "/nonexistent/x.conf: No such file or directory");
+	assert_int_equal(nx_config_load("/", false, &c, error, sizeof(error)), -21);
+	assert_string_equal(error, "/: Is a directory");
+	assert_null(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bad_files),
+		cmocka_unit_test(test_all_errors_are_listed),
+		cmocka_unit_test(test_client),
+		cmocka_unit_test(test_server),
+		cmocka_unit_test(test_keylog_with_permission),
+		cmocka_unit_test(test_equal),
+		cmocka_unit_test(test_group_ids),
+		cmocka_unit_test(test_examples),
+		cmocka_unit_test(test_unreadable),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
