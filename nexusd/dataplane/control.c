@@ -325,8 +325,9 @@ void dp_control_message(struct dp *dp, u8 *msg, size_t len, int *fds, unsigned i
 			dp_fail(&r.e, err, "%s", strerror(-err));
 		nx_debug("command %u refused: %s", r.hdr.cmd, r.e.text);
 	}
-	if (err || (r.hdr.flags & NLM_F_ACK && !(r.hdr.flags & NLM_F_DUMP)))
-		dp_reply(dp, ack, nxm_build_ack(ack, sizeof(ack), &r.hdr, err ? &r.e : NULL));
+	/* Before the answer: who has it may count on both. */
 	nx_close_fds(fds, n_fds);
 	explicit_bzero(msg, len);
+	if (err || (r.hdr.flags & NLM_F_ACK && !(r.hdr.flags & NLM_F_DUMP)))
+		dp_reply(dp, ack, nxm_build_ack(ack, sizeof(ack), &r.hdr, err ? &r.e : NULL));
 }

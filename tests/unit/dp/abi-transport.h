@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The seam between the ABI tests and a data plane. The cases (test-abi.c) and the helpers
+ * (abi-client.c) speak in messages; how a message and its descriptors reach the data plane is the
+ * transport's: abi-dp.c spawns nexus-dp and uses a socketpair, a transport for the kernel module
+ * would send the same bytes over generic netlink.
+ */
+#ifndef ABI_TRANSPORT_H
+#define ABI_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "nlcodec.h"
+#include <linux/nexus_quic_dco.h>
+
+#define ABI_TIMEOUT_MS 10000
+
+struct abi;
+
+struct abi_transport {
+	const char *name;
+	/* Start a data plane (@program where there is one) and connect. 0 or -errno. */
+	int (*open)(struct abi *abi, const char *program);
+	void (*close)(struct abi *abi);
+	/* nlmsg_type of requests. */
+	uint16_t (*family)(struct abi *abi);
+	/* Value of a descriptor attribute for @fd, which travels with the next send(). */
+	uint32_t (*attach_fd)(struct abi *abi, int fd);
+	int (*send)(struct abi *abi, const void *msg, size_t len);
+	/* One message or event: its length, 0 = the data plane is gone, -ETIMEDOUT. */
+	ssize_t (*recv)(struct abi *abi, void *buf, size_t cap, int timeout_ms);
+};
+
+struct abi {
+	const struct abi_transport *ops;
+	int fd, punt_fd;
+	pid_t pid;
+	uint32_t seq;
+	int fds[NQD_FDS_MAX];
+	unsigned int n_fds;
+	uint8_t out[NQD_MSG_MAX_LEN], in[NQD_MSG_MAX_LEN];
+	/* The last event that came while an answer was awaited, by kind. */
+	unsigned int events[NQD_EVENT_MAX + 1];
+};
+
+extern const struct abi_transport abi_dp;
+
+#endif /* ABI_TRANSPORT_H */

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The routing trie against a list that is searched from end to end; and "too big" messages. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "icmp.h"
+#include "packets.h"
+#include "route.h"
+
+#define N 300
+
+struct entry {
+	struct dp_prefix p;
+	void *value;
+};
+
+static bool matches(const struct dp_prefix *p, const u8 *addr)
+{
+	unsigned int i;
+
+	for (i = 0; i < p->len; i++)
+		if ((p->addr[i / 8] ^ addr[i / 8]) >> (7 - i % 8) & 1)
+			return false;
+	return true;
+}
+
+static void *slow_lookup(const struct entry *e, unsigned int n, u8 bits, const u8 *addr)
+{
+	const struct entry *best = NULL;
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		if (e[i].value && e[i].p.family_bits == bits && matches(&e[i].p, addr) &&
+		    (!best || e[i].p.len > best->p.len))
+			best = &e[i];
+	return best ? best->value : NULL;
+}
+
+/* Few different bits, so that prefixes nest and collide. */
+static struct dp_prefix random_prefix(void)
+{
+	struct dp_prefix p = { .family_bits = rand() & 1 ? 32 : 128 };
+	unsigned int i;
+
+	for (i = 0; i < p.family_bits / 8u; i++)
+		p.addr[i] = rand() & 3 ? 0 : rand() & 0x81;
+	p.len = rand() % (p.family_bits + 1);
+	return p;
+}
+
+static bool same_prefix(const struct dp_prefix *a, const struct dp_prefix *b)
+{
+	return a->family_bits == b->family_bits && a->len == b->len && matches(a, b->addr);
+}
+
+static void compare(const struct dp_route_table *t, const struct entry *e, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < 200; i++) {
+		struct dp_prefix a = random_prefix();
+		void *got = a.family_bits == 32 ? dp_route_lookup4(t, a.addr)
+						: dp_route_lookup6(t, a.addr);
+
+		assert_ptr_equal(got, slow_lookup(e, n, a.family_bits, a.addr));
+	}
+}
+
+static void random_tables(void **state)
+{
+	static struct entry e[N];
+	static char values[8];
+	struct dp_route_table t = { 0 };
+	unsigned int i, j, live = 0;
+
+	srand(2);
+	for (i = 0; i < N; i++) {
+		e[i].p = random_prefix();
+		e[i].value = &values[rand() % 8];
+		for (j = 0; j < i && !same_prefix(&e[i].p, &e[j].p); j++)
+			;
+		if (j < i) {
+			assert_int_equal(dp_route_add(&t, &e[i].p, e[i].value),
+					 e[i].value == e[j].value ? 0 : -EEXIST);
+			e[i].value = NULL;
+		} else {
+			assert_int_equal(dp_route_add(&t, &e[i].p, e[i].value), 0);
+			live++;
+		}
+		assert_int_equal(t.n_routes, live);
+	}
+	compare(&t, e, N);
+	for (i = 0; i < N; i += 3) {
+		if (!e[i].value)
+			continue;
+		assert_ptr_equal(dp_route_get(&t, &e[i].p), e[i].value);
+		dp_route_del(&t, &e[i].p, &t); /* not its value: stays */
+		assert_ptr_equal(dp_route_get(&t, &e[i].p), e[i].value);
+		dp_route_del(&t, &e[i].p, e[i].value);
+		assert_null(dp_route_get(&t, &e[i].p));
+		dp_route_del(&t, &e[i].p, e[i].value);
+		e[i].value = NULL;
+		live--;
+	}
+	assert_int_equal(t.n_routes, live);
+	compare(&t, e, N);
+	for (j = 0; j < 8; j++) {
+		dp_route_del_value(&t, &values[j]);
+		for (i = 0; i < N; i++)
+			if (e[i].value == &values[j])
+				e[i].value = NULL;
+		compare(&t, e, N);
+	}
+	assert_int_equal(t.n_routes, 0);
+	assert_null(t.v4);
+	assert_null(t.v6);
+}
+
+static void edges(void **state)
+{
+	struct dp_prefix all = { .family_bits = 32 }, host = { .family_bits = 32, .len = 32 };
+	struct dp_route_table t = { 0 };
+	char a, b;
+
+	memset(host.addr, 0xff, 4);
+	assert_null(dp_route_lookup4(&t, host.addr));
+	assert_int_equal(dp_route_add(&t, &host, &a), 0);
+	assert_int_equal(dp_route_add(&t, &all, &b), 0);
+	assert_ptr_equal(dp_route_lookup4(&t, host.addr), &a);
+	assert_ptr_equal(dp_route_lookup4(&t, (u8[]){ 1, 2, 3, 4 }), &b);
+	/* Host bits do not matter. */
+	all.addr[0] = 77;
+	assert_ptr_equal(dp_route_get(&t, &all), &b);
+	dp_route_del(&t, &all, &b);
+	assert_null(dp_route_lookup4(&t, (u8[]){ 1, 2, 3, 4 }));
+	dp_route_del(&t, &host, &a);
+	assert_null(t.v4);
+}
+
+static void too_big(void **state)
+{
+	struct flow f = { .udp = true };
+	u8 pkt[2000], out[DP_ICMP_MAX_LEN];
+	u32 len, n;
+
+	n = make_packet(&f, pkt, 1400);
+	len = dp_icmp_too_big(pkt, n, 1380, out);
+	assert_int_equal(len, 28 + 548);
+	assert_int_equal(naive_sum(0, out, 20), 0xffff);
+	assert_int_equal(naive_sum(0, out + 20, len - 20), 0xffff);
+	assert_memory_equal(out + 16, pkt + 12, 4);
+	assert_int_equal(dp_get16(out + 26), 1380);
+	assert_memory_equal(out + 28, pkt, 548);
+	f.v6 = true;
+	n = make_packet(&f, pkt, 1400);
+	len = dp_icmp_too_big(pkt, n, 1380, out);
+	assert_int_equal(len, 1280);
+	assert_true(naive_l4_sum(out, len) == 0xffff);
+	assert_int_equal(dp_get32(out + 44), 1380);
+	/* No error about an error, nor to a group. */
+	pkt[6] = IPPROTO_ICMPV6;
+	pkt[40] = 1;
+	assert_int_equal(dp_icmp_too_big(pkt, n, 1380, out), 0);
+	f.v6 = false;
+	n = make_packet(&f, pkt, 1400);
+	pkt[9] = IPPROTO_ICMP;
+	pkt[20] = 3;
+	assert_int_equal(dp_icmp_too_big(pkt, n, 1380, out), 0);
+	n = make_packet(&f, pkt, 1400);
+	pkt[12] = 224;
+	assert_int_equal(dp_icmp_too_big(pkt, n, 1380, out), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(random_tables),
+		cmocka_unit_test(edges),
+		cmocka_unit_test(too_big),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
