@@ -209,6 +209,11 @@ start_nexusd() {
 	return 1
 }
 
+# check_config END FILE
+check_config() {
+	"$T/$1/nexusd" --secret-dir "$T/$1/secrets" ${NX_KEYLOG:+--insecure-keylog} --check-config "$2"
+}
+
 stop_nexusd() {
 	stop_process "${nexusd_pid[$1]}"
 }

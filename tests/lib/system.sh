@@ -3,10 +3,11 @@
 set -u
 tap_name=$(basename "$0" .test)
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-for nx_part in tap net nexus traffic; do
+for nx_part in net nexus traffic; do
 	. "$NX_TOP/tests/lib/$nx_part.sh"
 done
 private_world "$@"
+. "$NX_TOP/tests/lib/tap.sh"
 
 # Logs of every end go where tests/run finds them; a sanitizer report fails the test whatever else it
 # says.
@@ -29,6 +30,7 @@ finish() {
 		rm -rf "$T"
 	fi
 	[ "$status" = 0 ] || [ "$tap_failed" -gt 0 ] || tap_fail "$tap_name: ran to its end"
+	rm -f "$tap_output"
 	echo "1..$tap_count"
 	exit $((tap_failed > 0))
 }

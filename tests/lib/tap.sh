@@ -3,6 +3,8 @@
 #	ok N - name, not ok N - name, ok N - name # SKIP why
 
 tap_count=0 tap_failed=0
+# The commands run in the test's own shell, so that they may set variables.
+tap_output=$(mktemp)
 
 tap_ok() {
 	tap_count=$((tap_count + 1))
@@ -22,24 +24,24 @@ tap_skip() {
 
 # check NAME COMMAND...: passes if the command succeeds.
 check() {
-	local name=$1 output
+	local name=$1
 	shift
-	if output=$("$@" 2>&1); then
+	if "$@" >"$tap_output" 2>&1; then
 		tap_ok "$name"
 	else
 		tap_fail "$name" "failed with $?: $*
-$output"
+$(cat "$tap_output")"
 		return 1
 	fi
 }
 
 # check_not NAME COMMAND...: passes if the command fails.
 check_not() {
-	local name=$1 output
+	local name=$1
 	shift
-	if output=$("$@" 2>&1); then
+	if "$@" >"$tap_output" 2>&1; then
 		tap_fail "$name" "succeeded, but should not have: $*
-$output"
+$(cat "$tap_output")"
 		return 1
 	fi
 	tap_ok "$name"

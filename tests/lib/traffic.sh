@@ -27,13 +27,17 @@ iperf_mbits() {
 		end / 1e6 | floor' "$1"
 }
 
-# capture_start PIDVAR END DEVICE FILE [filter]
+# capture_start PIDVAR FILE [filter]: what passes the router on the client's side.
 capture_start() {
-	bg_ns "$1" "$2" "$4.log" dumpcap -q -i "$3" -B 64 -s 0 -w "$4" -f "${5:-udp}"
-	wait_until 10 test -s "$4"
+	bg_ns "$1" router "$2.log" dumpcap -q -i c0 -B 64 -s 0 -w "$2" -f "${3:+($3) or udp port 9}"
+	wait_until 10 test -s "$2"
 }
 
+# capture_stop PID FILE: when all that was sent until now is in the file. A packet to the discard port
+# tells.
 capture_stop() {
+	in_ns client bash -c 'echo nexus-capture-end >/dev/udp/10.77.1.1/9'
+	wait_until 5 grep -aq nexus-capture-end "$2"
 	stop_process "$1" INT
 }
 
