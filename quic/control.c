@@ -195,14 +195,14 @@ static void account(struct nq_conn *c, const struct draft *d, u64 pn, u32 bytes,
 
 	c->stats.tx_packets++;
 	c->stats.tx_bytes += bytes;
+	if (nq_tx_ecn(c)) {
+		flags |= NQ_SENT_ECT0;
+		c->ecn.sent_ect0++;
+	}
 	if (!(flags & NQ_SENT_ELICITING)) {
 		c->ack.lonely++;
 		nq_loss_on_sent(c, pn, bytes, flags, d->mark, now_us);
 		return;
-	}
-	if (nq_tx_ecn(c)) {
-		flags |= NQ_SENT_ECT0;
-		c->ecn.sent_ect0++;
 	}
 	c->ack.lonely = 0;
 	if (c->loss.probes)

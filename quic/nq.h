@@ -292,6 +292,7 @@ struct nq_stats {
 	u64 cwnd_limited, pacing_delays;
 	u64 key_updates, key_update_failures;
 	u64 packets_lost, ptos, stateless_resets;
+	u64 spurious_losses;	/* counted in packets_lost, but acknowledged later */
 	u64 ecn_ce;		/* CE marks the peer reported */
 	u64 datagram_dropped;	/* received, but of another context or beyond the caller's room */
 	/* gauges */

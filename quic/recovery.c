@@ -188,13 +188,13 @@ static void on_acked(struct nq_conn *c, u64 pn, struct nq_sent *s, struct acked 
 	}
 	if (s->flags & NQ_SENT_HAS_ACK)
 		nq_ack_on_acked(c, s->mark);
+	if (s->flags & NQ_SENT_ECT0)
+		a->ect0++;
 	if (!(s->flags & NQ_SENT_ELICITING))
 		return;
 	a->eliciting = true;
 	c->loss.bytes_in_flight -= s->bytes;
 	c->loss.out_packets--;
-	if (s->flags & NQ_SENT_ECT0)
-		a->ect0++;
 	if (s->flags & NQ_SENT_RELIABLE) {
 		nq_cid_on_acked(c, pn);
 		nq_out_on_acked(c, pn);
@@ -210,6 +210,7 @@ static void on_spurious_loss(struct nq_conn *c, u64 pn)
 {
 	u64 distance = c->loss.largest_acked - pn + 1;
 
+	c->stats.spurious_losses++;
 	if (pn >= c->loss.largest_acked || distance <= c->loss.packet_threshold)
 		return;
 	c->loss.packet_threshold = (u32)nq_min(distance, NQ_PACKET_THRESHOLD_MAX);
@@ -252,6 +253,7 @@ static void on_newly_acked(struct nq_conn *c, const struct nq_ack_frame *f, cons
 			   u64 flight_before, u64 now_us)
 {
 	u64 delay_us = NQ_DEFAULT_RTT_US * 100ULL;
+	bool in_use;
 
 	if (a->largest_pn == f->largest && a->eliciting) {
 		if (f->delay < delay_us >> c->peer_ack_delay_exponent)
@@ -265,9 +267,10 @@ static void on_newly_acked(struct nq_conn *c, const struct nq_ack_frame *f, cons
 		c->stats.ecn_ce = c->ecn.peer_ce;
 	}
 	settle(c, now_us);
-	nq_cc_on_ack(&c->cc, a->bytes,
-		     a->in_use || (nq_cc_slow_start(&c->cc) && flight_before * 2 >= c->cc.cwnd),
-		     now_us, c->rtt.srtt_us);
+	/* What this very ACK showed to be lost may have begun a recovery: then nothing grows. */
+	in_use = a->in_use || (nq_cc_slow_start(&c->cc) && flight_before * 2 >= c->cc.cwnd);
+	if (!nq_cc_in_recovery(&c->cc, a->largest_us))
+		nq_cc_on_ack(&c->cc, a->bytes, in_use, now_us, c->rtt.srtt_us);
 	if (a->eliciting)
 		c->loss.pto_count = 0;
 	nq_update_pacing(c, now_us);

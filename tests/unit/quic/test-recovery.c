@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * ACK processing, loss, probe timeout, persistent congestion, ECN: one engine, hand-made ACK frames.
+ */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "pair.h"
+
+struct one {
+	struct pair p;
+	struct nq_conn *c;
+};
+
+static struct one *setup_one(void (*change)(struct nq_conn_params *))
+{
+	struct one *o = calloc(1, sizeof(*o));
+
+	assert_non_null(o);
+	pair_params(&o->p, &null_crypto, NQ_AES_128_GCM);
+	o->p.params[0].srtt_us = 10000;
+	o->p.params[0].rttvar_us = 100;
+	o->p.params[0].min_rtt_us = 10000;
+	if (change)
+		change(&o->p.params[0]);
+	pair_start(&o->p);
+	o->c = o->p.end[0].conn;
+	return o;
+}
+
+static void teardown_one(struct one *o)
+{
+	pair_check(o->c);
+	pair_stop(&o->p);
+	free(o);
+}
+
+static void send(struct one *o, unsigned int n)
+{
+	assert_int_equal(pair_send(&o->p, 0, n, 1000), n);
+}
+
+static int ack(struct one *o, const struct nq_ranges *r, const u64 *ecn)
+{
+	struct nq_frame f;
+	u8 buf[600];
+	u32 len = nq_put_ack(buf, sizeof(buf), r, 0, ecn);
+
+	assert_int_equal(nq_frame_parse(buf, buf + len, &f), 0);
+	return nq_loss_on_ack(o->c, &f.ack, o->p.now_us);
+}
+
+static int ack_range(struct one *o, u64 first, u64 last)
+{
+	struct nq_ranges r = { 0 };
+
+	nq_ranges_add(&r, first, last);
+	return ack(o, &r, NULL);
+}
+
+static void test_rtt(void **state)
+{
+	struct nq_rtt r = { 0 };
+
+	nq_rtt_update(&r, 1000, 500, 7);
+	assert_int_equal(r.srtt_us, 1000);
+	assert_int_equal(r.rttvar_us, 500);
+	assert_int_equal(r.min_us, 1000);
+	/* The delay is taken off, but not below the minimum. */
+	nq_rtt_update(&r, 1800, 800, 8);
+	assert_int_equal(r.srtt_us, 1000);
+	assert_int_equal(r.rttvar_us, 375);
+	nq_rtt_update(&r, 1100, 800, 9);
+	assert_int_equal(r.srtt_us, (7 * 1000 + 1100) / 8);
+	nq_rtt_update(&r, 200, 0, 10);
+	assert_int_equal(r.min_us, 200);
+}
+
+static void test_ack_counts_once(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 pkt;
+
+	send(o, 8);
+	pkt = o->c->loss.bytes_in_flight / 8;
+	o->p.now_us += 10000;
+	assert_int_equal(ack_range(o, 0, 3), 0);
+	assert_int_equal(o->c->loss.bytes_in_flight, 4 * pkt);
+	assert_int_equal(ack_range(o, 0, 3), 0);
+	assert_int_equal(o->c->loss.bytes_in_flight, 4 * pkt);
+	assert_int_equal(ack_range(o, 0, 7), 0);
+	assert_int_equal(o->c->loss.bytes_in_flight, 0);
+	assert_int_equal(o->c->stats.packets_lost, 0);
+	assert_int_equal(nq_loss_timeout_us(o->c), NQ_TIME_NEVER);
+	teardown_one(o);
+}
+
+static void test_optimistic_ack(void **state)
+{
+	struct one *o = setup_one(NULL);
+	struct nq_tx_pkt pkts[4];
+	struct nq_tx_burst b;
+	u8 bufs[4][1400];
+	int i;
+
+	send(o, 4);
+	assert_int_equal(ack_range(o, 0, 4), -EPROTO);
+	assert_int_equal(o->c->loss.bytes_in_flight > 0, true);
+	/* Four sealed, two sent: the others' numbers are burnt and may not be acknowledged. */
+	assert_int_equal(nq_tx_reserve(o->c, &b, 4, 1100, o->p.now_us), 4);
+	for (i = 0; i < 4; i++) {
+		pkts[i].buf = bufs[i];
+		memset(bufs[i], 0, sizeof(bufs[i]));
+		pkts[i].len = b.hdr_len + nq_tx_datagram_header(o->c, bufs[i] + b.hdr_len) + 100;
+	}
+	assert_int_equal(nq_tx_seal(o->c, &b, pkts, 4), 0);
+	nq_tx_commit(o->c, &b, pkts, 2, o->p.now_us);
+	assert_int_equal(o->c->next_pn, 8);
+	send(o, 1);
+	assert_int_equal(ack_range(o, 8, 8), 0);
+	assert_int_equal(ack_range(o, 5, 8), -EPROTO);
+	teardown_one(o);
+}
+
+static void test_unsealed_numbers_return(void **state)
+{
+	struct one *o = setup_one(NULL);
+	struct nq_tx_burst b;
+
+	assert_int_equal(nq_tx_reserve(o->c, &b, 8, 1100, o->p.now_us), 8);
+	/* One reservation at a time. */
+	assert_int_equal(nq_tx_reserve(o->c, &(struct nq_tx_burst){ 0 }, 1, 1100, o->p.now_us), 0);
+	nq_tx_commit(o->c, &b, NULL, 0, o->p.now_us);
+	assert_int_equal(o->c->next_pn, 0);
+	teardown_one(o);
+}
+
+static void test_packet_threshold(void **state)
+{
+	struct one *o = setup_one(NULL);
+
+	send(o, 6);
+	o->p.now_us += 1000;
+	assert_int_equal(ack_range(o, 1, 2), 0);
+	assert_int_equal(o->c->stats.packets_lost, 0);
+	assert_int_equal(ack_range(o, 1, 3), 0);
+	assert_int_equal(o->c->stats.packets_lost, 1);
+	assert_int_equal(o->c->stats.datagram_lost, 1);
+	assert_int_equal(o->c->cc.state, NQ_CC_RECOVERY);
+	assert_true(nq_take_events(o->c) & NQ_EV_CONGESTION);
+	teardown_one(o);
+}
+
+static void test_time_threshold(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 sent_us = o->p.now_us, due;
+
+	send(o, 2);
+	o->p.now_us += 10000;
+	assert_int_equal(ack_range(o, 1, 1), 0);
+	assert_int_equal(o->c->stats.packets_lost, 0);
+	/* 9/8 of the larger of smoothed and latest RTT */
+	due = nq_next_timeout_us(o->c);
+	assert_int_equal(due, sent_us + 11250);
+	nq_on_timeout(o->c, due - 1);
+	assert_int_equal(o->c->stats.packets_lost, 0);
+	nq_on_timeout(o->c, due);
+	assert_int_equal(o->c->stats.packets_lost, 1);
+	assert_int_equal(o->c->loss.bytes_in_flight, 0);
+	teardown_one(o);
+}
+
+static void test_spurious_loss_widens(void **state)
+{
+	struct one *o = setup_one(NULL);
+
+	send(o, 10);
+	assert_int_equal(ack_range(o, 4, 6), 0);
+	assert_int_equal(o->c->stats.packets_lost, 4);
+	assert_int_equal(ack_range(o, 1, 6), 0);
+	assert_int_equal(o->c->stats.spurious_losses, 3);
+	assert_true(o->c->loss.packet_threshold > 5);
+	teardown_one(o);
+}
+
+static void test_pto(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 sent_us = o->p.now_us, due, pto;
+	u8 buf[1500];
+
+	send(o, 1);
+	pto = 10000 + 1000 + 25000;
+	due = nq_next_timeout_us(o->c);
+	assert_int_equal(due, sent_us + pto);
+	assert_false(nq_tx_control_wanted(o->c, due - 1));
+	nq_on_timeout(o->c, due);
+	assert_true(nq_tx_control_wanted(o->c, due));
+	assert_int_equal(o->c->stats.packets_lost, 0);
+	assert_true(nq_tx_control(o->c, buf, sizeof(buf), due) > 0);
+	assert_false(nq_tx_control_wanted(o->c, due));
+	/* Backoff, and two probes from the second on. */
+	assert_int_equal(nq_next_timeout_us(o->c), due + 2 * pto);
+	nq_on_timeout(o->c, due + 2 * pto);
+	assert_true(nq_tx_control(o->c, buf, sizeof(buf), due + 2 * pto) > 0);
+	assert_true(nq_tx_control(o->c, buf, sizeof(buf), due + 2 * pto) > 0);
+	assert_int_equal(nq_tx_control(o->c, buf, sizeof(buf), due + 2 * pto), 0);
+	/* An acknowledgement of a probe ends it and shows the first packet lost. */
+	o->p.now_us = due + 2 * pto + 50000;
+	assert_int_equal(ack_range(o, 3, 3), 0);
+	assert_int_equal(o->c->loss.pto_count, 0);
+	assert_int_equal(o->c->stats.datagram_lost, 1);
+	teardown_one(o);
+}
+
+/* A probe leaves although the window is full. */
+static void test_probe_is_exempt(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u8 buf[1500];
+	u64 due;
+
+	while (pair_send(&o->p, 0, 1, 1300))
+		;
+	due = nq_next_timeout_us(o->c);
+	nq_on_timeout(o->c, due);
+	assert_true(nq_tx_control(o->c, buf, sizeof(buf), due) > 0);
+	teardown_one(o);
+}
+
+static void test_persistent_congestion(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 step = nq_pto_us(o->c);
+	int i;
+
+	o->p.now_us += 1;
+	send(o, 1);
+	for (i = 0; i < 5; i++) {
+		o->p.now_us += step;
+		send(o, 1);
+	}
+	/* Only the last arrived: five lost in a row over four PTOs. */
+	o->p.now_us += 10000;
+	assert_int_equal(ack_range(o, 5, 5), 0);
+	assert_int_equal(o->c->stats.packets_lost, 5);
+	assert_int_equal(o->c->cc.state == NQ_CC_PERSISTENT || o->c->cc.cwnd <= 3ULL * o->c->cc.mss,
+			 true);
+	teardown_one(o);
+}
+
+static void test_no_persistent_with_ack_between(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 step = nq_pto_us(o->c);
+	struct nq_ranges r = { 0 };
+	int i;
+
+	o->p.now_us += 1;
+	send(o, 1);
+	for (i = 0; i < 5; i++) {
+		o->p.now_us += step;
+		send(o, 1);
+	}
+	o->p.now_us += 10000;
+	nq_ranges_add(&r, 2, 2);
+	nq_ranges_add(&r, 5, 5);
+	assert_int_equal(ack(o, &r, NULL), 0);
+	assert_int_equal(o->c->stats.packets_lost, 4);
+	assert_true(o->c->cc.cwnd > 3ULL * o->c->cc.mss);
+	teardown_one(o);
+}
+
+static void test_app_limited(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 cwnd = o->c->cc.cwnd;
+	int i;
+
+	for (i = 0; i < 50; i++) {
+		send(o, 2);
+		o->p.now_us += 10000;
+		assert_int_equal(ack_range(o, 0, o->c->next_pn - 1), 0);
+	}
+	assert_int_equal(o->c->cc.cwnd, cwnd);
+	/* Filling it makes it grow. */
+	while (pair_send(&o->p, 0, 1, 1300))
+		;
+	o->p.now_us += 10000;
+	assert_int_equal(ack_range(o, 0, o->c->next_pn - 1), 0);
+	assert_true(o->c->cc.cwnd > cwnd);
+	teardown_one(o);
+}
+
+/* ---- ECN ---- */
+
+static void with_ecn(struct nq_conn_params *p)
+{
+	p->ecn = true;
+}
+
+static int ack_ecn(struct one *o, u64 last, u64 ect0, u64 ect1, u64 ce)
+{
+	struct nq_ranges r = { 0 };
+
+	nq_ranges_add(&r, 0, last);
+	return ack(o, &r, (u64[]){ ect0, ect1, ce });
+}
+
+static void test_ecn_capable_and_ce(void **state)
+{
+	struct one *o = setup_one(with_ecn);
+	u64 cwnd;
+
+	assert_true(nq_tx_ecn(o->c));
+	send(o, 8);
+	o->p.now_us += 10000;
+	assert_int_equal(ack_ecn(o, 7, 8, 0, 0), 0);
+	assert_int_equal(o->c->ecn.state, NQ_ECN_CAPABLE);
+	cwnd = o->c->cc.cwnd;
+	send(o, 4);
+	o->p.now_us += 10000;
+	assert_int_equal(ack_ecn(o, 11, 11, 0, 1), 0);
+	assert_true(nq_tx_ecn(o->c));
+	assert_true(o->c->cc.cwnd < cwnd);
+	assert_int_equal(o->c->stats.packets_lost, 0);
+	teardown_one(o);
+}
+
+static void fail_ecn(u64 ect0, u64 ect1, u64 ce)
+{
+	struct one *o = setup_one(with_ecn);
+
+	send(o, 8);
+	o->p.now_us += 10000;
+	assert_int_equal(ack_ecn(o, 7, ect0, ect1, ce), 0);
+	assert_int_equal(o->c->ecn.state, NQ_ECN_FAILED);
+	assert_false(nq_tx_ecn(o->c));
+	teardown_one(o);
+}
+
+static void test_ecn_fails(void **state)
+{
+	struct one *o;
+
+	fail_ecn(7, 0, 0); /* one bleached */
+	fail_ecn(8, 1, 0); /* ECT(1) that nobody sent */
+	fail_ecn(9, 0, 0); /* more than were sent */
+	o = setup_one(with_ecn);
+	send(o, 8);
+	assert_int_equal(ack_range(o, 0, 7), 0); /* no counts at all */
+	assert_false(nq_tx_ecn(o->c));
+	teardown_one(o);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rtt),
+		cmocka_unit_test(test_ack_counts_once),
+		cmocka_unit_test(test_optimistic_ack),
+		cmocka_unit_test(test_unsealed_numbers_return),
+		cmocka_unit_test(test_packet_threshold),
+		cmocka_unit_test(test_time_threshold),
+		cmocka_unit_test(test_spurious_loss_widens),
+		cmocka_unit_test(test_pto),
+		cmocka_unit_test(test_probe_is_exempt),
+		cmocka_unit_test(test_persistent_congestion),
+		cmocka_unit_test(test_no_persistent_with_ack_between),
+		cmocka_unit_test(test_app_limited),
+		cmocka_unit_test(test_ecn_capable_and_ce),
+		cmocka_unit_test(test_ecn_fails),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
