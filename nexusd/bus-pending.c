@@ -155,7 +155,7 @@ static int on_credentials(sd_bus_message *credentials, void *userdata, sd_bus_er
 int nx_bus_authorize(struct nx_manager *manager, sd_bus_message *m, const char *action,
 		     nx_bus_method_fn fn, sd_bus_error *error)
 {
-	struct nx_bus_pending *p;
+	struct nx_bus_pending *p = NULL;
 	int r;
 
 	r = pending_new(manager, m, &p, error);

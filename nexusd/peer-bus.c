@@ -73,7 +73,7 @@ static int method_disconnect(sd_bus_message *m, void *userdata, sd_bus_error *er
 
 static int method_get_statistics(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-	struct nx_bus_pending *request;
+	struct nx_bus_pending *request = NULL;
 	struct nx_session *s = userdata;
 	int r;
 
