@@ -16,6 +16,8 @@
 
 /* When the control process can not take a session now, ask again after this. */
 #define EXPORT_RETRY_NS (20 * HS_NS_PER_MS)
+/* When all is said and still something counts as in flight, ask with a PING after this. */
+#define PROBE_NS (100 * HS_NS_PER_MS)
 
 struct hs_conn *hs_conn_new(struct hs_sock *sock, const union hs_addr *local,
 			    const union hs_addr *remote)
@@ -271,6 +273,10 @@ static int flush(struct hs_conn *c)
 	return (int)n;
 }
 
+/*
+ * Confirmed, said and heard everything, and nothing in flight. A lost packet that only carried an
+ * ACK and padding counts as in flight, but nobody would ever acknowledge it: the PING settles that.
+ */
 static bool ready_for_hand_over(struct hs_conn *c)
 {
 	ngtcp2_conn_info info;
@@ -278,7 +284,11 @@ static bool ready_for_hand_over(struct hs_conn *c)
 	if (!c->confirmed || !c->stream.closed || !c->net || !c->sent_1rtt)
 		return false;
 	ngtcp2_conn_get_conn_info(c->quic, &info);
-	return info.bytes_in_flight == 0;
+	if (info.bytes_in_flight == 0)
+		return true;
+	ngtcp2_conn_set_keep_alive_timeout(c->quic, PROBE_NS);
+	c->expiry_ns = ngtcp2_conn_get_expiry(c->quic);
+	return false;
 }
 
 void hs_conn_drive(struct hs_conn *c)
