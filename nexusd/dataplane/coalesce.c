@@ -6,6 +6,18 @@
 #define END_TCP_FLAGS (DP_TCP_FIN | DP_TCP_PSH)
 #define IP4_DF 0x4000
 
+bool dp_inner_sane(const u8 *pkt, u32 len)
+{
+	u32 ihl;
+
+	if (len < DP_IP4_HDR_LEN)
+		return false;
+	if (pkt[0] >> 4 == 6)
+		return len >= DP_IP6_HDR_LEN && dp_get16(pkt + 4) == len - DP_IP6_HDR_LEN;
+	ihl = (pkt[0] & 15) * 4;
+	return pkt[0] >> 4 == 4 && ihl >= DP_IP4_HDR_LEN && ihl <= len && dp_get16(pkt + 2) == len;
+}
+
 void dp_co_init(struct dp_coalesce *co, bool allow_udp)
 {
 	memset(&co->vnet, 0, sizeof(co->vnet));

@@ -41,9 +41,12 @@ struct dp_coalesce {
 	bool allow_udp;		/* the kernel takes GSO_UDP_L4 */
 };
 
+/* Version and lengths of an inner packet; it must fill its datagram. */
+bool dp_inner_sane(const u8 *pkt, u32 len);
+
 void dp_co_init(struct dp_coalesce *co, bool allow_udp);
 
-/* Add a packet (valid IP header, exact length; stays valid until flushed). False: flush, then add. */
+/* Add a packet (dp_inner_sane(); stays valid until flushed). False: flush, then add. */
 bool dp_co_add(struct dp_coalesce *co, u8 *pkt, u32 len);
 
 /* The run (co->n > 0) as pieces for one writev(), the virtio header first; empties it. */

@@ -92,25 +92,12 @@ static void carry_ce(u8 *pkt)
 		pkt[1] |= DP_ECN_CE << 4;
 }
 
-/* Version and lengths of an inner packet; it must fill its datagram. */
-static bool inner_sane(const u8 *pkt, u32 len)
-{
-	u32 ihl;
-
-	if (len < DP_IP4_HDR_LEN)
-		return false;
-	if (pkt[0] >> 4 == 6)
-		return len >= DP_IP6_HDR_LEN && dp_get16(pkt + 4) == len - DP_IP6_HDR_LEN;
-	ihl = (pkt[0] & 15) * 4;
-	return pkt[0] >> 4 == 4 && ihl >= DP_IP4_HDR_LEN && ihl <= len && dp_get16(pkt + 2) == len;
-}
-
 /* May this session send this packet? Counted if not. */
 static bool inner_allowed(struct dp_session *s, const u8 *pkt, u32 len)
 {
 	struct dp_session *other;
 
-	if (!inner_sane(pkt, len)) {
+	if (!dp_inner_sane(pkt, len)) {
 		s->counters.malformed_drops++;
 		return false;
 	}
