@@ -5,7 +5,7 @@
  * original addresses: replayed, truncated, oversized, bit-flipped, relabelled as every packet type,
  * and plain garbage. At the end it prints how many of each kind were sent.
  *
- * At most one copy per millisecond is made, so that the genuine traffic is not starved.
+ * At most one copy per millisecond and device is made, so that the genuine traffic is not starved.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -241,11 +241,9 @@ static struct packet kept[KEPT];
 static size_t n_kept;
 static unsigned long sent[N_KINDS];
 
-/* One damaged copy of @p, the kinds in turn. */
-static void hostile_copy(int raw, const struct packet *p)
+/* One damaged copy of @p. */
+static void hostile_copy(int raw, const struct packet *p, enum kind kind)
 {
-	static unsigned int turn;
-	enum kind kind = (enum kind)(turn++ % N_KINDS);
 	struct packet copy = *p;
 
 	if (kind == OLD_LONG_HEADER) {
@@ -261,7 +259,8 @@ static void hostile_copy(int raw, const struct packet *p)
 static void watch(struct pollfd *fds, nfds_t n, int raw, uint16_t port, int64_t end_us)
 {
 	static uint8_t buf[65536];
-	int64_t next_us = 0, now;
+	int64_t next_us[MAX_DEVICES] = { 0 }, now;
+	unsigned int turn[MAX_DEVICES] = { 0 };
 	struct packet p;
 
 	while ((now = now_us()) < end_us) {
@@ -274,10 +273,11 @@ static void watch(struct pollfd *fds, nfds_t n, int raw, uint16_t port, int64_t 
 				continue;
 			if ((p.payload[0] & 0x80) && n_kept < KEPT)
 				kept[n_kept++] = p;
-			if (!(p.payload[0] & 0x80) && now < next_us)
+			if (!(p.payload[0] & 0x80) && now < next_us[i])
 				continue;
-			hostile_copy(raw, &p);
-			next_us = now + 1000;
+			/* Every kind in turn, in both directions. */
+			hostile_copy(raw, &p, (enum kind)(turn[i]++ % N_KINDS));
+			next_us[i] = now + 1000;
 		}
 	}
 }
