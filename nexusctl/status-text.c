@@ -129,6 +129,33 @@ static void print_drops(const struct model_stats *s)
 		putchar('\n');
 }
 
+/* A server's door: who got in, who did not and why. */
+static void print_handshakes(const struct model_stats *s)
+{
+	static const struct {
+		const char *counter, *word;
+	} refusals[] = {
+		{ "hs-rejected-format", "format" }, { "hs-rejected-key", "key" },
+		{ "hs-rejected-time", "clock" },    { "hs-rejected-short-id", "short id" },
+		{ "hs-rejected-tag", "tag" },	    { "hs-rejected-replay", "replay" },
+	};
+	uint64_t failed = model_stat(s, "hs-handshakes-failed");
+
+	if (!model_stat(s, "hs-initials"))
+		return;
+	label("handshakes");
+	printf("%" PRIu64 " done", model_stat(s, "hs-handshakes-ok"));
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+		uint64_t n = model_stat(s, refusals[i].counter);
+
+		if (n)
+			printf(", %" PRIu64 " refused (%s)", n, refusals[i].word);
+	}
+	if (failed)
+		printf(", %" PRIu64 " broken off", failed);
+	putchar('\n');
+}
+
 static void print_peer(const struct model_peer *p)
 {
 	fputs("    ", stdout);
@@ -171,6 +198,7 @@ static void print_tunnel(const struct model_tunnel *t)
 		print_traffic(t, "received", "rx");
 		print_path(&t->stats);
 		print_drops(&t->stats);
+		print_handshakes(&t->stats);
 	}
 	if (!strcmp(t->role, "server")) {
 		label("users");

@@ -288,6 +288,10 @@ static void answer(struct nx_tunnel *t, nx_stats_fn done, void *userdata)
 	uint64_t n = ++t->priv->polls;
 	const struct nx_stat stats[] = {
 		{ "l3-tx-packets", 1000 * n },
+		{ "hs-initials", 9 },
+		{ "hs-handshakes-ok", 4 },
+		{ "hs-rejected-time", 2 },
+		{ "hs-handshakes-failed", 1 },
 		{ "l3-tx-bytes", 1000000 * n },
 		{ "l3-rx-packets", 2000 * n },
 		{ "l3-rx-bytes", 2000000 * n },

@@ -230,6 +230,7 @@ class Status(BusTest):
         for words in ("office: client, connected since 2023-11-14 22:13:20", "nexus0, MTU 1400",
                       "192.0.2.7:443", "RTT 12.3 ms (min 11.0), cwnd 147.5 kB", "loss 0.50 %",
                       "nexus-dp (the kernel module is not loaded)", "source-prefix-drops 3",
+                      "4 done, 2 refused (clock), 1 broken off",
                       "bit/s", "public: server, listening", "2 connected",
                       'alice "a" ? from 192.0.2.7:443, 10.66.0.2/32'):
             self.assertIn(words, text)
