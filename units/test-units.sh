@@ -13,8 +13,8 @@ trap 'rm -rf "$dir"' EXIT
 sed "s,^ExecStart=[^ ]*nexusd,ExecStart=$nexusd," "$unit" >"$dir/nexusd.service"
 grep -q "^ExecStart=$nexusd\$" "$dir/nexusd.service"
 systemd-analyze verify --man=no "$dir/nexusd.service" 2>"$dir/complaints"
-# Other units of this machine are none of our business.
-if grep nexusd "$dir/complaints"; then
+# Other units of this machine are none of our business, nor is a machine without procps.
+if grep nexusd "$dir/complaints" | grep -v "Command kill is not executable"; then
 	echo "systemd-analyze verify complains"
 	exit 1
 fi
