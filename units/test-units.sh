@@ -18,7 +18,15 @@ if grep nexusd "$dir/complaints" | grep -v "Command kill is not executable"; the
 	echo "systemd-analyze verify complains"
 	exit 1
 fi
-systemd-analyze security --offline=yes --threshold=30 "$dir/nexusd.service" | tail -n 1
+exposed=0
+systemd-analyze security --offline=yes --threshold=30 "$dir/nexusd.service" >"$dir/exposure" ||
+	exposed=$?
+tail -n 1 "$dir/exposure"
+if [ "$exposed" -ne 0 ]; then
+	grep '^✗' "$dir/exposure"
+	echo "more than 3.0"
+	exit 1
+fi
 
 if [ "$(id -u)" -ne 0 ]; then
 	echo "not root: sysusers and tmpfiles are not tried"
