@@ -12,8 +12,8 @@ trap 'rm -rf "$dir"' EXIT
 # The binary need not be installed; the manual pages are checked by their own test.
 sed "s,^ExecStart=[^ ]*nexusd,ExecStart=$nexusd," "$unit" >"$dir/nexusd.service"
 grep -q "^ExecStart=$nexusd\$" "$dir/nexusd.service"
-systemd-analyze verify --man=no "$dir/nexusd.service" 2>"$dir/complaints"
-# Other units of this machine are none of our business, nor is a machine without procps.
+systemd-analyze verify --man=no "$dir/nexusd.service" 2>"$dir/complaints" || :
+# The exit status speaks for all units. Other units of this machine are none of our business, nor is a machine without procps.
 if grep nexusd "$dir/complaints" | grep -v "Command kill is not executable"; then
 	echo "systemd-analyze verify complains"
 	exit 1
