@@ -69,8 +69,14 @@ void nq_loss_on_sent(struct nq_conn *c, u64 pn, u32 bytes, u8 flags, u32 mark, u
 	s->bytes = (u16)bytes;
 	s->state = NQ_SENT_OUT;
 	s->flags = flags;
-	if (!(flags & NQ_SENT_ELICITING))
+	if (!(flags & NQ_SENT_ELICITING)) {
+		/* Nothing waits for an answer, so none may come: a stream of ACK-only packets must
+		 * not fill the ring.
+		 */
+		if (!c->loss.out_packets && !c->reserved_n)
+			c->loss.base_pn = pn + 1;
 		return;
+	}
 	c->loss.bytes_in_flight += bytes;
 	c->loss.out_packets++;
 	c->loss.last_eliciting_us = now_us;

@@ -234,11 +234,14 @@ static void exchange(struct run *r)
 {
 	u64 t, deadline_us = r->pp.now_us + 3600ULL * 1000000;
 
-	while (!finished(r)) {
+	for (;;) {
 		live_send(r);
 		live_talk(r);
 		engine_send(r);
 		engine_talk(r);
+		/* Here, not before: a timer may just have settled the last packet. */
+		if (finished(r))
+			return;
 		/* Senders look again at least every 200 us: neither side tells when its pacer opens. */
 		t = next_event_us(r);
 		if (r->engine_sent < DATAGRAMS || r->live_sent < DATAGRAMS)

@@ -185,6 +185,25 @@ static void test_one_way_ranges_stay_small(void **state)
 	teardown_pair(p);
 }
 
+/* One-way traffic without losses: the receiver sends nothing but ACKs, far more than its ring holds. */
+static void test_one_way_acks_do_not_fill_the_ring(void **state)
+{
+	struct pair *p = setup_pair(&null_crypto, NQ_AES_128_GCM);
+	int k;
+
+	p->params[1].ring_packets = 1024;
+	pair_start(p);
+	for (k = 0; k < 10000; k++) {
+		assert_int_equal(pair_send(p, 0, 2, 1000), 2);
+		pair_run(p, p->now_us + 2000);
+	}
+	pair_run(p, p->now_us + 1000000);
+	check_books(p);
+	assert_int_equal(p->end[1].conn->stats.ack_tx, 10000);
+	assert_int_equal(p->end[0].conn->stats.packets_lost, 0);
+	teardown_pair(p);
+}
+
 static void test_blackout(void **state)
 {
 	struct pair *p = setup_pair(&null_crypto, NQ_AES_128_GCM);
@@ -209,6 +228,7 @@ int main(void)
 		cmocka_unit_test(test_pacer_does_not_throttle),
 		cmocka_unit_test(test_ecn_end_to_end),
 		cmocka_unit_test(test_one_way_ranges_stay_small),
+		cmocka_unit_test(test_one_way_acks_do_not_fill_the_ring),
 		cmocka_unit_test(test_blackout),
 	};
 
