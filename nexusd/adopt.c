@@ -77,27 +77,23 @@ static void adopt_device(struct nx_tunnel *t)
 }
 
 /* The routes and names of a client, from the record its predecessor made. */
-static int adopt_state(struct nx_tunnel *t, struct nx_session *s)
+static int adopt_state(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
 	struct nx_planned_route *plan;
 	struct nx_net_offer offer;
-	uint8_t buf[65536];
-	ssize_t len;
+	struct nx_endpoint remote;
 	size_t n;
 	int r;
 
 	p->state_fd = nx_manager_claim(t->manager, "state:%s", t->config->name);
 	if (p->state_fd < 0)
 		return -ENOENT;
-	len = pread(p->state_fd, buf, sizeof(buf), 0);
-	if (len < 0)
-		return -errno;
-	r = nx_net_offer_parse(buf, (size_t)len, &offer);
+	r = nx_state_load(p->state_fd, &remote, &offer);
 	if (r)
 		return r;
 	r = nx_route_plan(offer.routes, offer.n_routes, t->config->allowed_ips,
-			  t->config->n_allowed_ips, &s->remote, &plan, &n);
+			  t->config->n_allowed_ips, &remote, &plan, &n);
 	if (!r) {
 		nx_tunnel_set_routes(t, plan, n);
 		t->dns = offer.dns;
@@ -253,13 +249,15 @@ static void resume(struct nx_tunnel *t)
 			nx_session_bus_added(s);
 		nx_tunnel_set_state(t, NX_TUNNEL_CONNECTING, NX_REASON_NONE, "%s", "");
 	} else if (s) {
-		if (adopt_state(t, s) < 0)
+		if (adopt_state(t) < 0)
 			nx_log_full(LOG_WARNING, NULL, t->config->name,
 				    "the routes of this session are not known any more");
 		nx_tunnel_set_state(t, NX_TUNNEL_CONNECTED, NX_REASON_NONE, "%s", "");
-	} else {
+	} else if (adopt_state(t) == 0) {
 		nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, NX_REASON_DATA_PLANE_LOST, "%s",
-				    "the session ended while nexusd restarted");
+				    "there was no session any more when nexusd restarted");
+	} else {
+		nx_tunnel_set_state(t, NX_TUNNEL_CONNECTING, NX_REASON_NONE, "%s", "");
 	}
 	nx_tunnel_create_dp_device(t);
 	nx_tunnel_net_changed(t);

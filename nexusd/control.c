@@ -342,7 +342,8 @@ static void on_start(void *userdata)
 		(void)sd_event_exit(m->event, NX_EXIT_CONFIG);
 		return;
 	}
-	nx_manager_probe_data_planes(m);
+	if (!nx_dp_connected(&m->priv->dp))
+		nx_manager_probe_data_planes(m);
 	nx_manager_apply_config(m, c);
 	m->priv->started = true;
 	nx_manager_adopt(m);

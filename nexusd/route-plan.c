@@ -45,7 +45,8 @@ int nx_route_plan(const struct nx_prefix *offered, size_t n_offered,
 				add(&plan, &cut);
 	}
 	for (size_t i = 0; i < plan.n; i++)
-		plan.routes[i].own_table = nx_prefix_contains(&plan.routes[i].prefix, &target);
+		plan.routes[i].own_table = plan.routes[i].prefix.len == 0 ||
+					   nx_prefix_contains(&plan.routes[i].prefix, &target);
 	*out = plan.routes;
 	*n_out = plan.n;
 	return 0;

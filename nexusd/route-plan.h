@@ -11,7 +11,7 @@
 
 struct nx_planned_route {
 	struct nx_prefix prefix;
-	bool own_table; /* covers the endpoint */
+	bool own_table; /* covers the endpoint, or competes with a default route */
 };
 
 /*

@@ -387,7 +387,7 @@ static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const s
 	if (r)
 		nx_session_free(s);
 	else
-		(void)nx_state_store(t, &tb[HS_A_NET]);
+		(void)nx_state_store(t, &s->remote, &tb[HS_A_NET]);
 	return r;
 }
 

@@ -63,6 +63,7 @@ struct nx_tunnel_private {
 	struct nx_udp_pair pairs[NX_PAIRS_MAX];
 	size_t n_pairs;
 	uint32_t mark; /* of the sockets; 0 = none */
+	uint64_t open_deadline_us; /* server: until then a busy port is tried again */
 
 	enum nx_hsd_phase hsd_phase;
 	unsigned int secrets_pending, secrets_stale;
@@ -137,6 +138,7 @@ void nx_client_retry(struct nx_tunnel *t, enum nx_reason reason, const char *tex
 enum nx_reason nx_reason_of_down(enum nqd_down_reason r);
 
 /* ---- tunnel-server.c ---- */
+/* 0 when open; -EAGAIN: tried again later; other errors have failed the tunnel. */
 int nx_server_open_sockets(struct nx_tunnel *t);
 void nx_server_step(struct nx_tunnel *t);
 uint32_t nx_server_mtu(struct nx_tunnel *t);
@@ -171,7 +173,9 @@ uint32_t nx_session_overhead(const struct nxa *ses);
 uint32_t nx_path_payload(const struct nx_endpoint *remote, uint32_t mark);
 int nx_net_offer_parse(const void *data, size_t len, struct nx_net_offer *o);
 void nx_net_offer_free(struct nx_net_offer *o);
-int nx_state_store(struct nx_tunnel *t, const struct nxa *net);
+/* The record "state:TUNNEL" at the monitor: the server's address and what it assigned. */
+int nx_state_store(struct nx_tunnel *t, const struct nx_endpoint *remote, const struct nxa *net);
+int nx_state_load(int fd, struct nx_endpoint *remote, struct nx_net_offer *offer);
 /* Send ADD_SESSION; on the answer nx_client_installed() or nx_server_installed(). */
 int nx_session_install(struct nx_session *s, uint64_t attempt, const struct nxa *hs,
 		       struct nx_dp_session *args);

@@ -15,6 +15,41 @@
 
 #define UDP_OVERHEAD_V4 28
 #define UDP_OVERHEAD_V6 48
+#define OPEN_AGAIN_US 2000000
+#define OPEN_INTERVAL_US 20000
+
+static int on_open_again(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct nx_tunnel *t = userdata;
+
+	nx_tunnel_disarm_timer(t);
+	nx_tunnel_step(t);
+	return 0;
+}
+
+static void close_opened(struct nx_tunnel_private *p)
+{
+	while (p->n_pairs)
+		nx_udp_pair_close(&p->pairs[--p->n_pairs]);
+}
+
+/*
+ * After a stop the other processes still hold the old sockets for a moment: a busy port is tried again for
+ * a while before it counts.
+ */
+static int open_failed(struct nx_tunnel *t, const struct nx_endpoint *e, int err)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	close_opened(p);
+	if (err == -EADDRINUSE && !p->open_deadline_us)
+		p->open_deadline_us = nx_now_us() + OPEN_AGAIN_US;
+	if (err == -EADDRINUSE && nx_now_us() < p->open_deadline_us &&
+	    nx_tunnel_arm_timer(t, OPEN_INTERVAL_US, on_open_again) >= 0)
+		return -EAGAIN;
+	nx_tunnel_socket_failed(t, e, err);
+	return err;
+}
 
 int nx_server_open_sockets(struct nx_tunnel *t)
 {
@@ -22,23 +57,20 @@ int nx_server_open_sockets(struct nx_tunnel *t)
 	const struct nx_tunnel_config *c = t->config;
 	int r;
 
+	if (p->timer)
+		return -EAGAIN;
 	for (size_t i = 0; i < c->n_listen; i++) {
-		r = nx_udp_pair_open(&c->listen[i], p->mark, &p->pairs[i]);
+		r = nx_udp_pair_open(&c->listen[i], p->mark, &p->pairs[p->n_pairs]);
 		/* A machine without IPv6 still serves IPv4. */
 		if (r == -EAFNOSUPPORT && c->n_listen > 1) {
 			nx_log_full(LOG_WARNING, NULL, c->name, "this machine has no IPv6");
 			continue;
 		}
-		if (r) {
-			nx_tunnel_socket_failed(t, &c->listen[i], r);
-			return r;
-		}
-		if (p->n_pairs != i) {
-			p->pairs[p->n_pairs] = p->pairs[i];
-			p->pairs[i].hs_fd = p->pairs[i].dp_fd = -1;
-		}
+		if (r)
+			return open_failed(t, &c->listen[i], r);
 		p->n_pairs++;
 	}
+	p->open_deadline_us = 0;
 	nx_tunnel_store_pairs(t);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 #include "lib/log.h"
@@ -220,25 +221,41 @@ void nx_net_offer_free(struct nx_net_offer *o)
 	memset(o, 0, sizeof(*o));
 }
 
-int nx_state_store(struct nx_tunnel *t, const struct nxa *net)
+int nx_state_store(struct nx_tunnel *t, const struct nx_endpoint *remote, const struct nxa *net)
 {
 	struct nx_tunnel_private *p = t->priv;
 	int fd = memfd_create("nexus-state", MFD_CLOEXEC);
-	int r = 0;
+	struct iovec iov[2] = {
+		{ .iov_base = (void *)remote, .iov_len = sizeof(*remote) },
+		{ .iov_base = (void *)net->data, .iov_len = net->len },
+	};
 
 	if (fd < 0)
 		return -errno;
-	if (write(fd, net->data, net->len) != net->len)
-		r = -EIO;
-	if (r) {
+	if (writev(fd, iov, 2) != (ssize_t)(sizeof(*remote) + net->len)) {
 		close(fd);
-		return r;
+		return -EIO;
 	}
 	nx_manager_store(t->manager, fd, "state:%s", t->config->name);
 	if (p->state_fd >= 0)
 		close(p->state_fd);
 	p->state_fd = fd;
 	return 0;
+}
+
+int nx_state_load(int fd, struct nx_endpoint *remote, struct nx_net_offer *offer)
+{
+	uint8_t buf[65536];
+	ssize_t len = pread(fd, buf, sizeof(buf), 0);
+
+	if (len < 0)
+		return -errno;
+	if ((size_t)len < sizeof(*remote))
+		return -EINVAL;
+	memcpy(remote, buf, sizeof(*remote));
+	if (remote->sa.sa_family != AF_INET && remote->sa.sa_family != AF_INET6)
+		return -EINVAL;
+	return nx_net_offer_parse(buf + sizeof(*remote), (size_t)len - sizeof(*remote), offer);
 }
 
 /* ---- installation ---- */

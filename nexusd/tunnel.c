@@ -398,6 +398,10 @@ void nx_tunnel_dp_down(struct nx_tunnel *t)
 void nx_tunnel_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
 			    const char *text)
 {
+	if (!t->priv->wanted) {
+		nx_session_free(s);
+		return;
+	}
 	nx_log_full(LOG_NOTICE, "SessionDown", t->config->name, "session of %s ended: %s%s%s",
 		    s->user_name[0] ? s->user_name : "the server",
 		    nx_reason_str(nx_reason_of_down(reason)), text[0] ? ": " : "", text);
@@ -406,8 +410,6 @@ void nx_tunnel_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_
 		return;
 	}
 	nx_session_free(s);
-	if (!t->priv->wanted)
-		return;
 	t->priv->failures = 0;
 	nx_client_retry(t, nx_reason_of_down(reason), text);
 }
@@ -448,6 +450,8 @@ void nx_tunnel_step(struct nx_tunnel *t)
 
 	if (!p->wanted || t->manager->priv->adopting || t->manager->priv->stopping)
 		return;
+	if (t->config->role == NX_ROLE_SERVER && !p->n_pairs && nx_server_open_sockets(t) < 0)
+		return;
 	if (!tun_ready(t))
 		return;
 	if (t->config->role == NX_ROLE_CLIENT)
@@ -478,13 +482,9 @@ int nx_tunnel_connect(struct nx_tunnel *t)
 	p->failures = 0;
 	nx_manager_unstore(t->manager, "down:%s", t->config->name);
 	nx_tunnel_set_state(t, NX_TUNNEL_CONNECTING, NX_REASON_NONE, "%s", "");
-	if (t->config->role == NX_ROLE_SERVER && p->n_pairs == 0) {
-		r = nx_server_open_sockets(t);
-		if (r)
-			return r;
-	}
+	p->open_deadline_us = 0;
 	nx_tunnel_step(t);
-	return 0;
+	return t->state == NX_TUNNEL_FAILED ? -ECANCELED : 0;
 }
 
 /* ---- down ---- */

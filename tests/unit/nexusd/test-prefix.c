@@ -200,6 +200,12 @@ static void test_route_plan(void **state)
 	assert_int_equal(n, 0);
 	free(plan);
 
+	/* A default route of the other family does not cover the endpoint but competes with the LAN's. */
+	want = P("::/0");
+	assert_int_equal(nx_route_plan(&want, 1, NULL, 0, &endpoint, &plan, &n), 0);
+	assert_true(n == 1 && plan[0].own_table);
+	free(plan);
+
 	/* A route that is no default route may cover the endpoint as well. */
 	endpoint = E("10.66.0.99:443");
 	assert_int_equal(nx_route_plan(offered, 1, NULL, 0, &endpoint, &plan, &n), 0);
