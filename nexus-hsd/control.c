@@ -44,11 +44,16 @@ static void clear_outbox(struct hsd *h)
 	h->n_outbox = 0;
 }
 
+void hs_control_close(struct hsd *h)
+{
+	hs_source_close(&h->loop, &h->control);
+	clear_outbox(h);
+}
+
 static void lost(struct hsd *h)
 {
 	nx_info("the control process is gone");
-	hs_source_close(&h->loop, &h->control);
-	clear_outbox(h);
+	hs_control_close(h);
 }
 
 static void flush_outbox(struct hsd *h)

@@ -14,6 +14,7 @@ struct hsd;
 
 /* Take a new control socket. */
 void hs_control_open(struct hsd *h, int fd);
+void hs_control_close(struct hsd *h);
 /* HS_CMD_SESSION: 0, or -EAGAIN if there is no control process or it is slow. Not queued: it holds
  * keys. */
 int hs_control_send_session(struct hsd *h, const void *msg, size_t len);

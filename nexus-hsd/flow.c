@@ -73,6 +73,12 @@ void hs_flow_free(struct hs_flows *f, struct hs_flow *fl)
 	free(fl);
 }
 
+void hs_flows_clear(struct hs_flows *f)
+{
+	while (!TAILQ_EMPTY(&f->list))
+		hs_flow_free(f, TAILQ_FIRST(&f->list));
+}
+
 uint64_t hs_flows_run_timers(struct hs_flows *f)
 {
 	uint64_t now = hs_now_ns();

@@ -49,5 +49,6 @@ struct hs_flow *hs_flow_new(struct hs_flows *f, const struct hs_dgram *d,
 bool hs_flow_keep(struct hs_flow *fl, const uint8_t *data, size_t len);
 void hs_flow_free(struct hs_flows *f, struct hs_flow *fl);
 uint64_t hs_flows_run_timers(struct hs_flows *f);
+void hs_flows_clear(struct hs_flows *f);
 
 #endif /* HS_FLOW_H */

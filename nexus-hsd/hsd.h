@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The whole state of a nexus-hsd process; one thread, one instance, passed down by pointer. */
+/* The whole state of a nexus-hsd process; one thread, one instance, passed down by pointer. main.c is
+ * the process around it. */
 #ifndef HS_HSD_H
 #define HS_HSD_H
 
@@ -26,5 +27,12 @@ struct hsd {
 	struct hs_tombs tombs;
 	bool stop;
 };
+
+/* Initialise GnuTLS and the loop and watch the monitor's channel. 0 or negative errno. */
+int hs_init(struct hsd *h, int monitor_fd);
+/* Run what is due, wait, handle one event. 0 or negative errno. */
+int hs_turn(struct hsd *h);
+/* End everything and wipe every secret. */
+void hs_finish(struct hsd *h);
 
 #endif /* HS_HSD_H */

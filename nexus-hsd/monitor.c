@@ -109,7 +109,7 @@ static void on_readable(struct hs_source *s, uint32_t events)
 	hs_monitor_drain(s->owner);
 }
 
-int hs_monitor_open(struct hsd *h)
+int hs_monitor_open(struct hsd *h, int fd)
 {
-	return hs_source_open(&h->loop, &h->monitor, NX_MONITOR_FD, on_readable, h);
+	return hs_source_open(&h->loop, &h->monitor, fd, on_readable, h);
 }

@@ -5,8 +5,8 @@
 
 struct hsd;
 
-/* Watch NX_MONITOR_FD. 0 or -errno. */
-int hs_monitor_open(struct hsd *h);
+/* Watch the channel (NX_MONITOR_FD). 0 or -errno. */
+int hs_monitor_open(struct hsd *h, int fd);
 /* Act on everything that has arrived. */
 void hs_monitor_drain(struct hsd *h);
 

@@ -43,6 +43,9 @@ void hs_ranges_add(struct hs_ranges *s, uint64_t pn)
 			return;
 		}
 		fold_lowest(s);
+		/* It lay in the gap that is now covered. */
+		if (i == s->n)
+			return;
 	}
 	memmove(&s->r[i + 1], &s->r[i], (s->n - i) * sizeof(s->r[0]));
 	s->r[i].first = pn;

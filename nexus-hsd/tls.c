@@ -263,6 +263,13 @@ int hs_tls_global_init(void)
 	return 0;
 }
 
+void hs_tls_global_deinit(void)
+{
+	gnutls_certificate_free_credentials(server_cred);
+	gnutls_certificate_free_credentials(client_cred);
+	gnutls_global_deinit();
+}
+
 static int new_session(struct hs_conn *c, unsigned int flags)
 {
 	static const gnutls_datum_t alpn[] = { { (unsigned char *)"h3", 2 },

@@ -12,6 +12,7 @@
 
 /* Once, before the sandbox. 0 or negative errno. */
 int hs_tls_global_init(void);
+void hs_tls_global_deinit(void);
 
 /*
  * The priority string for a list of cipher names ("aes-128-gcm aes-256-gcm chacha20-poly1305",

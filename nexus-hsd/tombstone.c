@@ -141,6 +141,12 @@ void hs_tomb_installed(struct hsd *h, const char *tunnel, uint64_t attempt)
 	TAILQ_INSERT_TAIL(&h->tombs.list, t, entry);
 }
 
+void hs_tombs_clear(struct hsd *h)
+{
+	while (!TAILQ_EMPTY(&h->tombs.list))
+		remove_tomb(h, TAILQ_FIRST(&h->tombs.list));
+}
+
 uint64_t hs_tombs_run_timers(struct hsd *h)
 {
 	uint64_t now = hs_now_ns();

@@ -26,5 +26,6 @@ void hs_tomb_receive(struct hsd *h, struct hs_tomb *t, const struct hs_dgram *d)
 void hs_tomb_installed(struct hsd *h, const char *tunnel, uint64_t attempt);
 /* Drop what is too old; returns the next time something will be. */
 uint64_t hs_tombs_run_timers(struct hsd *h);
+void hs_tombs_clear(struct hsd *h);
 
 #endif /* HS_TOMBSTONE_H */

@@ -61,7 +61,8 @@ static void read_keys(struct nq_conn_params *p, const struct nxa *k)
 	p->has_next = true;
 }
 
-static void read_params(struct nq_conn_params *p, const struct t_session *s, struct nq_range *ranges)
+static void read_params(struct nq_conn_params *p, const struct t_session *s,
+			struct nq_range *ranges)
 {
 	const struct nxa *a = s->s;
 
@@ -84,8 +85,7 @@ static void read_params(struct nq_conn_params *p, const struct t_session *s, str
 	p->max_idle_timeout_ms = nxa_u32(&a[NQD_A_SESSION_MAX_IDLE_TIMEOUT_MS]);
 	p->peer_ack_delay_exponent = nxa_u8(&a[NQD_A_SESSION_PEER_ACK_DELAY_EXPONENT]);
 	p->peer_max_ack_delay_us = nxa_u32(&a[NQD_A_SESSION_PEER_MAX_ACK_DELAY_US]);
-	p->peer_max_datagram_frame_bytes =
-		nxa_u32(&a[NQD_A_SESSION_PEER_MAX_DATAGRAM_FRAME_BYTES]);
+	p->peer_max_datagram_frame_bytes = nxa_u32(&a[NQD_A_SESSION_PEER_MAX_DATAGRAM_FRAME_BYTES]);
 	p->peer_max_udp_payload_bytes = nxa_u32(&a[NQD_A_SESSION_PEER_MAX_UDP_PAYLOAD_BYTES]);
 	p->max_ack_delay_us = 25000;
 	p->ack_delay_exponent = 3;
@@ -155,8 +155,8 @@ void t_dp_free(struct t_dp *dp)
 
 static void put(struct t_dp *dp, const u8 *buf, size_t len)
 {
-	socklen_t size = dp->remote.ss_family == AF_INET ? sizeof(struct sockaddr_in) :
-							   sizeof(struct sockaddr_in6);
+	socklen_t size = dp->remote.ss_family == AF_INET ? sizeof(struct sockaddr_in)
+							 : sizeof(struct sockaddr_in6);
 
 	sendto(dp->sock, buf, len, MSG_DONTWAIT, (struct sockaddr *)&dp->remote, size);
 }

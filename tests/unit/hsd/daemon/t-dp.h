@@ -15,7 +15,7 @@ struct t_dp {
 	void *mem;
 	int sock;
 	struct sockaddr_storage remote;
-	unsigned int datagrams;		/* received */
+	unsigned int datagrams; /* received */
 	uint8_t last[64];
 	size_t last_len;
 	bool closed;

@@ -18,12 +18,12 @@ struct t_net_fault {
 };
 
 struct t_net {
-	int front, back;		/* towards the client, towards the server */
+	int front, back; /* towards the client, towards the server */
 	struct sockaddr_storage front_name, client;
 	bool has_client;
 	struct t_net_fault fault;
 	uint32_t seed;
-	unsigned int up, down;		/* datagrams seen from client and server */
+	unsigned int up, down; /* datagrams seen from client and server */
 	struct {
 		uint8_t data[2048];
 		size_t len;

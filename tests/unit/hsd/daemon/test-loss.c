@@ -41,9 +41,9 @@ static void take_result(struct end *e)
 static void step(struct t_net *net, struct end *a, struct end *b)
 {
 	struct pollfd p[] = {
-		{ .fd = net->front, .events = POLLIN },	   { .fd = net->back, .events = POLLIN },
-		{ .fd = a->hsd.ctl, .events = POLLIN },	   { .fd = b->hsd.ctl, .events = POLLIN },
-		{ .fd = a->hsd.punt, .events = POLLIN },   { .fd = b->hsd.punt, .events = POLLIN },
+		{ .fd = net->front, .events = POLLIN },	 { .fd = net->back, .events = POLLIN },
+		{ .fd = a->hsd.ctl, .events = POLLIN },	 { .fd = b->hsd.ctl, .events = POLLIN },
+		{ .fd = a->hsd.punt, .events = POLLIN }, { .fd = b->hsd.punt, .events = POLLIN },
 	};
 
 	poll(p, sizeof(p) / sizeof(p[0]), 2);

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The daemon's code inside the test, client and server tunnel in one instance that talks to itself:
+ * outside the sandbox a leak checker (LeakSanitizer, valgrind) sees everything that two hundred
+ * handshakes, refusals and cancelled attempts leave behind.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "hsd.h"
+#include "control.h"
+#include "elligator.h"
+#include "lib/keytext.h"
+#include "secrets.h"
+#include "t-hsd.h"
+
+#define HANDSHAKES 200
+
+struct world {
+	struct hsd hsd;
+	int mon, ctl;
+	struct sockaddr_storage server_addr;
+	unsigned int sessions, failures;
+};
+
+static struct world w;
+static uint8_t buf[NX_IPC_MAX_LEN];
+
+static void store(const char *name, const uint8_t key[32])
+{
+	char text[NX_KEY_STRLEN];
+	int fd;
+
+	nx_key_encode(key, text);
+	fd = memfd_create("secret", MFD_CLOEXEC);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	assert_int_equal(hs_secret_store(name, fd), 0);
+	close(fd);
+}
+
+/* Handle what the daemon has to do and say, without waiting longer than one event. */
+static void step(void)
+{
+	struct nxm_error e;
+	struct nxm_hdr hdr;
+	ssize_t n;
+
+	assert_int_equal(hs_turn(&w.hsd), 0);
+	while ((n = nx_ipc_recv(w.ctl, buf, sizeof(buf), NULL, NULL)) > 0) {
+		assert_int_equal(nxm_parse_hdr(buf, (size_t)n, &hdr, &e), 0);
+		w.sessions += hdr.cmd == HS_CMD_SESSION;
+		w.failures += hdr.cmd == HS_CMD_FAILED;
+	}
+}
+
+static void send_msg(struct nxm *m, const int *fds, unsigned int n_fds)
+{
+	ssize_t n = nxm_end(m);
+
+	assert_true(n > 0);
+	assert_int_equal(nx_ipc_send(w.ctl, m->buf, (size_t)n, fds, n_fds), 0);
+}
+
+static void begin(struct nxm *m, uint8_t cmd, const char *tunnel)
+{
+	struct nxm_hdr hdr = { .type = NXM_FAMILY_HS, .cmd = cmd, .version = 1, .seq = 1 };
+
+	nxm_begin(m, buf, sizeof(buf), &hdr);
+	nxm_put_str(m, HS_A_TUNNEL, tunnel);
+}
+
+static void set_server(int sock)
+{
+	uint8_t secret[32], key[32], addr[4] = { 10, 0, 0, 2 };
+	size_t nest, prefix;
+	struct nxm m;
+
+	t_key(1, secret, key);
+	store("secret:s:private-key", secret);
+	t_key(2, secret, key);
+	begin(&m, HS_CMD_SET_TUNNEL, "s");
+	nxm_put_u8(&m, HS_A_ROLE, NQD_ROLE_SERVER);
+	nxm_put_str(&m, HS_A_SERVER_NAME, T_NAME);
+	nest = nxm_nest_begin(&m, HS_A_USER);
+	nxm_put_str(&m, HS_A_USER_NAME, "alice");
+	nxm_put_u64(&m, HS_A_USER_SHORT_ID, T_SHORT_ID);
+	nxm_put(&m, HS_A_USER_PUBLIC_KEY, key, 32);
+	prefix = nxm_nest_begin(&m, HS_A_USER_ADDRESS);
+	nxm_put(&m, HS_A_PREFIX_ADDR, addr, 4);
+	nxm_put_u8(&m, HS_A_PREFIX_LEN, 32);
+	nxm_nest_end(&m, prefix);
+	nxm_nest_end(&m, nest);
+	send_msg(&m, &sock, 1);
+	close(sock);
+}
+
+static void set_client(const char *tunnel, unsigned int key_number, int sock)
+{
+	uint8_t secret[32], key[32];
+	char name[64];
+	struct nxm m;
+
+	t_key(key_number, secret, key);
+	snprintf(name, sizeof(name), "secret:%s:private-key", tunnel);
+	store(name, secret);
+	t_key(1, secret, key);
+	begin(&m, HS_CMD_SET_TUNNEL, tunnel);
+	nxm_put_u8(&m, HS_A_ROLE, NQD_ROLE_CLIENT);
+	nxm_put_str(&m, HS_A_SERVER_NAME, T_NAME);
+	nxm_put(&m, HS_A_SERVER_PUBLIC_KEY, key, 32);
+	nxm_put_u64(&m, HS_A_SHORT_ID, T_SHORT_ID);
+	nxm_put_u32(&m, HS_A_HANDSHAKE_TIMEOUT_MS, 5000);
+	send_msg(&m, &sock, 1);
+	close(sock);
+}
+
+static void connect_client(const char *tunnel, uint64_t attempt)
+{
+	struct nxm m;
+
+	begin(&m, HS_CMD_CONNECT, tunnel);
+	nxm_put_u64(&m, HS_A_ATTEMPT, attempt);
+	nxm_put(&m, HS_A_REMOTE_ADDR, &w.server_addr, sizeof(struct sockaddr_in));
+	nxm_put_u32(&m, HS_A_SOCKET, 0);
+	send_msg(&m, NULL, 0);
+}
+
+static void run_until(const unsigned int *counter, unsigned int value)
+{
+	uint64_t limit = t_now_ms() + 4 * T_WAIT_MS;
+
+	while (*counter < value) {
+		assert_true(t_now_ms() < limit);
+		step();
+	}
+}
+
+static int set_up(void **state)
+{
+	struct sockaddr_storage ignored;
+	int mon[2], ctl[2];
+
+	assert_int_equal(nx_ipc_pair(mon), 0);
+	assert_int_equal(nx_ipc_pair(ctl), 0);
+	w.mon = mon[0];
+	w.ctl = ctl[0];
+	assert_int_equal(hs_init(&w.hsd, mon[1]), 0);
+	hs_control_open(&w.hsd, ctl[1]);
+	set_server(t_udp(AF_INET, false, &w.server_addr));
+	step();
+	set_client("good", 2, t_udp(AF_INET, false, &ignored));
+	step();
+	set_client("bad", 3, t_udp(AF_INET, false, &ignored));
+	step();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	hs_finish(&w.hsd);
+	close(w.mon);
+	close(w.ctl);
+	return 0;
+}
+
+static void many_handshakes(void **state)
+{
+	unsigned int i;
+
+	for (i = 1; i <= HANDSHAKES; i++) {
+		connect_client("good", i);
+		run_until(&w.sessions, 2 * i);
+	}
+	assert_int_equal(w.failures, 0);
+	assert_true(TAILQ_EMPTY(&w.hsd.conns));
+	assert_int_equal(w.hsd.n_server_conns, 0);
+}
+
+/* Refused ones end by timeout, cancelled ones at the end; both at once with good ones. */
+static void mixed_with_refused(void **state)
+{
+	unsigned int i, sessions = w.sessions;
+
+	for (i = 0; i < 20; i++) {
+		connect_client("bad", 1000 + i);
+		step();
+		connect_client("good", 2000 + i);
+		run_until(&w.sessions, sessions + 2 * (i + 1));
+	}
+	run_until(&w.failures, 20);
+	connect_client("bad", 3000);
+	step();
+	step();
+	assert_false(TAILQ_EMPTY(&w.hsd.conns));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(many_handshakes),
+		cmocka_unit_test(mixed_with_refused),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
