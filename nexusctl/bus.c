@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Talking to nexusd: the connection, calls, and the one place where a bus error becomes a sentence and
- * an exit code. Nothing here starts nexusd by bus activation: `nexusctl status` has no side effect.
+ * Talking to nexusd: the connection, calls, and the one place where a bus error becomes a sentence
+ * and an exit code. Nothing here starts nexusd by bus activation: `nexusctl status` has no side
+ * effect.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the commands of nexusctl share. Every command returns one of the exit codes and has printed one
- * line for people on stderr if that is not CTL_OK.
+ * What the commands of nexusctl share. Every command returns one of the exit codes and has printed
+ * one line for people on stderr if that is not CTL_OK.
  */
 #ifndef CTL_H
 #define CTL_H
@@ -32,8 +32,8 @@ enum ctl_exit {
 /* CTL_OK with *@bus open, or CTL_NOT_RUNNING. */
 int ctl_bus_open(sd_bus **bus);
 /*
- * Call a method with string arguments (@arg may be NULL), never starting nexusd. @reply may be NULL.
- * With @error the caller reports failures itself; without, they are reported here.
+ * Call a method with string arguments (@arg may be NULL), never starting nexusd. @reply may be
+ * NULL. With @error the caller reports failures itself; without, they are reported here.
  */
 int ctl_bus_call(sd_bus *bus, const char *path, const char *interface, const char *member,
 		 const char *arg, sd_bus_message **reply, sd_bus_error *error);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Writing JSON (RFC 8259) to a stream. The caller opens and closes objects and arrays in order; commas,
- * indentation and escapes are made here. Strings are UTF-8, as everything that comes from D-Bus is.
- * Inside an array @key is NULL.
+ * Writing JSON (RFC 8259) to a stream. The caller opens and closes objects and arrays in order;
+ * commas, indentation and escapes are made here. Strings are UTF-8, as everything that comes from
+ * D-Bus is. Inside an array @key is NULL.
  */
 #ifndef CTL_JSON_H
 #define CTL_JSON_H

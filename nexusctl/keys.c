@@ -97,7 +97,8 @@ int cmd_gensid(int argc, char **argv)
 	return CTL_OK;
 }
 
-/* Read all of stdin, at most @cap - 1 bytes, as a string. -E2BIG, -EINVAL for a NUL byte, -errno. */
+/* Read all of stdin, at most @cap - 1 bytes, as a string. -E2BIG, -EINVAL for a NUL byte, -errno.
+ */
 static int read_stdin(char *text, size_t cap)
 {
 	size_t len = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What nexusd says about its tunnels, fetched once and owned by the caller: plain structures for the
- * two ways `status` prints them. A property that nexusd did not send is "" or 0.
+ * What nexusd says about its tunnels, fetched once and owned by the caller: plain structures for
+ * the two ways `status` prints them. A property that nexusd did not send is "" or 0.
  */
 #ifndef CTL_MODEL_H
 #define CTL_MODEL_H
@@ -56,7 +56,8 @@ extern const struct model_field model_tunnel_fields[], model_peer_fields[]; /* e
 /* Exit codes; on any but CTL_OK the model is empty. */
 int model_fetch(sd_bus *bus, struct model *m);
 void model_free(struct model *m);
-/* Replace @stats by what the object at @path has counted now; an answer "not connected" is no error. */
+/* Replace @stats by what the object at @path has counted now; an answer "not connected" is no
+ * error. */
 int model_fetch_stats(sd_bus *bus, const char *path, const char *interface,
 		      struct model_stats *stats);
 void model_stats_free(struct model_stats *stats);

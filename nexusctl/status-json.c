@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * `nexusctl status --json`. The schema is documented in nexusctl(1): fields are added, never renamed or
- * removed, while "schema" is 1.
+ * `nexusctl status --json`. The schema is documented in nexusctl(1): fields are added, never
+ * renamed or removed, while "schema" is 1.
  */
 #include <errno.h>
 #include <stdlib.h>

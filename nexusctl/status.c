@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * status and list. Rates need two samples: the text output takes them half a second apart if a tunnel
- * is up, the JSON output only on request, so that scripts get their answer at once.
+ * status and list. Rates need two samples: the text output takes them half a second apart if a
+ * tunnel is up, the JSON output only on request, so that scripts get their answer at once.
  */
 #include <errno.h>
 #include <stdio.h>

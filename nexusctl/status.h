@@ -8,8 +8,8 @@
 /* Tunnels of @m, or only @name if it is not NULL, as aligned text. */
 void status_print_text(const struct model *m, const char *name);
 /*
- * The same as one JSON object, schema 1 of nexusctl(1). @manager is the reply to GetAll of the manager's
- * properties. A negative errno if that cannot be read.
+ * The same as one JSON object, schema 1 of nexusctl(1). @manager is the reply to GetAll of the
+ * manager's properties. A negative errno if that cannot be read.
  */
 int status_print_json(const struct model *m, const char *name, sd_bus_message *manager);
 

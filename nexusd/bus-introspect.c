@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The D-Bus interfaces as introspection XML, written from the vtables themselves, without a bus. A test
- * compares it with the committed dbus/org.nexusvpn.Nexus1.xml and with what sd-bus answers live.
+ * The D-Bus interfaces as introspection XML, written from the vtables themselves, without a bus. A
+ * test compares it with the committed dbus/org.nexusvpn.Nexus1.xml and with what sd-bus answers
+ * live.
  */
 #include <errno.h>
 #include <string.h>

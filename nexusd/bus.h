@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the D-Bus files of the control process share: names, errors, the vtables, and the two things a
- * method may have to wait for (who the caller is, what the data plane has counted). Nothing here is
- * called by the rest of nexusd, which uses the bus functions of manager.h and tunnel.h.
+ * What the D-Bus files of the control process share: names, errors, the vtables, and the two things
+ * a method may have to wait for (who the caller is, what the data plane has counted). Nothing here
+ * is called by the rest of nexusd, which uses the bus functions of manager.h and tunnel.h.
  *
- * No function blocks on the bus: the caller's credentials are asked for asynchronously, and the method
- * then runs as if it had just arrived, looking its object up again.
+ * No function blocks on the bus: the caller's credentials are asked for asynchronously, and the
+ * method then runs as if it had just arrived, looking its object up again.
  */
 #ifndef NX_BUS_H
 #define NX_BUS_H
@@ -54,22 +54,22 @@ struct nx_manager_bus {
 };
 
 /* ---- bus-pending.c: requests whose reply comes later ---- */
-/* The body of a method that was let through: replies itself, or returns -errno with or without @error
- * set. It has to look its object up by the path of @m.
+/* The body of a method that was let through: replies itself, or returns -errno with or without
+ * @error set. It has to look its object up by the path of @m.
  */
 typedef int (*nx_bus_method_fn)(sd_bus_message *m, struct nx_manager *manager, sd_bus_error *error);
 
 /*
- * Run @fn for @m if its sender may do @action: root, the uid of the daemon, members of its group. The
- * answer of the bus is awaited in the background. Returns what a method handler returns. This is the
- * only place that decides about access.
+ * Run @fn for @m if its sender may do @action: root, the uid of the daemon, members of its group.
+ * The answer of the bus is awaited in the background. Returns what a method handler returns. This
+ * is the only place that decides about access.
  */
 int nx_bus_authorize(struct nx_manager *manager, sd_bus_message *m, const char *action,
 		     nx_bus_method_fn fn, sd_bus_error *error);
 
 /*
- * Statistics: nx_bus_statistics_begin() makes the userdata for nx_bus_statistics_done(), which is the
- * callback for nx_tunnel_get_stats() and nx_session_get_stats() and sends the reply. If those
+ * Statistics: nx_bus_statistics_begin() makes the userdata for nx_bus_statistics_done(), which is
+ * the callback for nx_tunnel_get_stats() and nx_session_get_stats() and sends the reply. If those
  * functions fail at once, nx_bus_statistics_abort() forgets it again.
  */
 int nx_bus_statistics_begin(struct nx_manager *manager, sd_bus_message *m,
@@ -99,8 +99,8 @@ int nx_bus_append_prefixes(sd_bus_message *m, const struct nx_prefix *prefixes, 
 const char *nx_bus_cipher_str(uint16_t cipher);
 
 /*
- * @text as D-Bus wants it, in @buf: a bus refuses messages that are not UTF-8, and texts may hold words
- * of the other end or be cut short. What is no UTF-8 becomes '?'.
+ * @text as D-Bus wants it, in @buf: a bus refuses messages that are not UTF-8, and texts may hold
+ * words of the other end or be cut short. What is no UTF-8 becomes '?'.
  */
 #define NX_BUS_TEXT_LEN 512
 const char *nx_bus_text(const char *text, char buf[NX_BUS_TEXT_LEN]);
@@ -108,7 +108,8 @@ const char *nx_bus_text(const char *text, char buf[NX_BUS_TEXT_LEN]);
 /* ---- peer-bus.c ---- */
 extern const sd_bus_vtable nx_peer_vtable[];
 int nx_peer_bus_register(sd_bus *bus, struct nx_manager *manager);
-/* Append the paths of all peers of @t to the NULL-terminated @paths of *@n entries. 0 or -ENOMEM. */
+/* Append the paths of all peers of @t to the NULL-terminated @paths of *@n entries. 0 or -ENOMEM.
+ */
 int nx_peer_bus_enumerate(struct nx_tunnel *t, char ***paths, size_t *n);
 /* Append @path (taken over, NULL = out of memory) to a NULL-terminated vector. 0 or -ENOMEM. */
 int nx_bus_push_path(char ***paths, size_t *n, char *path);

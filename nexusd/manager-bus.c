@@ -2,9 +2,9 @@
 /*
  * The D-Bus face of the manager: the connection, the well-known name and the Manager object.
  *
- * The bus is a convenience: without one, or while it restarts, the tunnels run on and this file tries
- * again in the background, at most every RETRY_MAX_US. nx_manager.bus is set exactly while we own the
- * name on a live connection, so whoever emits a signal has only to look at it.
+ * The bus is a convenience: without one, or while it restarts, the tunnels run on and this file
+ * tries again in the background, at most every RETRY_MAX_US. nx_manager.bus is set exactly while we
+ * own the name on a live connection, so whoever emits a signal has only to look at it.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The D-Bus face of a tunnel. Objects are not registered one by one: a fallback vtable looks the tunnel
- * up by the name in its path, so an object exists exactly as long as its tunnel is on the manager's
- * list. tunnel.c calls the nx_tunnel_bus_*() functions after it changed something; without a bus they
- * do nothing.
+ * The D-Bus face of a tunnel. Objects are not registered one by one: a fallback vtable looks the
+ * tunnel up by the name in its path, so an object exists exactly as long as its tunnel is on the
+ * manager's list. tunnel.c calls the nx_tunnel_bus_*() functions after it changed something;
+ * without a bus they do nothing.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -508,8 +508,8 @@ void nx_tunnel_bus_added(struct nx_tunnel *t)
 	free(path);
 }
 
-/* The interfaces are named one by one: the tunnel may have left the manager's list by now, so sd-bus
- * could not find them.
+/* The interfaces are named one by one: the tunnel may have left the manager's list by now, so
+ * sd-bus could not find them.
  */
 void nx_tunnel_bus_removed(struct nx_tunnel *t)
 {

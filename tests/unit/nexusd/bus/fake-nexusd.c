@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A nexusd of air for the tests of nexusctl and of the bus policy: the real D-Bus face over the fake
- * manager, with one tunnel for every outcome. Ends with its standard input. "--introspect" prints the
- * XML of the vtables instead; "--bad-config" makes every reload fail.
+ * A nexusd of air for the tests of nexusctl and of the bus policy: the real D-Bus face over the
+ * fake manager, with one tunnel for every outcome. Ends with its standard input. "--introspect"
+ * prints the XML of the vtables instead; "--bad-config" makes every reload fail.
  */
 #include <string.h>
 #include <unistd.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A dbus-daemon of the test's own that everybody may do everything on, at a fixed address below a
- * temporary directory, so that it can be stopped and come back. DBUS_SYSTEM_BUS_ADDRESS points there.
+ * temporary directory, so that it can be stopped and come back. DBUS_SYSTEM_BUS_ADDRESS points
+ * there.
  */
 #ifndef PRIVATE_BUS_H
 #define PRIVATE_BUS_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The D-Bus face against a real dbus-daemon: objects, methods, signals, delayed replies, and a bus that
- * comes late, goes away and comes back. Daemon and client live in one event loop; every wait is for a
- * condition, with a limit that is reached only when the test has failed.
+ * The D-Bus face against a real dbus-daemon: objects, methods, signals, delayed replies, and a bus
+ * that comes late, goes away and comes back. Daemon and client live in one event loop; every wait
+ * is for a condition, with a limit that is reached only when the test has failed.
  */
 #include <errno.h>
 #include <setjmp.h>
