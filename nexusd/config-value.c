@@ -58,6 +58,10 @@ __attribute__((format(printf, 4, 0))) static void add_error(struct nx_reader *rd
 		     config_setting_source_line(at), setting, *setting ? ": " : "");
 	if (n >= 0 && (size_t)n < sizeof(line))
 		vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
+	/* One complaint is one line, whatever the file quotes. */
+	for (char *s = line; *s; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			*s = '?';
 	grown = reallocarray(rep->errors, rep->n_errors + 1, sizeof(*grown));
 	if (!grown) {
 		rd->no_memory = true;

@@ -103,6 +103,8 @@ static const struct bad bad_files[] = {
 	  "t.conf:9: tunnel.office.autoconnect: must be true or false, without quotes" },
 	{ CLIENT("fwmark = 0;"),
 	  "t.conf:9: tunnel.office.fwmark: 0 is out of range; right is 1 to 4294967295" },
+	{ CLIENT("congestion = \"a\nb\";"),
+	  "t.conf:9: tunnel.office.congestion: \"a?b\" is unknown; right is \"cubic\" or \"newreno\"" },
 	{ CLIENT("congestion = \"vegas\";"),
 	  "t.conf:9: tunnel.office.congestion: \"vegas\" is unknown; right is \"cubic\" or \"newreno\"" },
 	{ CLIENT("ciphers = [ \"rc4\" ];"),
