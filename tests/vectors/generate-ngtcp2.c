@@ -5,6 +5,7 @@
  *	generate-ngtcp2 > tests/vectors/ngtcp2-packets.h
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "../../lib/crypto.h"
 #include "ngtcp2-peer.h"
@@ -119,5 +120,6 @@ int main(void)
 	printf("\nstatic const struct nq_vector ngtcp2_vectors[] = {\n%s};\n"
 	       "/* clang-format on */\n\n#endif /* NQ_VECTORS_NGTCP2_H */\n",
 	       text);
-	return err;
+	free(text);
+	return err ? 1 : 0;
 }

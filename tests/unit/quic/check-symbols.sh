@@ -9,7 +9,7 @@ trap 'rm -f "$defined"' EXIT
 nm "$lib" | awk 'NF == 3 && $2 ~ /[A-TV-Z]/ { print $3 }' | sort -u >"$defined"
 bad=$(nm "$lib" | awk 'NF == 2 && $1 == "U" { print $2 }' | sort -u |
 	grep -vxF -f "$defined" |
-	grep -vxE 'mem(cpy|move|set|cmp)|__mem(cpy|move|set)_chk|__(asan|ubsan|sanitizer|llvm|gcov|stack_chk|start___|stop___)[a-z_0-9]*|_GLOBAL_OFFSET_TABLE_' ||
+	grep -vxE 'mem(cpy|move|set|cmp)|__mem(cpy|move|set)_chk|__(asan|ubsan|sanitizer|sancov|llvm|gcov|stack_chk|start___|stop___)[a-z_0-9]*|_GLOBAL_OFFSET_TABLE_' ||
 	true)
 if [ -n "$bad" ]; then
 	echo "undefined symbols in $lib:"

@@ -39,41 +39,42 @@ static void set_cid(struct nq_cid *cid, int i, u64 seq)
 	memset(cid->token, 0x80 + 0x10 * i + (int)seq, NQ_RESET_TOKEN_LEN);
 }
 
+static void end_params(struct nq_conn_params *q, int i, const struct nq_crypto_ops *crypto,
+		       u16 cipher)
+{
+	q->crypto = crypto;
+	q->cipher = cipher;
+	q->is_server = i == 1;
+	pair_keys(&q->tx, i, 0);
+	pair_keys(&q->rx, !i, 0);
+	pair_keys(&q->tx_next, i, 1);
+	pair_keys(&q->rx_next, !i, 1);
+	q->has_next = true;
+	memset(q->tx_hp, 3 + i, sizeof(q->tx_hp));
+	memset(q->rx_hp, 3 + !i, sizeof(q->rx_hp));
+	set_cid(&q->local_cids[0], i, 0);
+	set_cid(&q->remote_cids[0], !i, 0);
+	q->n_local_cids = q->n_remote_cids = 1;
+	q->peer_active_cid_limit = 8;
+	q->max_idle_timeout_ms = 30000;
+	q->peer_ack_delay_exponent = q->ack_delay_exponent = 3;
+	q->peer_max_ack_delay_us = q->max_ack_delay_us = 25000;
+	q->peer_max_datagram_frame_bytes = 65535;
+	q->peer_max_udp_payload_bytes = 65527;
+	q->path_mtu_bytes = PAIR_MTU;
+	q->prefix_len = 1;
+	q->congestion = "cubic";
+	q->ring_packets = 4096;
+}
+
 void pair_params(struct pair *p, const struct nq_crypto_ops *crypto, u16 cipher)
 {
-	struct nq_conn_params *q;
-	int i;
-
 	memset(p, 0, sizeof(*p));
 	p->now_us = 1000000;
 	p->random = 1;
-	for (i = 0; i < 2; i++) {
-		q = &p->params[i];
-		q->crypto = crypto;
-		q->cipher = cipher;
-		q->is_server = i == 1;
-		pair_keys(&q->tx, i, 0);
-		pair_keys(&q->rx, !i, 0);
-		pair_keys(&q->tx_next, i, 1);
-		pair_keys(&q->rx_next, !i, 1);
-		q->has_next = true;
-		memset(q->tx_hp, 3 + i, sizeof(q->tx_hp));
-		memset(q->rx_hp, 3 + !i, sizeof(q->rx_hp));
-		set_cid(&q->local_cids[0], i, 0);
-		set_cid(&q->remote_cids[0], !i, 0);
-		q->n_local_cids = q->n_remote_cids = 1;
-		q->peer_active_cid_limit = 8;
-		q->max_idle_timeout_ms = 30000;
-		q->peer_ack_delay_exponent = q->ack_delay_exponent = 3;
-		q->peer_max_ack_delay_us = q->max_ack_delay_us = 25000;
-		q->peer_max_datagram_frame_bytes = 65535;
-		q->peer_max_udp_payload_bytes = 65527;
-		q->path_mtu_bytes = PAIR_MTU;
-		q->prefix_len = 1;
-		q->congestion = "cubic";
-		q->ring_packets = 4096;
-		p->link[i].delay_us = 5000;
-	}
+	end_params(&p->params[0], 0, crypto, cipher);
+	end_params(&p->params[1], 1, crypto, cipher);
+	p->link[0].delay_us = p->link[1].delay_us = 5000;
 }
 
 void pair_start(struct pair *p)

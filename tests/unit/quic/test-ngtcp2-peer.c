@@ -26,6 +26,7 @@
 #define SWAP_US 400
 #define MTU 1400
 #define BURST 16
+#define UPDATE_EVERY 5000
 
 struct packet {
 	u64 at_us;
@@ -49,6 +50,12 @@ struct run {
 	u64 engine_sent, live_sent;
 	u64 engine_received, engine_duplicates;
 	u8 *seen;
+	/* key updates */
+	bool updating;
+	u64 next_update; /* at this many datagrams sent */
+	u64 by_engine, by_live;
+	u8 tx_secret[PEER_SECRET_MAX], rx_secret[PEER_SECRET_MAX];
+	struct peer *from;
 };
 
 static u32 draw(struct run *r)
@@ -176,6 +183,44 @@ static void engine_receive(struct run *r, struct packet *q, unsigned int n)
 	}
 }
 
+/* ---- key updates ---- */
+
+static void next_keys(struct run *r, u8 *secret, struct nq_key_material *m)
+{
+	u8 next[PEER_SECRET_MAX];
+	u16 cipher = r->from->cipher;
+	u32 n = r->from->secret_len;
+
+	assert_int_equal(nx_quic_derive(cipher, secret, n, "quic ku", next, n), 0);
+	memcpy(secret, next, n);
+	assert_int_equal(nx_quic_derive(cipher, next, n, "quic key", m->key, nq_key_len(cipher)),
+			 0);
+	assert_int_equal(nx_quic_derive(cipher, next, n, "quic iv", m->iv, NQ_IV_LEN), 0);
+}
+
+/* Updates in turn from either side; the engine is given the keys of the phase after. */
+static void update_keys(struct run *r)
+{
+	struct nq_key_material tx, rx;
+
+	if (nq_take_events(r->engine) & NQ_EV_KEY_UPDATED) {
+		next_keys(r, r->tx_secret, &tx);
+		next_keys(r, r->rx_secret, &rx);
+		assert_int_equal(nq_set_next_keys(r->engine, &tx, &rx), 0);
+	}
+	if (!r->updating || r->engine_sent < r->next_update)
+		return;
+	if ((r->by_engine + r->by_live) % 2) {
+		if (!ngtcp2_conn_initiate_key_update(r->live->conn, r->pp.now_us * 1000)) {
+			r->by_live++;
+			r->next_update += UPDATE_EVERY;
+		}
+	} else if (!nq_key_update(r->engine, r->pp.now_us)) {
+		r->by_engine++;
+		r->next_update += UPDATE_EVERY;
+	}
+}
+
 /* ---- the link ---- */
 
 static unsigned int take(struct run *r, struct link *l, struct packet *out)
@@ -235,6 +280,7 @@ static void exchange(struct run *r)
 	u64 t, deadline_us = r->pp.now_us + 3600ULL * 1000000;
 
 	for (;;) {
+		update_keys(r);
 		live_send(r);
 		live_talk(r);
 		engine_send(r);
@@ -267,6 +313,13 @@ static void take_over(struct run *r, struct peer *from)
 	memset(r->mem, 0, nq_conn_bytes(&params));
 	r->engine = nq_conn_init(r->mem, &params, r->pp.now_us, &err);
 	assert_non_null(r->engine);
+	r->from = from;
+	r->next_update = UPDATE_EVERY;
+	/* The export has given the keys of the first update. */
+	memcpy(r->tx_secret, from->tx_secret, PEER_SECRET_MAX);
+	memcpy(r->rx_secret, from->rx_secret, PEER_SECRET_MAX);
+	next_keys(r, r->tx_secret, &params.tx_next);
+	next_keys(r, r->rx_secret, &params.rx_next);
 }
 
 static void check(struct run *r)
@@ -295,6 +348,8 @@ static void check(struct run *r)
 	assert_true(s.ack_tx > DATAGRAMS / 100 && s.ack_rx > DATAGRAMS / 100);
 	assert_int_equal(s.open_failures + s.frame_errors + s.header_failures, 0);
 	assert_int_equal(s.duplicates + s.replay_window_drops, 0);
+	assert_int_equal(s.key_updates, r->by_engine + r->by_live);
+	assert_true(!r->updating || (r->by_engine >= 8 && r->by_live >= 8));
 	print_message(
 		"  lost by the link %u/%u, engine: lost %u, of it spurious %u, PTO %u, srtt %u "
 		"us, cwnd %u\n",
@@ -303,12 +358,13 @@ static void check(struct run *r)
 		(unsigned int)s.srtt_us, (unsigned int)s.cwnd_bytes);
 }
 
-static void run_one(u16 cipher, bool engine_is_server)
+static void run_one(u16 cipher, bool engine_is_server, bool updating)
 {
 	struct run *r = calloc(1, sizeof(*r));
 
 	assert_non_null(r);
 	r->random = cipher * 2u + engine_is_server;
+	r->updating = updating;
 	assert_int_equal(peer_pair_start(&r->pp, cipher, false), 0);
 	r->live = engine_is_server ? &r->pp.client : &r->pp.server;
 	r->live->seen_size = DATAGRAMS;
@@ -328,40 +384,55 @@ static void run_one(u16 cipher, bool engine_is_server)
 
 static void test_aes128_client(void **state)
 {
-	run_one(NQ_AES_128_GCM, false);
+	run_one(NQ_AES_128_GCM, false, false);
 }
 
 static void test_aes128_server(void **state)
 {
-	run_one(NQ_AES_128_GCM, true);
+	run_one(NQ_AES_128_GCM, true, false);
 }
 
 static void test_aes256_client(void **state)
 {
-	run_one(NQ_AES_256_GCM, false);
+	run_one(NQ_AES_256_GCM, false, false);
 }
 
 static void test_aes256_server(void **state)
 {
-	run_one(NQ_AES_256_GCM, true);
+	run_one(NQ_AES_256_GCM, true, false);
 }
 
 static void test_chacha_client(void **state)
 {
-	run_one(NQ_CHACHA20_POLY1305, false);
+	run_one(NQ_CHACHA20_POLY1305, false, false);
 }
 
 static void test_chacha_server(void **state)
 {
-	run_one(NQ_CHACHA20_POLY1305, true);
+	run_one(NQ_CHACHA20_POLY1305, true, false);
+}
+
+static void test_key_updates_client(void **state)
+{
+	run_one(NQ_AES_128_GCM, false, true);
+}
+
+static void test_key_updates_server(void **state)
+{
+	run_one(NQ_AES_256_GCM, true, true);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_aes128_client), cmocka_unit_test(test_aes128_server),
-		cmocka_unit_test(test_aes256_client), cmocka_unit_test(test_aes256_server),
-		cmocka_unit_test(test_chacha_client), cmocka_unit_test(test_chacha_server),
+		cmocka_unit_test(test_aes128_client),
+		cmocka_unit_test(test_aes128_server),
+		cmocka_unit_test(test_aes256_client),
+		cmocka_unit_test(test_aes256_server),
+		cmocka_unit_test(test_chacha_client),
+		cmocka_unit_test(test_chacha_server),
+		cmocka_unit_test(test_key_updates_client),
+		cmocka_unit_test(test_key_updates_server),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
