@@ -94,6 +94,8 @@ static void test_ack_counts_once(void **state)
 	assert_int_equal(o->c->loss.bytes_in_flight, 0);
 	assert_int_equal(o->c->stats.packets_lost, 0);
 	assert_int_equal(nq_loss_timeout_us(o->c), NQ_TIME_NEVER);
+	/* The next ACK of this range steps over it at once. */
+	assert_int_equal(o->c->ring[7].mark, 8);
 	teardown_one(o);
 }
 
@@ -295,6 +297,36 @@ static void test_app_limited(void **state)
 	teardown_one(o);
 }
 
+/* With a window of a megabyte, the pacer spreads it: what leaves never exceeds rate and burst. */
+static void test_pacing_holds(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 start_us, sent = 0, rate, burst;
+	struct nq_tx_burst b;
+
+	o->c->cc.cwnd = 1000000;
+	o->c->cc.ssthresh = 1000000;
+	nq_update_pacing(o->c, o->p.now_us);
+	rate = o->c->pacer.rate;
+	burst = o->c->pacer.burst / NQ_PACER_SCALE;
+	assert_int_equal(rate, 125000000);
+	start_us = o->p.now_us;
+	while (o->p.now_us < start_us + 7000) {
+		while (pair_send(&o->p, 0, 44, 1300))
+			;
+		sent = o->c->stats.tx_bytes;
+		assert_true(sent <= rate * (o->p.now_us - start_us) / 1000000 + burst + PAIR_MTU);
+		assert_int_equal(nq_tx_reserve(o->c, &b, 44, 1400, o->p.now_us), 0);
+		assert_int_equal(b.limit, NQ_TX_PACED);
+		assert_true(b.retry_us > o->p.now_us);
+		nq_tx_commit(o->c, &b, NULL, 0, o->p.now_us);
+		o->p.now_us = b.retry_us;
+	}
+	assert_true(sent >= rate * 7 / 1000 - burst);
+	assert_true(o->c->stats.pacing_delays > 10);
+	teardown_one(o);
+}
+
 /* ---- ECN ---- */
 
 static void with_ecn(struct nq_conn_params *p)
@@ -371,6 +403,7 @@ int main(void)
 		cmocka_unit_test(test_persistent_congestion),
 		cmocka_unit_test(test_no_persistent_with_ack_between),
 		cmocka_unit_test(test_app_limited),
+		cmocka_unit_test(test_pacing_holds),
 		cmocka_unit_test(test_ecn_capable_and_ce),
 		cmocka_unit_test(test_ecn_fails),
 	};
