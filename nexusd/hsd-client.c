@@ -173,14 +173,14 @@ int nx_hsd_set_tunnel(struct nx_hsd *h, const struct nx_tunnel_config *c, const 
 	return nx_request_send(&h->requests, &m, fds, n_fds, fn, userdata);
 }
 
-int nx_hsd_del_tunnel(struct nx_hsd *h, const char *tunnel)
+int nx_hsd_del_tunnel(struct nx_hsd *h, const char *tunnel, nx_reply_fn fn, void *userdata)
 {
 	uint8_t buf[128];
 	struct nxm m;
 
 	nx_request_begin(&h->requests, &m, buf, sizeof(buf), HS_CMD_DEL_TUNNEL, NLM_F_ACK);
 	nxm_put_str(&m, HS_A_TUNNEL, tunnel);
-	return nx_request_send(&h->requests, &m, NULL, 0, NULL, NULL);
+	return nx_request_send(&h->requests, &m, NULL, 0, fn, userdata);
 }
 
 int nx_hsd_connect(struct nx_hsd *h, const char *tunnel, uint64_t attempt,

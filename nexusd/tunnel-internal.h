@@ -56,6 +56,7 @@ struct nx_net_offer {
 
 struct nx_tunnel_private {
 	bool wanted;
+	bool draining; /* stopping, nexus-hsd may still report sessions */
 	bool removing; /* destroy when stopped */
 	struct nx_tunnel_config *next_config; /* restart with it when stopped */
 	bool restart;

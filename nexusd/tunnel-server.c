@@ -249,7 +249,7 @@ void nx_server_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const
 	struct nxm_error e;
 	int r = -ECANCELED;
 
-	if (t->priv->wanted && t->ifindex)
+	if ((t->priv->wanted || t->priv->draining) && t->ifindex)
 		r = nxa_parse_nest(&tb[HS_A_SESSION], &nqd_session_set, ses, msg->buf, &e);
 	if (!r) {
 		s = nx_session_new(t, nx_random_id());

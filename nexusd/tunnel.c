@@ -501,8 +501,9 @@ static void take_down(struct nx_tunnel *t)
 	nx_client_reset(t);
 	nx_tunnel_drop_sessions(t);
 	if (p->hsd_phase != NX_HSD_NONE || p->n_pairs)
-		(void)nx_hsd_del_tunnel(&mp->hsd, t->config->name);
+		(void)nx_hsd_del_tunnel(&mp->hsd, t->config->name, NULL, NULL);
 	p->hsd_phase = NX_HSD_NONE;
+	p->draining = false;
 	nx_tunnel_remove_device(t);
 	close_pairs(t);
 	if (p->state_fd >= 0)
@@ -592,24 +593,50 @@ static void on_device_deleted(void *userdata, const struct nx_chan_msg *msg, int
 }
 
 /* CONNECTION_CLOSE for every session, then the device; the answer to the last one ends it. */
-static void stop(struct nx_tunnel *t)
+static void close_sessions(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
 	struct nx_dp *dp = &t->manager->priv->dp;
 	struct nx_session *s;
 
-	p->wanted = false;
-	p->hsd_phase = NX_HSD_NONE;
-	nx_client_reset(t);
-	nx_tunnel_set_state(t, NX_TUNNEL_DISCONNECTING, NX_REASON_REQUESTED, "%s", "");
+	p->draining = false;
 	TAILQ_FOREACH (s, &t->sessions, entry)
 		(void)nx_dp_delete_session(dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
 	TAILQ_FOREACH (s, &p->installing, entry)
 		(void)nx_dp_delete_session(dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
 	if (p->dp_phase == NX_DP_NONE || !t->ifindex ||
-	    nx_dp_delete_device(dp, t->ifindex, on_device_deleted, t) < 0 ||
-	    nx_tunnel_arm_timer(t, CLOSE_TIMEOUT_US, on_close_timeout) < 0)
+	    nx_dp_delete_device(dp, t->ifindex, on_device_deleted, t) < 0)
 		finish_stop(t);
+}
+
+static void on_tunnel_deleted(void *userdata, const struct nx_chan_msg *msg, int err,
+			      const char *text)
+{
+	struct nx_tunnel *t = userdata;
+
+	if (!msg && t->state == NX_TUNNEL_DISCONNECTING && t->priv->draining)
+		close_sessions(t);
+}
+
+/*
+ * First nexus-hsd ends its handshakes; a session it had already reported is installed all the same, so that it
+ * can be closed like the others.
+ */
+static void stop(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	p->wanted = false;
+	p->draining = true;
+	p->hsd_phase = NX_HSD_NONE;
+	nx_client_reset(t);
+	nx_tunnel_set_state(t, NX_TUNNEL_DISCONNECTING, NX_REASON_REQUESTED, "%s", "");
+	if (nx_tunnel_arm_timer(t, CLOSE_TIMEOUT_US, on_close_timeout) < 0) {
+		finish_stop(t);
+		return;
+	}
+	if (nx_hsd_del_tunnel(&t->manager->priv->hsd, t->config->name, on_tunnel_deleted, t) < 0)
+		close_sessions(t);
 }
 
 int nx_tunnel_disconnect(struct nx_tunnel *t)
