@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The client's first flight in two passes: GnuTLS makes the ClientHello (its random and its SCID
- * carry the credential), the tag over it becomes the DCID, and only then a connection with that DCID
- * exists and sends it.
+ * carry the credential), the tag over it becomes the DCID, and only then a connection with that
+ * DCID exists and sends it.
  */
 #include <errno.h>
 #include "client.h"

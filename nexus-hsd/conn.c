@@ -224,7 +224,8 @@ void hs_conn_receive(struct hs_conn *c, const struct hs_dgram *d)
 	/* No migration before the hand-over: the data plane does that. */
 	if (!hs_addr_equal(&d->remote, &c->remote) || d->len == 0)
 		return;
-	if (!hs_addr_is_any(&d->local))
+	/* A client on a wildcard socket learns its address from the first answer. */
+	if (hs_addr_is_any(&c->local))
 		c->local = d->local;
 	if (hs_conn_feed(c, d->data, d->len))
 		hs_conn_drive(c);

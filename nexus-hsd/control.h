@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The socket to the control process (lib/hs_proto.h): requests in, answers and results out. Losing it
- * changes nothing for handshakes in progress; what became ready meanwhile waits for the next socket.
+ * The socket to the control process (lib/hs_proto.h): requests in, answers and results out. Losing
+ * it changes nothing for handshakes in progress; what became ready meanwhile waits for the next
+ * socket.
  */
 #ifndef HS_CONTROL_H
 #define HS_CONTROL_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The hand-over: everything ADD_SESSION wants, as one message. The keys exist in two places here, the
- * connection and the message; both are wiped before this returns, and so is the stack that GnuTLS
- * and ngtcp2 have used.
+ * The hand-over: everything ADD_SESSION wants, as one message. The keys exist in two places here,
+ * the connection and the message; both are wiped before this returns, and so is the stack that
+ * GnuTLS and ngtcp2 have used.
  */
 #include <errno.h>
 #include <string.h>

@@ -26,7 +26,9 @@ int hs_init(struct hsd *h, int monitor_fd)
 		return err;
 	if (gnutls_rnd(GNUTLS_RND_NONCE, &random, sizeof(random)) < 0)
 		return -EIO;
-	/* Attempts of a server have the high bit set; those of an earlier process do not come back. */
+	/*
+	 * Attempts of a server have the high bit set; those of an earlier process do not come back.
+	 */
 	h->next_attempt = 1ULL << 63 | random >> 16;
 	err = hs_loop_init(&h->loop);
 	return err < 0 ? err : hs_monitor_open(h, monitor_fd);

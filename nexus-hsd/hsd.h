@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The whole state of a nexus-hsd process; one thread, one instance, passed down by pointer. main.c is
- * the process around it. */
+/*
+ * The whole state of a nexus-hsd process; one thread, one instance, passed down by pointer. main.c is
+ * the process around it.
+ */
 #ifndef HS_HSD_H
 #define HS_HSD_H
 

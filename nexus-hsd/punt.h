@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The socket to nexus-dp: UDP payloads that landed on the wrong one of the two sockets of a port. */
+/*
+ * The socket to nexus-dp: UDP payloads that landed on the wrong one of the two sockets of a port.
+ */
 #ifndef HS_PUNT_H
 #define HS_PUNT_H
 

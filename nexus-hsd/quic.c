@@ -5,8 +5,9 @@
  * the nonce, which is the packet number XOR the direction's iv.
  *
  * A client's transport parameters are libcurl's; a server's are as small as the capsule exchange
- * needs: one bidirectional stream of HS_CAPSULES_MAX bytes, nothing else. Every ack-eliciting packet
- * is acknowledged at once (ack_thresh 1), so that at the hand-over no acknowledgement is owed.
+ * needs: one bidirectional stream of HS_CAPSULES_MAX bytes, nothing else. Every ack-eliciting
+ * packet is acknowledged at once (ack_thresh 1), so that at the hand-over no acknowledgement is
+ * owed.
  */
 #include <errno.h>
 #include <gnutls/crypto.h>
@@ -145,7 +146,10 @@ static int on_decrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
 
 /* ---- callbacks ---- */
 
-/* Second pass: the ClientHello was made before the connection, for its tag is the connection's DCID. */
+/*
+ * Second pass: the ClientHello was made before the connection, for its tag is the connection's
+ * DCID.
+ */
 static int on_client_initial(ngtcp2_conn *quic, void *arg)
 {
 	struct hs_conn *c = arg;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The long-term keys the monitor hands to nexus-hsd by name ("secret:TUNNEL:private-key",
- * "secret:TUNNEL:psk", "secret:TUNNEL:psk:USER"). They stay in memory (the process is locked and not
- * dumpable) until replaced or until the tunnel is deleted; they leave it never.
+ * "secret:TUNNEL:psk", "secret:TUNNEL:psk:USER"). They stay in memory (the process is locked and
+ * not dumpable) until replaced or until the tunnel is deleted; they leave it never.
  */
 #ifndef HS_SECRETS_H
 #define HS_SECRETS_H

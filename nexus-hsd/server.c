@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The server's side of a first flight: open the Initial, read the ClientHello, ask the gate, and only
- * then make a TLS session. Cheap checks come first; the gate does the one expensive one. See server.h.
+ * The server's side of a first flight: open the Initial, read the ClientHello, ask the gate, and
+ * only then make a TLS session. Cheap checks come first; the gate does the one expensive one. See
+ * server.h.
  */
 #include <errno.h>
 #include <string.h>
@@ -27,8 +28,8 @@ struct first_flight {
 };
 
 /*
- * The sender is not one of ours: count, say nothing. Everything that is refused passes here with its
- * datagrams (@f; NULL for the single datagram @d), whatever the reason.
+ * The sender is not one of ours: count, say nothing. Everything that is refused passes here with
+ * its datagrams (@f; NULL for the single datagram @d), whatever the reason.
  */
 static void refuse(struct hs_tunnel *t, enum hs_verdict verdict, const struct hs_dgram *d,
 		   const struct first_flight *f)

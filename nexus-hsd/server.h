@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where every datagram enters: to the connection it belongs to, or, on a server tunnel, to the gate.
- * Nothing leaves for a sender that the gate has not let in.
+ * Where every datagram enters: to the connection it belongs to, or, on a server tunnel, to the
+ * gate. Nothing leaves for a sender that the gate has not let in.
  */
 #ifndef HS_SERVER_H
 #define HS_SERVER_H

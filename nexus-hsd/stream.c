@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The capsule exchange on stream 0: the client asks, the server answers what the configuration gives
- * this user, both end the stream. Called from ngtcp2's callbacks: it only fills c->stream and c->net.
+ * The capsule exchange on stream 0: the client asks, the server answers what the configuration
+ * gives this user, both end the stream. Called from ngtcp2's callbacks: it only fills c->stream and
+ * c->net.
  */
 #include <errno.h>
 #include <stdlib.h>

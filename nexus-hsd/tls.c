@@ -70,7 +70,10 @@ const char *hs_tls_priority(const char *names, bool server, char *out, size_t ca
 		if (bad)
 			return bad;
 	}
-	/* A client's default is libcurl's list, which ends with AES-128-CCM; no server of ours has it. */
+	/*
+	 * A client's default is libcurl's list, which ends with AES-128-CCM; no server of ours has
+	 * it.
+	 */
 	if (!*list)
 		snprintf(list, sizeof(list), ":+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305%s",
 			 server ? "" : ":+AES-128-CCM");
@@ -133,7 +136,9 @@ static int on_secret(gnutls_session_t s, gnutls_record_encryption_level_t gtls_l
 	return 0;
 }
 
-/* TLS has bytes for the peer: the ClientHello of the first pass is kept, the rest goes to ngtcp2. */
+/*
+ * TLS has bytes for the peer: the ClientHello of the first pass is kept, the rest goes to ngtcp2.
+ */
 static int on_tls_message(gnutls_session_t s, gnutls_record_encryption_level_t gtls_level,
 			  gnutls_handshake_description_t type, const void *data, size_t len)
 {

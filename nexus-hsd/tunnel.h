@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A tunnel as nexus-hsd knows it: what HS_CMD_SET_TUNNEL said, the handshake sockets, and on a server
- * the gate. A new SET_TUNNEL replaces the configuration inside the object; the object, its sockets
- * and its replay cache live until DEL_TUNNEL.
+ * A tunnel as nexus-hsd knows it: what HS_CMD_SET_TUNNEL said, the handshake sockets, and on a
+ * server the gate. A new SET_TUNNEL replaces the configuration inside the object; the object, its
+ * sockets and its replay cache live until DEL_TUNNEL.
  */
 #ifndef HS_TUNNEL_H
 #define HS_TUNNEL_H

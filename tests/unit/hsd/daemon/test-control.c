@@ -172,6 +172,34 @@ static void no_descriptor_leak(void **state)
 	t_hsd_stop(&h);
 }
 
+/* The value of a line of /proc/PID/status. */
+static long status_of(pid_t pid, const char *key, int base)
+{
+	char path[64], line[256];
+	long value = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (strncmp(line, key, strlen(key)) == 0 && line[strlen(key)] == ':')
+			value = strtol(line + strlen(key) + 1, NULL, base);
+	}
+	fclose(f);
+	return value;
+}
+
+static void sandboxed(void **state)
+{
+	struct t_hsd h;
+
+	t_hsd_start(&h, 0);
+	assert_int_equal(status_of(h.pid, "Seccomp", 10), 2);
+	assert_int_equal(status_of(h.pid, "NoNewPrivs", 10), 1);
+	t_hsd_stop(&h);
+}
+
 struct scene {
 	struct t_hsd server, client;
 	struct sockaddr_storage server_addr, client_addr;
@@ -367,10 +395,15 @@ static void bad_punts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(refusals_of_set_tunnel), cmocka_unit_test(refusals_of_connect),
-		cmocka_unit_test(no_descriptor_leak),	  cmocka_unit_test(lost_control),
-		cmocka_unit_test(cancel_and_replace),	  cmocka_unit_test(removed_user),
-		cmocka_unit_test(punted_packets),	  cmocka_unit_test(bad_punts),
+		cmocka_unit_test(refusals_of_set_tunnel),
+		cmocka_unit_test(refusals_of_connect),
+		cmocka_unit_test(no_descriptor_leak),
+		cmocka_unit_test(lost_control),
+		cmocka_unit_test(cancel_and_replace),
+		cmocka_unit_test(removed_user),
+		cmocka_unit_test(punted_packets),
+		cmocka_unit_test(bad_punts),
+		cmocka_unit_test(sandboxed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

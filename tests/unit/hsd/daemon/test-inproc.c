@@ -13,14 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include <gnutls/x509.h>
 #include "hsd.h"
 #include "control.h"
 #include "elligator.h"
 #include "lib/keytext.h"
 #include "secrets.h"
 #include "t-hsd.h"
+#include "tls.h"
 
 #define HANDSHAKES 200
 
@@ -29,10 +32,58 @@ struct world {
 	int mon, ctl;
 	struct sockaddr_storage server_addr;
 	unsigned int sessions, failures;
+	unsigned int reason; /* of the last failure */
+	char text[256];
 };
 
 static struct world w;
 static uint8_t buf[NX_IPC_MAX_LEN];
+
+/* What the server shows in place of its proof: linked with --wrap=hs_tls_make_cert. */
+static enum { GENUINE, WRONG_PROOF, ORDINARY } certificate;
+
+int __real_hs_tls_make_cert(struct hs_conn *c, const char *name, uint64_t unix_time_s);
+int __wrap_hs_tls_make_cert(struct hs_conn *c, const char *name, uint64_t unix_time_s);
+
+/* As any web server has one: ECDSA, signed by itself. */
+static void make_ordinary(struct hs_conn *c, const char *name)
+{
+	gnutls_datum_t der = { NULL, 0 };
+	gnutls_x509_privkey_t key;
+	gnutls_x509_crt_t crt;
+
+	assert_int_equal(gnutls_x509_privkey_init(&key), 0);
+	assert_int_equal(gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA, 256, 0), 0);
+	assert_int_equal(gnutls_x509_crt_init(&crt), 0);
+	gnutls_x509_crt_set_version(crt, 3);
+	gnutls_x509_crt_set_serial(crt, "\x01", 1);
+	gnutls_x509_crt_set_activation_time(crt, time(NULL) - 1000);
+	gnutls_x509_crt_set_expiration_time(crt, time(NULL) + 100000);
+	gnutls_x509_crt_set_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, name,
+				      (unsigned int)strlen(name));
+	gnutls_x509_crt_set_key(crt, key);
+	assert_int_equal(gnutls_x509_crt_sign2(crt, crt, key, GNUTLS_DIG_SHA256, 0), 0);
+	assert_int_equal(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_DER, &der), 0);
+	assert_int_equal(gnutls_pcert_import_x509_raw(&c->cert, &der, GNUTLS_X509_FMT_DER, 0), 0);
+	assert_int_equal(gnutls_privkey_init(&c->cert_private), 0);
+	assert_int_equal(
+		gnutls_privkey_import_x509(c->cert_private, key, GNUTLS_PRIVKEY_IMPORT_COPY), 0);
+	c->has_cert = true;
+	gnutls_free(der.data);
+	gnutls_x509_crt_deinit(crt);
+	gnutls_x509_privkey_deinit(key);
+}
+
+int __wrap_hs_tls_make_cert(struct hs_conn *c, const char *name, uint64_t unix_time_s)
+{
+	if (certificate == ORDINARY) {
+		make_ordinary(c, name);
+		return 0;
+	}
+	if (certificate == WRONG_PROOF)
+		c->cert_key[0] ^= 1;
+	return __real_hs_tls_make_cert(c, name, unix_time_s);
+}
 
 static void store(const char *name, const uint8_t key[32])
 {
@@ -46,6 +97,17 @@ static void store(const char *name, const uint8_t key[32])
 	close(fd);
 }
 
+static void note_failure(const struct nxm_hdr *hdr)
+{
+	struct nxa tb[HS_A_MAX + 1];
+	struct nxm_error e;
+
+	assert_int_equal(nxa_parse(hdr->attrs, hdr->attrs_len, &hs_set, tb, buf, &e), 0);
+	w.reason = nxa_u8(&tb[HS_A_REASON]);
+	snprintf(w.text, sizeof(w.text), "%s", nxa_str(&tb[HS_A_TEXT]));
+	w.failures++;
+}
+
 /* Handle what the daemon has to do and say, without waiting longer than one event. */
 static void step(void)
 {
@@ -57,7 +119,8 @@ static void step(void)
 	while ((n = nx_ipc_recv(w.ctl, buf, sizeof(buf), NULL, NULL)) > 0) {
 		assert_int_equal(nxm_parse_hdr(buf, (size_t)n, &hdr, &e), 0);
 		w.sessions += hdr.cmd == HS_CMD_SESSION;
-		w.failures += hdr.cmd == HS_CMD_FAILED;
+		if (hdr.cmd == HS_CMD_FAILED)
+			note_failure(&hdr);
 	}
 }
 
@@ -184,10 +247,32 @@ static void many_handshakes(void **state)
 	assert_int_equal(w.hsd.n_server_conns, 0);
 }
 
+/* A client accepts nobody who lacks the server's static key, and tells the two cases apart. */
+static void server_without_the_key(void **state)
+{
+	unsigned int sessions = w.sessions, failures = w.failures;
+
+	certificate = ORDINARY;
+	connect_client("good", 500);
+	run_until(&w.failures, failures + 1);
+	assert_int_equal(w.reason, HS_REASON_AUTH_REFUSED);
+	assert_non_null(strstr(w.text, "authentication refused"));
+	certificate = WRONG_PROOF;
+	connect_client("good", 501);
+	run_until(&w.failures, failures + 2);
+	assert_int_equal(w.reason, HS_REASON_SERVER_PROOF);
+	assert_int_equal(w.sessions, sessions);
+	certificate = GENUINE;
+	connect_client("good", 502);
+	run_until(&w.sessions, sessions + 2);
+	while (!TAILQ_EMPTY(&w.hsd.conns))
+		step();
+}
+
 /* Refused ones end by timeout, cancelled ones at the end; both at once with good ones. */
 static void mixed_with_refused(void **state)
 {
-	unsigned int i, sessions = w.sessions;
+	unsigned int i, sessions = w.sessions, failures = w.failures;
 
 	for (i = 0; i < 20; i++) {
 		connect_client("bad", 1000 + i);
@@ -195,7 +280,7 @@ static void mixed_with_refused(void **state)
 		connect_client("good", 2000 + i);
 		run_until(&w.sessions, sessions + 2 * (i + 1));
 	}
-	run_until(&w.failures, 20);
+	run_until(&w.failures, failures + 20);
 	connect_client("bad", 3000);
 	step();
 	step();
@@ -206,6 +291,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(many_handshakes),
+		cmocka_unit_test(server_without_the_key),
 		cmocka_unit_test(mixed_with_refused),
 	};
 

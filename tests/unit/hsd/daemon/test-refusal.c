@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -230,7 +231,7 @@ static uint64_t rejected(struct t_hsd *h)
 }
 
 /* Damaged and cut copies of a good flight get no byte; the genuine one still works afterwards. */
-static void bit_flips(void **state)
+static void damage_and_garbage(void **state)
 {
 	uint8_t flight[2048], bad[2048];
 	struct t_session session;
@@ -250,6 +251,15 @@ static void bit_flips(void **state)
 		for (limit = t_now_ms() + T_WAIT_MS; rejected(&s.server) < done;)
 			assert_true(t_now_ms() < limit);
 	}
+	/* Garbage of every length, both header forms, and right long headers with a wrong rest. */
+	for (i = 0; i < 1000; i++) {
+		assert_int_equal(getrandom(bad, sizeof(bad), 0), sizeof(bad));
+		if (i % 2)
+			memcpy(bad, flight, i % 60);
+		send(s.net.back, bad, 1 + i * 2, 0);
+		for (limit = t_now_ms() + T_WAIT_MS; rejected(&s.server) < done + i + 1;)
+			assert_true(t_now_ms() < limit);
+	}
 	t_net_pump(&s.net);
 	assert_int_equal(s.net.down, 0);
 	assert_int_equal(t_stat(&s.server, HS_A_STATS_AUTHENTICATED), 0);
@@ -263,11 +273,11 @@ static void bit_flips(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(wrong_client_key), cmocka_unit_test(wrong_server_key),
-		cmocka_unit_test(unknown_short_id), cmocka_unit_test(clock_late),
-		cmocka_unit_test(clock_early),	    cmocka_unit_test(psk_missing),
-		cmocka_unit_test(both_clocks_off),  cmocka_unit_test(replay),
-		cmocka_unit_test(bit_flips),
+		cmocka_unit_test(wrong_client_key),   cmocka_unit_test(wrong_server_key),
+		cmocka_unit_test(unknown_short_id),   cmocka_unit_test(clock_late),
+		cmocka_unit_test(clock_early),	      cmocka_unit_test(psk_missing),
+		cmocka_unit_test(both_clocks_off),    cmocka_unit_test(replay),
+		cmocka_unit_test(damage_and_garbage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
