@@ -282,12 +282,12 @@ static void release(struct nx_manager *m)
 	m->priv->adopting = false;
 	for (t = TAILQ_FIRST(&m->tunnels); t; t = next) {
 		next = TAILQ_NEXT(t, entry);
-		if (t->priv->n_pairs || t->ifindex) {
+		if (t->priv->n_pairs || t->ifindex)
 			resume(t);
-			nx_tunnel_step(t);
-		} else if (wants_start(t)) {
+		else if (!t->priv->wanted && wants_start(t))
 			(void)nx_tunnel_connect(t);
-		}
+		/* Somebody may have called Connect on D-Bus while the dump was under way. */
+		nx_tunnel_step(t);
 	}
 	drop_unclaimed(m);
 }
