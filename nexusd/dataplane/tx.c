@@ -245,8 +245,6 @@ static void add_control(struct dp *dp, struct dp_session *s, struct dp_out *out)
 
 static void send_out(struct dp *dp, struct dp_session *s, struct dp_out *out)
 {
-	struct dp_last_event info = { .path_mtu = NQ_MIN_UDP_PAYLOAD };
-
 	if (!out->n) {
 		dp_out_put(dp, out);
 		return;
@@ -254,10 +252,11 @@ static void send_out(struct dp *dp, struct dp_session *s, struct dp_out *out)
 	out->ecn = nq_tx_ecn(s->conn);
 	if (dp_udp_send(dp, s, out) != -EMSGSIZE || s->path_mtu == NQ_MIN_UDP_PAYLOAD)
 		return;
-	/* The local interface or a learned path MTU refuses the size: fall back at once. */
+	/* The local interface or a learned path MTU refuses the size: fall back at once. The engine
+	 * raises NQ_EV_MTU, which becomes NQD_EVENT_PATH_MTU_CHANGED.
+	 */
 	s->path_mtu = NQ_MIN_UDP_PAYLOAD;
 	nq_set_path_mtu(s->conn, NQ_MIN_UDP_PAYLOAD);
-	dp_event(dp, s, NQD_EVENT_PATH_MTU_CHANGED, &info, NULL, 0);
 }
 
 /* One burst: true if there may be more to send now. */

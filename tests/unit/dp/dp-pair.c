@@ -106,6 +106,8 @@ int main(int argc, char **argv)
 		s->cipher = argc > 6 ? strtoul(argv[6], NULL, 0) : NQD_CIPHER_AES_128_GCM;
 		s->mtu = argc > 7 ? strtoul(argv[7], NULL, 0) : 1452;
 		s->flags = NQD_SESSION_F_DEFAULT_ROUTE;
+		/* A cipher's limit is reached within seconds: updates must be possible. */
+		s->secrets = true;
 		s->ifname = ends[i].ifname;
 		s->remote = ends[!i].bound;
 		check(abi_add_session(&ends[i].abi, s, &err), "session", err.text);
