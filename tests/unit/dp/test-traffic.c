@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Packets through a running nexus-dp: this process is the kernel's user on one side (sockets behind
+ * the TUN) and the QUIC peer on the other (the engine itself, with mirrored keys). Needs root for the
+ * TUN, which is made in a network namespace of this process.
+ *
+ * Usage: test-traffic NEXUS_DP
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <net/if.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "../../../lib/crypto.h"
+#include "../../../quic/nq.h"
+#include "abi-client.h"
+#include "packets.h"
+
+#define MTU 1400
+#define TIMEOUT_MS 10000
+
+static const char *program;
+static struct abi abi;
+static char ifname[IFNAMSIZ];
+static int tun, udp, inner;
+static struct sockaddr_storage bound;
+
+struct peer {
+	struct nq_conn *conn;
+	void *mem;
+	int fd;
+	struct sockaddr_storage addr;
+	u8 buf[70000];
+};
+static struct peer peers[2];
+
+static u64 now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ull + ts.tv_nsec / 1000;
+}
+
+static void set_addr(int fd, unsigned long what, const char *addr)
+{
+	struct ifreq ifr = { 0 };
+	struct sockaddr_in *in = (struct sockaddr_in *)&ifr.ifr_addr;
+
+	memcpy(ifr.ifr_name, ifname, IFNAMSIZ);
+	in->sin_family = AF_INET;
+	inet_pton(AF_INET, addr, &in->sin_addr);
+	assert_int_equal(ioctl(fd, what, &ifr), 0);
+}
+
+static void bring_up(const char *name)
+{
+	struct ifreq ifr = { .ifr_flags = IFF_UP | IFF_RUNNING };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	snprintf(ifr.ifr_name, IFNAMSIZ, "%s", name);
+	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &ifr), 0);
+	close(fd);
+}
+
+/* The other end of session @n: keys and CIDs as abi-client.c makes them, mirrored. */
+static void make_peer(struct peer *p, unsigned int n)
+{
+	static const struct nq_range received = { 0, 9 };
+	struct nq_conn_params c = {
+		.crypto = nx_crypto_provider("gnutls"),
+		.cipher = NQ_AES_128_GCM,
+		.peer_active_cid_limit = 2,
+		.n_local_cids = 2,
+		.n_remote_cids = 2,
+		.next_pn = 10,
+		.rx_ranges = &received,
+		.n_rx_ranges = 1,
+		.peer_ack_delay_exponent = 3,
+		.ack_delay_exponent = 3,
+		.peer_max_ack_delay_us = 25000,
+		.max_ack_delay_us = 25000,
+		.peer_max_datagram_frame_bytes = 65535,
+		.peer_max_udp_payload_bytes = 65527,
+		.path_mtu_bytes = MTU,
+		.prefix_len = 1,
+		.congestion = "cubic",
+		.ring_packets = 1024,
+	};
+	int i, err;
+
+	memset(c.tx.key, 0xc0, 16);
+	memset(c.tx.iv, 0xc1, 12);
+	memset(c.tx_hp, 0xc2, 16);
+	memset(c.rx.key, 0x50, 16);
+	memset(c.rx.iv, 0x51, 12);
+	memset(c.rx_hp, 0x52, 16);
+	for (i = 0; i < 2; i++) {
+		c.local_cids[i] = (struct nq_cid){ .seq = i, .len = 20, .has_token = true };
+		c.remote_cids[i] = c.local_cids[i];
+		memset(c.local_cids[i].id, 0x10 + 4 * n + i, 20);
+		memset(c.remote_cids[i].id, 0x80 + 4 * n + i, 20);
+	}
+	p->mem = aligned_alloc(64, (nq_conn_bytes(&c) + 63) & ~63ul);
+	memset(p->mem, 0, nq_conn_bytes(&c));
+	p->conn = nq_conn_init(p->mem, &c, now_us(), &err);
+	assert_non_null(p->conn);
+	p->fd = abi_open_udp("127.0.0.1", 0, &p->addr);
+	assert_true(p->fd >= 0);
+}
+
+/* Two sessions on one device: 10.7.0.5 and 10.7.0.6. The device itself is 10.7.0.1. */
+static int group_setup(void **state)
+{
+	struct sockaddr_in local = { .sin_family = AF_INET, .sin_port = htons(2000) };
+	struct nxm_error e;
+	unsigned int i;
+
+	if (geteuid() || unshare(CLONE_NEWNET))
+		return 0;
+	bring_up("lo");
+	strcpy(ifname, "nxt%d");
+	tun = abi_open_tun(ifname);
+	if (tun < 0)
+		return 0;
+	udp = abi_open_udp("127.0.0.1", 0, &bound);
+	inner = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bring_up(ifname);
+	set_addr(inner, SIOCSIFADDR, "10.7.0.1");
+	set_addr(inner, SIOCSIFNETMASK, "255.255.255.0");
+	inet_pton(AF_INET, "10.7.0.1", &local.sin_addr);
+	assert_int_equal(bind(inner, (struct sockaddr *)&local, sizeof(local)), 0);
+	assert_int_equal(abi_dp.open(&abi, program), 0);
+	assert_int_equal(abi_create_device(&abi, tun, ifname, &e), 0);
+	for (i = 0; i < 2; i++) {
+		struct abi_session s = { .id = i + 1,
+					 .server = true,
+					 .number = i + 1,
+					 .cipher = NQD_CIPHER_AES_128_GCM,
+					 .mtu = MTU,
+					 .ifname = ifname,
+					 .socket = udp,
+					 .n_routes = 1 };
+
+		make_peer(&peers[i], i + 1);
+		s.remote = peers[i].addr;
+		s.routes[0].family = AF_INET;
+		s.routes[0].len = 32;
+		memcpy(s.routes[0].addr, (u8[]){ 10, 7, 0, 5 + i }, 4);
+		assert_int_equal(abi_add_session(&abi, &s, &e), 0);
+	}
+	return 0;
+}
+
+static int group_teardown(void **state)
+{
+	unsigned int i;
+
+	if (!peers[0].conn)
+		return 0;
+	abi_dp.close(&abi);
+	for (i = 0; i < 2; i++) {
+		nq_conn_fini(peers[i].conn);
+		free(peers[i].mem);
+	}
+	return 0;
+}
+
+#define NEED_ROOT()                 \
+	do {                        \
+		if (!peers[0].conn) \
+			skip();     \
+	} while (0)
+
+/* Seal @pkt as a DATAGRAM of @p; the wire bytes are left in p->buf, their number returned. */
+static u32 seal(struct peer *p, const u8 *pkt, u32 len)
+{
+	struct nq_tx_burst b;
+	struct nq_tx_pkt out = { p->buf, 0 };
+	u32 at;
+
+	assert_int_equal(nq_tx_reserve(p->conn, &b, 1, MTU, now_us()), 1);
+	at = b.hdr_len + nq_tx_datagram_header(p->conn, p->buf + b.hdr_len);
+	memcpy(p->buf + at, pkt, len);
+	out.len = at + len;
+	assert_int_equal(nq_tx_seal(p->conn, &b, &out, 1), 0);
+	nq_tx_commit(p->conn, &b, &out, 1, now_us());
+	return out.len;
+}
+
+static void send_wire(int fd, const u8 *wire, u32 len)
+{
+	assert_int_equal(
+		sendto(fd, wire, len, 0, (struct sockaddr *)&bound, sizeof(struct sockaddr_in)),
+		len);
+}
+
+static void send_inner(struct peer *p, const u8 *pkt, u32 len)
+{
+	send_wire(p->fd, p->buf, seal(p, pkt, len));
+}
+
+static void expect_stat(uint64_t session, uint16_t stat, uint64_t want)
+{
+	u64 deadline = now_us() + TIMEOUT_MS * 1000ull, v;
+
+	do {
+		v = abi_stat(&abi, session, stat);
+	} while (v < want && now_us() < deadline);
+	if (v != want)
+		fail_msg("%s is %llu instead of %llu", nqd_stats_set.policy[stat].name,
+			 (unsigned long long)v, (unsigned long long)want);
+}
+
+/* A UDP packet from 10.7.0.@from to 10.7.0.@to:2000. */
+static u32 udp_packet(u8 *pkt, u8 from, u8 to, u32 payload)
+{
+	struct flow f = { .udp = true, .seq = from };
+	u32 len = make_packet(&f, pkt, payload);
+
+	memcpy(pkt + 12, (u8[]){ 10, 7, 0, from, 10, 7, 0, to }, 8);
+	memset(pkt + 10, 0, 2);
+	put16(pkt + 10, ~naive_sum(0, pkt, 20));
+	memset(pkt + 26, 0, 2);
+	put16(pkt + 26, ~naive_l4_sum(pkt, len));
+	return len;
+}
+
+static bool inner_receives(void *buf, u32 len, int timeout_ms)
+{
+	struct pollfd p = { .fd = inner, .events = POLLIN };
+
+	return poll(&p, 1, timeout_ms) == 1 && recv(inner, buf, 65536, 0) == len;
+}
+
+static void good_packets_arrive(void **state)
+{
+	static u8 got[65536];
+	u8 pkt[1500];
+	u32 len;
+
+	NEED_ROOT();
+	len = udp_packet(pkt, 5, 1, 300);
+	send_inner(&peers[0], pkt, len);
+	assert_true(inner_receives(got, 300, TIMEOUT_MS));
+	assert_memory_equal(got, pkt + 28, 300);
+	expect_stat(1, NQD_A_STATS_L3_RX_PACKETS, 1);
+	expect_stat(1, NQD_A_STATS_L3_RX_BYTES, len);
+	/* The same wire packet again is a duplicate, delivered never. */
+	send_wire(peers[0].fd, peers[0].buf, len + 25 + 2 + 16);
+	expect_stat(1, NQD_A_STATS_DUPLICATE_DROPS, 1);
+	assert_false(inner_receives(got, 300, 0));
+}
+
+static void bad_packets_do_not(void **state)
+{
+	static u8 got[65536];
+	u8 pkt[1500];
+	u32 len, n;
+
+	NEED_ROOT();
+	assert_int_equal(0, abi_stat(&abi, 2, NQD_A_STATS_L3_RX_PACKETS));
+	/* A source that is another session's, and one that is nobody's. */
+	send_inner(&peers[1], pkt, udp_packet(pkt, 5, 1, 100));
+	send_inner(&peers[1], pkt, udp_packet(pkt, 99, 1, 100));
+	expect_stat(2, NQD_A_STATS_SOURCE_PREFIX_DROPS, 2);
+	/* To another client, without a common group. */
+	send_inner(&peers[1], pkt, udp_packet(pkt, 6, 5, 100));
+	expect_stat(2, NQD_A_STATS_PEER_GROUP_DROPS, 1);
+	/* Lengths and version that do not fit. */
+	len = udp_packet(pkt, 6, 1, 100);
+	send_inner(&peers[1], pkt, len - 1);
+	send_inner(&peers[1], pkt, 19);
+	pkt[0] = 0x55;
+	send_inner(&peers[1], pkt, len);
+	pkt[0] = 0x4f;
+	send_inner(&peers[1], pkt, 40);
+	pkt[0] = 0x60;
+	send_inner(&peers[1], pkt, len);
+	expect_stat(2, NQD_A_STATS_FRAME_ERRORS, 5);
+	/* Damaged on the wire; then the same one from an address that is not the session's. */
+	n = seal(&peers[1], pkt, udp_packet(pkt, 6, 1, 100));
+	peers[1].buf[n - 1] ^= 1;
+	send_wire(peers[1].fd, peers[1].buf, n);
+	expect_stat(2, NQD_A_STATS_AEAD_OPEN_FAILURES, 1);
+	peers[1].buf[n - 1] ^= 1;
+	send_wire(peers[0].fd, peers[1].buf, n);
+	expect_stat(2, NQD_A_STATS_ADDRESS_DROPS, 1);
+	assert_int_equal(abi_stat(&abi, 2, NQD_A_STATS_L3_RX_PACKETS), 0);
+	assert_false(inner_receives(got, 100, 0));
+	/* And the session is unharmed. */
+	send_wire(peers[1].fd, peers[1].buf, n);
+	assert_true(inner_receives(got, 100, TIMEOUT_MS));
+}
+
+/* Open what nexus-dp sends to @p until @want datagrams came; each is checked. */
+static void take_datagrams(struct peer *p, unsigned int want, u32 len, const u8 *payload)
+{
+	struct nq_rx_datagram d[NQ_BURST_MAX];
+	struct pollfd pfd = { .fd = p->fd, .events = POLLIN };
+	unsigned int got = 0, n;
+
+	while (got < want) {
+		struct nq_rx_pkt pkt = { .data = p->buf };
+		ssize_t r;
+
+		assert_int_equal(poll(&pfd, 1, TIMEOUT_MS), 1);
+		r = recv(p->fd, p->buf, sizeof(p->buf), 0);
+		assert_true(r > 0);
+		pkt.len = r;
+		nq_rx_open(p->conn, &pkt, 1, d, NQ_BURST_MAX, &n, now_us());
+		assert_int_equal(pkt.status, NQ_RX_OK);
+		if (!n)
+			continue;
+		assert_int_equal(n, 1);
+		if (d[0].len != len || d[0].data[19] != payload[0])
+			continue; /* what the kernel says on its own */
+		assert_true(naive_good(d[0].data, len));
+		assert_memory_equal(d[0].data + 28, payload + 1 + got * (len - 28), len - 28);
+		got++;
+	}
+}
+
+static void packets_leave(void **state)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
+	int segment = 500, off = 0;
+	u8 payload[1 + 5000] = { 5 };
+	unsigned int i;
+
+	NEED_ROOT();
+	for (i = 1; i < sizeof(payload); i++)
+		payload[i] = i * 13;
+	inet_pton(AF_INET, "10.7.0.5", &to.sin_addr);
+	assert_int_equal(sendto(inner, payload + 1, 200, 0, (void *)&to, sizeof(to)), 200);
+	take_datagrams(&peers[0], 1, 228, payload);
+	/* Ten in one call: a super-packet where the kernel makes one. */
+	assert_int_equal(setsockopt(inner, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(int)), 0);
+	assert_int_equal(sendto(inner, payload + 1, 5000, 0, (void *)&to, sizeof(to)), 5000);
+	take_datagrams(&peers[0], 10, 528, payload);
+	assert_int_equal(setsockopt(inner, IPPROTO_UDP, UDP_SEGMENT, &off, sizeof(int)), 0);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(good_packets_arrive),
+		cmocka_unit_test(bad_packets_do_not),
+		cmocka_unit_test(packets_leave),
+	};
+
+	if (argc != 2) {
+		fprintf(stderr, "Usage: test-traffic NEXUS_DP\n");
+		return 1;
+	}
+	program = argv[1];
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
