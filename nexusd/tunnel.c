@@ -331,8 +331,7 @@ static void set_tunnel(struct nx_tunnel *t)
 	r = nx_hsd_set_tunnel(&t->manager->priv->hsd, t->config, fds, n, p->hsd_mtu, on_set_tunnel,
 			      t);
 	if (r == -EMSGSIZE)
-		nx_tunnel_fail(t, NX_REASON_CONFIGURATION,
-			       "too many users for one tunnel: split them among several");
+		refused(t, "too many users for one tunnel: split them among several");
 	else if (r)
 		p->hsd_phase = NX_HSD_NONE;
 }

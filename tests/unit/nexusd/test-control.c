@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The control process against a fake monitor, nexus-hsd and data plane on socketpairs, in a network
+ * namespace of its own: the order of its requests, what it makes of a session, of failures, of restarts of
+ * the others, and of messages that are no such thing. Needs root and /dev/net/tun; skipped without.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <net/if.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "control.h"
+#include "lib/ipc.h"
+#include "tunnel-internal.h"
+
+#define KEY "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#define STEPS_MAX 200
+
+struct fake {
+	sd_event *event;
+	struct nx_manager *m;
+	int mon, hsd, dp;
+	char config[64];
+	/* the last message taken from a peer */
+	uint8_t buf[NX_IPC_MAX_LEN];
+	struct nxm_hdr hdr;
+	int fds[NX_IPC_MAX_FDS];
+	unsigned int n_fds;
+};
+
+/* ---- the D-Bus face is not under test ---- */
+void nx_tunnel_bus_added(struct nx_tunnel *t)
+{
+}
+void nx_tunnel_bus_removed(struct nx_tunnel *t)
+{
+}
+void nx_tunnel_bus_state_changed(struct nx_tunnel *t, enum nx_tunnel_state old)
+{
+}
+void nx_tunnel_bus_properties_changed(struct nx_tunnel *t, char **names)
+{
+}
+void nx_session_bus_added(struct nx_session *s)
+{
+}
+void nx_session_bus_removed(struct nx_session *s)
+{
+}
+int nx_manager_bus_start(struct nx_manager *m)
+{
+	return 0;
+}
+void nx_manager_bus_stop(struct nx_manager *m)
+{
+}
+
+/* ---- messages ---- */
+
+static void send_to(int fd, struct nxm *m, const int *pass)
+{
+	ssize_t len = nxm_end(m);
+
+	assert_true(len > 0);
+	assert_int_equal(nx_ipc_send(fd, m->buf, (size_t)len, pass, pass ? 1 : 0), 0);
+}
+
+static void begin(struct nxm *m, uint8_t *buf, size_t cap, uint16_t family, uint8_t cmd,
+		  uint32_t seq)
+{
+	struct nxm_hdr hdr = { .type = family, .cmd = cmd, .seq = seq };
+
+	nxm_begin(m, buf, cap, &hdr);
+}
+
+static void mon_send(struct fake *f, uint8_t cmd, int peer, const char *name, int err, int pass)
+{
+	uint8_t buf[512];
+	struct nxm m;
+
+	begin(&m, buf, sizeof(buf), NXM_FAMILY_MON, cmd, 0);
+	if (peer >= 0)
+		nxm_put_u8(&m, MON_A_PEER, (uint8_t)peer);
+	if (name)
+		nxm_put_str(&m, MON_A_NAME, name);
+	if (cmd == MON_CMD_SECRET_RESULT)
+		nxm_put_u32(&m, MON_A_ERRNO, (uint32_t)err);
+	send_to(f->mon, &m, pass >= 0 ? &pass : NULL);
+}
+
+/* A fresh socket to a peer of the control process; returns the fake's end. */
+static int connect_peer(struct fake *f, enum mon_peer peer)
+{
+	int sv[2];
+
+	assert_int_equal(nx_ipc_pair(sv), 0);
+	mon_send(f, MON_CMD_PEER, (int)peer, NULL, 0, sv[0]);
+	close(sv[0]);
+	return sv[1];
+}
+
+static void acknowledge(struct fake *f, int fd, int err)
+{
+	struct nxm_error e = { .err = err, .text = "no" };
+	uint8_t buf[512];
+	ssize_t n;
+
+	if (!f->hdr.seq)
+		return;
+	n = (f->hdr.flags & NLM_F_DUMP) == NLM_F_DUMP
+		    ? nxm_build_done(buf, sizeof(buf), &f->hdr)
+		    : nxm_build_ack(buf, sizeof(buf), &f->hdr, &e);
+	assert_true(n > 0);
+	assert_int_equal(nx_ipc_send(fd, buf, (size_t)n, NULL, 0), 0);
+}
+
+/* Run the loop until @fd has message @cmd; others of monitor and data plane are answered kindly. */
+static void expect(struct fake *f, int fd, uint8_t cmd)
+{
+	struct nxm_error e;
+	ssize_t n;
+
+	for (int i = 0; i < STEPS_MAX; i++) {
+		assert_true(sd_event_run(f->event, 20000) >= 0);
+		while ((n = nx_ipc_recv(fd, f->buf, sizeof(f->buf), f->fds, &f->n_fds)) > 0) {
+			assert_int_equal(nxm_parse_hdr(f->buf, (size_t)n, &f->hdr, &e), 0);
+			if (f->hdr.cmd == cmd)
+				return;
+			nx_close_fds(f->fds, f->n_fds);
+			if (fd == f->dp || fd == f->hsd)
+				acknowledge(f, fd, 0);
+		}
+	}
+	fail_msg("message %u did not come", cmd);
+}
+
+/* Let the loop work until the tunnel is in @state. */
+static void expect_state(struct fake *f, enum nx_tunnel_state state)
+{
+	struct nx_tunnel *t = nx_manager_find_tunnel(f->m, "office");
+
+	assert_non_null(t);
+	for (int i = 0; i < STEPS_MAX && t->state != state; i++)
+		assert_true(sd_event_run(f->event, 20000) >= 0);
+	assert_string_equal(nx_tunnel_state_str(t->state), nx_tunnel_state_str(state));
+}
+
+/* ---- a client up to its attempt ---- */
+
+static const char config_text[] =
+	"tunnel = { office = { role = \"client\"; endpoint = \"127.0.0.1:443\";\n"
+	"server_name = \"www.example.org\"; server_public_key = \"" KEY "\";\n"
+	"short_id = \"0123456789abcdef\"; private_key_file = \"/k/office.key\";\n"
+	"interface = \"nxtest0\"; autoconnect = true; }; };\n";
+
+static int setup(void **state)
+{
+	struct fake *f = calloc(1, sizeof(*f));
+	struct nx_options o = {};
+	int sv[2], fd;
+
+	*state = f;
+	if (!f || geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) < 0 ||
+	    unshare(CLONE_NEWNET) < 0)
+		return 0;
+	snprintf(f->config, sizeof(f->config), "/tmp/nexus-test-XXXXXX");
+	fd = mkstemp(f->config);
+	if (fd < 0 || write(fd, config_text, strlen(config_text)) != (ssize_t)strlen(config_text))
+		return -1;
+	close(fd);
+	o.config_file = f->config;
+	if (sd_event_new(&f->event) < 0 || nx_ipc_pair(sv) < 0)
+		return -1;
+	f->mon = sv[0];
+	f->m = nx_control_new(f->event, sv[1], &o);
+	return f->m ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	struct fake *f = *state;
+
+	if (f->m) {
+		nx_control_free(f->m);
+		sd_event_unref(f->event);
+		close(f->mon);
+		close(f->hsd);
+		close(f->dp);
+		unlink(f->config);
+	}
+	free(f);
+	return 0;
+}
+
+static void answer_tun(struct fake *f)
+{
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	expect(f, f->mon, MON_CMD_OPEN_TUN);
+	mon_send(f, MON_CMD_STORED, -1, "tun:office", 0, fd);
+	close(fd);
+}
+
+static uint64_t attempt_of(struct fake *f)
+{
+	struct nxa tb[HS_A_MAX + 1];
+	struct nxm_error e;
+
+	assert_int_equal(nxa_parse(f->hdr.attrs, f->hdr.attrs_len, &hs_set, tb, f->buf, &e), 0);
+	assert_true(tb[HS_A_ATTEMPT].present);
+	return nxa_u64(&tb[HS_A_ATTEMPT]);
+}
+
+/* Secrets, SET_TUNNEL with the handshake socket, CONNECT. Returns the attempt. */
+static uint64_t configure_hsd(struct fake *f)
+{
+	expect(f, f->mon, MON_CMD_OPEN_SECRET);
+	mon_send(f, MON_CMD_SECRET_RESULT, -1, "secret:office:private-key", 0, -1);
+	expect(f, f->hsd, HS_CMD_SET_TUNNEL);
+	assert_int_equal(f->n_fds, 1);
+	nx_close_fds(f->fds, f->n_fds);
+	acknowledge(f, f->hsd, 0);
+	expect(f, f->hsd, HS_CMD_CONNECT);
+	acknowledge(f, f->hsd, 0);
+	return attempt_of(f);
+}
+
+static uint64_t start(struct fake *f)
+{
+	f->hsd = connect_peer(f, MON_PEER_HSD);
+	f->dp = connect_peer(f, MON_PEER_DP);
+	mon_send(f, MON_CMD_START, -1, NULL, 0, -1);
+	expect(f, f->dp, NQD_CMD_GET_STATS);
+	acknowledge(f, f->dp, 0);
+	answer_tun(f);
+	expect(f, f->dp, NQD_CMD_CREATE_DEVICE);
+	assert_int_equal(f->n_fds, 2);
+	nx_close_fds(f->fds, f->n_fds);
+	acknowledge(f, f->dp, 0);
+	return configure_hsd(f);
+}
+
+static void put_prefix(struct nxm *m, uint16_t type, const void *addr, size_t len, uint8_t bits)
+{
+	size_t nest = nxm_nest_begin(m, type);
+
+	nxm_put(m, HS_A_PREFIX_ADDR, addr, len);
+	nxm_put_u8(m, HS_A_PREFIX_LEN, bits);
+	nxm_nest_end(m, nest);
+}
+
+static void report_session(struct fake *f, uint64_t attempt, bool with_address)
+{
+	struct nx_endpoint remote;
+	uint8_t buf[2048], key[16] = { 0xaa };
+	struct nxm m;
+	size_t nest;
+
+	assert_int_equal(nx_endpoint_parse("127.0.0.1:443", &remote), 0);
+	begin(&m, buf, sizeof(buf), NXM_FAMILY_HS, HS_CMD_SESSION, 0);
+	nxm_put_str(&m, HS_A_TUNNEL, "office");
+	nxm_put_u64(&m, HS_A_ATTEMPT, attempt);
+	nxm_put_u32(&m, HS_A_SOCKET, 0);
+	nest = nxm_nest_begin(&m, HS_A_SESSION);
+	nxm_put(&m, NQD_A_SESSION_REMOTE_ADDR, &remote, sizeof(remote.in));
+	nxm_put_u16(&m, NQD_A_SESSION_CIPHER, NQD_CIPHER_AES_128_GCM);
+	nxm_put_u32(&m, NQD_A_SESSION_FLAGS, NQD_SESSION_F_ACK_PENDING);
+	nxm_nest_end(&m, nest);
+	nest = nxm_nest_begin(&m, HS_A_KEYS);
+	nxm_put(&m, NQD_A_KEYS_TX_KEY, key, sizeof(key));
+	nxm_nest_end(&m, nest);
+	nest = nxm_nest_begin(&m, HS_A_NET);
+	if (with_address)
+		put_prefix(&m, HS_A_NET_ADDRESS, "\x0a\x42\x00\x02", 4, 32);
+	put_prefix(&m, HS_A_NET_ROUTE, "\x0a\x42\x00\x00", 4, 24);
+	nxm_put_u32(&m, HS_A_NET_MTU, 1300);
+	nxm_nest_end(&m, nest);
+	send_to(f->hsd, &m, NULL);
+}
+
+/* ADD_SESSION as it must look; returns the session's number. */
+static uint64_t expect_add_session(struct fake *f)
+{
+	struct nxa tb[NQD_A_MAX + 1], ses[NQD_A_SESSION_MAX + 1];
+	struct nxm_error e;
+
+	expect(f, f->dp, NQD_CMD_ADD_SESSION);
+	assert_int_equal(f->n_fds, 1);
+	nx_close_fds(f->fds, f->n_fds);
+	assert_int_equal(nxa_parse(f->hdr.attrs, f->hdr.attrs_len, &nqd_top_set, tb, f->buf, &e),
+			 0);
+	assert_true(tb[NQD_A_KEYS].present);
+	assert_int_equal(nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, f->buf, &e), 0);
+	assert_int_equal(nxa_u32(&ses[NQD_A_SESSION_FLAGS]),
+			 NQD_SESSION_F_ACK_PENDING | NQD_SESSION_F_DEFAULT_ROUTE);
+	assert_string_equal(nxa_str(&ses[NQD_A_SESSION_TUNNEL]), "office");
+	assert_int_equal(nxa_u32(&ses[NQD_A_SESSION_PATH_MTU_BYTES]), 1300 + 43);
+	return nxa_u64(&ses[NQD_A_SESSION_ID]);
+}
+
+static void send_down(struct fake *f, uint64_t id, enum nqd_down_reason reason)
+{
+	uint8_t buf[256];
+	struct nxm m;
+	size_t nest;
+
+	begin(&m, buf, sizeof(buf), NXM_FAMILY_DCO, NQD_CMD_EVENT, 0);
+	nest = nxm_nest_begin(&m, NQD_A_EVENT);
+	nxm_put_u8(&m, NQD_A_EVENT_TYPE, NQD_EVENT_SESSION_DOWN);
+	nxm_put_u8(&m, NQD_A_EVENT_REASON, reason);
+	nxm_nest_end(&m, nest);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
+	nxm_nest_end(&m, nest);
+	send_to(f->dp, &m, NULL);
+}
+
+/* ---- tests ---- */
+
+#define NEED(f)                 \
+	do {                    \
+		if (!(f)->m)    \
+			skip(); \
+	} while (0)
+
+static void test_session(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t attempt, id;
+
+	NEED(f);
+	attempt = start(f);
+	report_session(f, attempt, true);
+	id = expect_add_session(f);
+	acknowledge(f, f->dp, 0);
+	expect(f, f->hsd, HS_CMD_INSTALLED);
+	assert_true(attempt_of(f) == attempt);
+	expect_state(f, NX_TUNNEL_CONNECTED);
+	t = nx_manager_find_tunnel(f->m, "office");
+	assert_int_equal(t->mtu, 1300);
+	assert_int_equal(t->n_addresses, 1);
+	assert_int_equal(t->n_routes, 1);
+	assert_true(if_nametoindex("nxtest0") == (unsigned int)t->ifindex);
+
+	/* It ends: device and addresses stay, a new attempt follows by itself. */
+	send_down(f, id, NQD_DOWN_IDLE_TIMEOUT);
+	expect_state(f, NX_TUNNEL_RECONNECTING);
+	assert_int_equal(t->reason, NX_REASON_IDLE_TIMEOUT);
+	assert_int_equal(t->n_addresses, 1);
+	expect(f, f->hsd, HS_CMD_CONNECT);
+	assert_true(attempt_of(f) != attempt);
+	acknowledge(f, f->hsd, 0);
+
+	/* A late report of the old attempt is cancelled, not installed. */
+	report_session(f, attempt, true);
+	expect(f, f->hsd, HS_CMD_CANCEL);
+	assert_true(attempt_of(f) == attempt);
+	assert_true(TAILQ_EMPTY(&t->sessions) && TAILQ_EMPTY(&t->priv->installing));
+
+	assert_int_equal(nx_tunnel_disconnect(t), 0);
+	assert_int_equal(nx_tunnel_disconnect(t), -EALREADY);
+	expect(f, f->hsd, HS_CMD_DEL_TUNNEL);
+	acknowledge(f, f->hsd, 0);
+	expect(f, f->dp, NQD_CMD_DELETE_DEVICE);
+	acknowledge(f, f->dp, 0);
+	expect_state(f, NX_TUNNEL_DISCONNECTED);
+	assert_int_equal(if_nametoindex("nxtest0"), 0);
+}
+
+static void test_refusals(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint8_t buf[256];
+	uint64_t attempt;
+	struct nxm m;
+
+	NEED(f);
+	attempt = start(f);
+	t = nx_manager_find_tunnel(f->m, "office");
+
+	/* No address: the attempt is cancelled and counts as a configuration error. */
+	report_session(f, attempt, false);
+	expect(f, f->hsd, HS_CMD_CANCEL);
+	expect_state(f, NX_TUNNEL_RECONNECTING);
+	assert_int_equal(t->reason, NX_REASON_CONFIGURATION);
+	assert_true(TAILQ_EMPTY(&t->priv->installing));
+
+	/* Reports about nobody, and bytes that are no message, change nothing. */
+	begin(&m, buf, sizeof(buf), NXM_FAMILY_HS, HS_CMD_FAILED, 0);
+	nxm_put_str(&m, HS_A_TUNNEL, "nobody");
+	send_to(f->hsd, &m, NULL);
+	begin(&m, buf, sizeof(buf), NXM_FAMILY_HS, HS_CMD_SESSION, 0);
+	nxm_put_u64(&m, HS_A_ATTEMPT, 1);
+	send_to(f->hsd, &m, NULL);
+	assert_int_equal(nx_ipc_send(f->hsd, "garbage", 7, NULL, 0), 0);
+	assert_int_equal(nx_ipc_send(f->dp, "garbage", 7, NULL, 0), 0);
+	send_down(f, 12345, NQD_DOWN_PEER_CLOSED);
+	assert_true(sd_event_run(f->event, 20000) >= 0);
+	assert_int_equal(t->state, NX_TUNNEL_RECONNECTING);
+}
+
+static void test_restarts(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t attempt;
+
+	NEED(f);
+	attempt = start(f);
+	t = nx_manager_find_tunnel(f->m, "office");
+	report_session(f, attempt, true);
+	expect_add_session(f);
+	acknowledge(f, f->dp, 0);
+	expect_state(f, NX_TUNNEL_CONNECTED);
+
+	/* nexus-hsd: the session goes on, the new process is configured at once. */
+	close(f->hsd);
+	f->hsd = connect_peer(f, MON_PEER_HSD);
+	expect(f, f->mon, MON_CMD_OPEN_SECRET);
+	mon_send(f, MON_CMD_SECRET_RESULT, -1, "secret:office:private-key", 0, -1);
+	expect(f, f->hsd, HS_CMD_SET_TUNNEL);
+	nx_close_fds(f->fds, f->n_fds);
+	acknowledge(f, f->hsd, 0);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+
+	/* nexus-dp: the device is made again and the client reconnects. */
+	close(f->dp);
+	f->dp = connect_peer(f, MON_PEER_DP);
+	expect(f, f->dp, NQD_CMD_CREATE_DEVICE);
+	nx_close_fds(f->fds, f->n_fds);
+	assert_int_equal(t->state, NX_TUNNEL_RECONNECTING);
+	assert_int_equal(t->reason, NX_REASON_DATA_PLANE_LOST);
+	acknowledge(f, f->dp, 0);
+	expect(f, f->hsd, HS_CMD_CONNECT);
+	acknowledge(f, f->hsd, 0);
+	attempt = attempt_of(f);
+
+	/* The data plane refuses: nothing is installed, nexus-hsd is told, the next attempt waits. */
+	report_session(f, attempt, true);
+	expect_add_session(f);
+	acknowledge(f, f->dp, -EINVAL);
+	expect(f, f->hsd, HS_CMD_CANCEL);
+	expect_state(f, NX_TUNNEL_RECONNECTING);
+	assert_true(TAILQ_EMPTY(&t->sessions) && TAILQ_EMPTY(&t->priv->installing));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_session, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_restarts, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
