@@ -3,8 +3,8 @@
  * Netlink messages on plain buffers: see nlcodec.h for the contract.
  *
  * Promises: no byte outside the given buffer is read or written; parsing keeps its own stack of
- * NXM_MAX_DEPTH levels instead of recursing, and visits every byte at most once per level. Called by
- * every process on messages of its peers, so the parser trusts nothing.
+ * NXM_MAX_DEPTH levels instead of recursing, and visits every byte at most once per level. Called
+ * by every process on messages of its peers, so the parser trusts nothing.
  */
 #include <errno.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Internet checksums: see checksum.h. Called for every inner byte that is segmented or coalesced, so
- * x86-64 has a variant with 32-byte steps; which one runs is decided once.
+ * Internet checksums: see checksum.h. Called for every inner byte that is segmented or coalesced,
+ * so x86-64 has a variant with 32-byte steps; which one runs is decided once.
  */
 #include "checksum.h"
 

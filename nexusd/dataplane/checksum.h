@@ -3,8 +3,8 @@
  * The Internet checksum (RFC 1071) over long runs, alone and fused with a copy.
  *
  * A sum is a 64-bit accumulator of native-order words: it may be added to another one as long as
- * every part but the last has an even length. dp_csum_fold() turns it into the 16 bits as they stand
- * in memory, so no byte order appears anywhere.
+ * every part but the last has an even length. dp_csum_fold() turns it into the 16 bits as they
+ * stand in memory, so no byte order appears anywhere.
  */
 #ifndef DP_CHECKSUM_H
 #define DP_CHECKSUM_H

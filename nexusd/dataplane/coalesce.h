@@ -3,15 +3,15 @@
  * The way back: consecutive packets of one flow become one super-packet for one write to the TUN.
  * Payload is not copied; the result is an array of pieces that point into the packets.
  *
- * Order is kept: a packet that does not continue the run ends it. A run has the packets it was given
- * and nothing else: if the kernel segments the super-packet again, the same bytes come out (IPv4 ids
- * of DF packets aside).
+ * Order is kept: a packet that does not continue the run ends it. A run has the packets it was
+ * given and nothing else: if the kernel segments the super-packet again, the same bytes come out
+ * (IPv4 ids of DF packets aside).
  *
  * Checksums: a super-packet goes to the kernel as NEEDS_CSUM, that is "trusted, fill in when it
- * leaves". A wrong inner checksum must not become a right one on the way, whether the peer forged it
- * or a wire behind the peer damaged the packet: so every packet's own checksum is verified, over all
- * its bytes, before it joins a run. A packet that fails travels alone and unchanged, without any
- * flag, and the kernel that receives it judges it. So does every packet that stays alone.
+ * leaves". A wrong inner checksum must not become a right one on the way, whether the peer forged
+ * it or a wire behind the peer damaged the packet: so every packet's own checksum is verified, over
+ * all its bytes, before it joins a run. A packet that fails travels alone and unchanged, without
+ * any flag, and the kernel that receives it judges it. So does every packet that stays alone.
  */
 #ifndef DP_COALESCE_H
 #define DP_COALESCE_H

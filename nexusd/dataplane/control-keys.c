@@ -122,8 +122,8 @@ static int from_keys(struct dp_request *r, const struct nxa *k, struct nq_conn_p
 }
 
 /*
- * With traffic secrets everything is derived from them. Keys beside them must be the same ones: what
- * the two ends would do with different ones cannot be told from a failure of the network.
+ * With traffic secrets everything is derived from them. Keys beside them must be the same ones:
+ * what the two ends would do with different ones cannot be told from a failure of the network.
  */
 int dp_parse_keys(struct dp_request *r, struct nq_conn_params *p, struct dp_keys *secrets)
 {

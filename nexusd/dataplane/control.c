@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The control side: one request in, one answer out (and an ACK where asked for). A request is parsed
- * and judged completely before anything changes; descriptors it carries are closed here unless the
- * handler took them; its bytes are wiped, whatever they were.
+ * The control side: one request in, one answer out (and an ACK where asked for). A request is
+ * parsed and judged completely before anything changes; descriptors it carries are closed here
+ * unless the handler took them; its bytes are wiped, whatever they were.
  *
  * This file: dispatch, devices, debug level. Sessions: control-session.c. Keys: control-keys.c.
  * Answers to queries: control-dump.c.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * TUN devices: taken over as descriptors with IFF_NO_PI | IFF_VNET_HDR, one per queue. All queues are
- * read, the first is written to. Offloads are asked for here; the control process made the device.
+ * TUN devices: taken over as descriptors with IFF_NO_PI | IFF_VNET_HDR, one per queue. All queues
+ * are read, the first is written to. Offloads are asked for here; the control process made the
+ * device.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,8 @@ static void queue_events(struct dp *dp, struct dp_watch *w, u32 events)
 		dp_device_dead(dp, q->dev);
 }
 
-/* The interface was deleted under us: stop listening; its sessions hear about it. */
+/* The interface was deleted under us: stop listening (epoll reports the error even
+ * when asked for nothing); its sessions hear about it. */
 void dp_device_dead(struct dp *dp, struct dp_device *dev)
 {
 	struct dp_last_event info = { .code = ENODEV, .text = "TUN device is gone" };
@@ -41,7 +43,7 @@ void dp_device_dead(struct dp *dp, struct dp_device *dev)
 	dev->dead = true;
 	nx_warn("%s: TUN device is gone", dev->ifname);
 	for (i = 0; i < dev->n_queues; i++)
-		dp_watch_mod(dp, &dev->queues[i].watch, 0);
+		dp_watch_del(dp, &dev->queues[i].watch);
 	TAILQ_FOREACH (s, &dp->sessions, entry)
 		if (s->dev == dev)
 			dp_event(dp, s, NQD_EVENT_FATAL_ERROR, &info, NULL, 0);
@@ -140,7 +142,7 @@ int dp_device_create(struct dp *dp, const int *fds, unsigned int n_fds, const ch
 
 fail_watch:
 	while (dev->n_queues)
-		dp_watch_mod(dp, &dev->queues[--dev->n_queues].watch, 0);
+		dp_watch_del(dp, &dev->queues[--dev->n_queues].watch);
 fail:
 	free(dev->arena);
 	free(dev);

@@ -2,10 +2,10 @@
 /*
  * nexus-dp: what its files share. One thread, one epoll loop; nothing here is locked.
  *
- * Ownership: struct dp owns devices, sockets and sessions. A session holds a reference on its socket
- * and points to its device; a device ends after its sessions. Objects that epoll knows are destroyed
- * only between two rounds of the loop (control messages and the dirty list are handled there), so an
- * event never names a dead object.
+ * Ownership: struct dp owns devices, sockets and sessions. A session holds a reference on its
+ * socket and points to its device; a device ends after its sessions. Objects that epoll knows are
+ * destroyed only between two rounds of the loop (control messages and the dirty list are handled
+ * there), so an event never names a dead object.
  *
  * A round: events -> due timers -> dp_run_dirty(): every session touched is flushed, its events are
  * reported and its timer is set once.
@@ -242,6 +242,8 @@ struct dp {
 u64 dp_clock_us(void);
 int dp_watch_add(struct dp *dp, struct dp_watch *w, u32 events);
 void dp_watch_mod(struct dp *dp, struct dp_watch *w, u32 events);
+/* Forget the descriptor; closing it is not enough while another process has the file open. */
+void dp_watch_del(struct dp *dp, struct dp_watch *w);
 void dp_watch_close(struct dp *dp, struct dp_watch *w);
 int dp_init(struct dp *dp);
 int dp_monitor_start(struct dp *dp, int fd);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * ICMP (RFC 792, 1191) and ICMPv6 (RFC 4443) "too big". The error seems to come from the packet's own
- * destination: the data plane does not know the addresses of the device, and the receiver only looks
- * at the quoted packet.
+ * ICMP (RFC 792, 1191) and ICMPv6 (RFC 4443) "too big". The error seems to come from the packet's
+ * own destination: the data plane does not know the addresses of the device, and the receiver only
+ * looks at the quoted packet.
  */
 #include "icmp.h"
 

@@ -55,12 +55,16 @@ void dp_watch_mod(struct dp *dp, struct dp_watch *w, u32 events)
 	epoll_ctl(dp->epoll_fd, EPOLL_CTL_MOD, w->fd, &ev);
 }
 
+void dp_watch_del(struct dp *dp, struct dp_watch *w)
+{
+	epoll_ctl(dp->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+}
+
 void dp_watch_close(struct dp *dp, struct dp_watch *w)
 {
 	if (w->fd < 0)
 		return;
-	/* Explicitly: another process may hold the same file open, and epoll would go on. */
-	epoll_ctl(dp->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+	dp_watch_del(dp, w);
 	close(w->fd);
 	w->fd = -1;
 }

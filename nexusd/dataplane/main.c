@@ -3,9 +3,9 @@
  * nexus-dp: the user-space data plane. Started by the monitor with its channel as descriptor 3, or
  * with --socket as a server of the data-plane ABI on an inherited descriptor (tests).
  *
- * Everything that needs a system call outside the allow-list happens in start(): choosing the cipher
- * provider, probing the kernel, making the epoll descriptor. Afterwards the process can neither open
- * a file nor make a socket; all it uses was given to it.
+ * Everything that needs a system call outside the allow-list happens in start(): choosing the
+ * cipher provider, probing the kernel, making the epoll descriptor. Afterwards the process can
+ * neither open a file nor make a socket; all it uses was given to it.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -101,12 +101,13 @@ wrong:
 
 static int sandbox(void)
 {
+	/* clang-format off */
 	static const char *const calls[] = {
-		"epoll_ctl",   "epoll_pwait", "epoll_pwait2", "epoll_wait", "fcntl",
-		"getsockname", "getsockopt",  "ioctl",	      "mlock",	    "munlock",
-		"poll",	       "ppoll",	      "readv",	      "recvfrom",   "recvmmsg",
-		"recvmsg",     "sendmmsg",    "sendto",	      "setsockopt", NULL,
+		"epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "fcntl", "getsockname",
+		"getsockopt", "ioctl", "mlock", "munlock", "readv", "recvfrom", "recvmmsg",
+		"recvmsg", "sendmmsg", "sendto", "setsockopt", NULL,
 	};
+	/* clang-format on */
 	int err = nx_harden_process();
 
 	return err ?: nx_seccomp_allow(calls);
@@ -167,6 +168,6 @@ int main(int argc, char **argv)
 	dp_fini(dp);
 	free(dp);
 	fflush(NULL);
-	/* Without the handlers of exit(): those of the sanitizers need calls the sandbox refuses. */
+	/* Without the handlers of exit(): the sanitizers' need calls that the sandbox refuses. */
 	_exit(EXIT_SUCCESS);
 }

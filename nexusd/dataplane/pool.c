@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Free lists of what the data path uses again and again: burst buffers and queue items. They grow on
- * demand and keep a bounded number; the queues that use them are bounded by their owners.
+ * Free lists of what the data path uses again and again: burst buffers and queue items. They grow
+ * on demand and keep a bounded number; the queues that use them are bounded by their owners.
  */
 #include <stdlib.h>
 

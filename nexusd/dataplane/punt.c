@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What is not ours goes to nexus-hsd, one datagram per message, never blocking: when nexus-hsd is slow
- * or gone the datagram is dropped, as a full socket queue would drop it. What nexus-hsd hands back
- * takes the same way as a datagram from the network, except that it is never handed over again.
+ * What is not ours goes to nexus-hsd, one datagram per message, never blocking: when nexus-hsd is
+ * slow or gone the datagram is dropped, as a full socket queue would drop it. What nexus-hsd hands
+ * back takes the same way as a datagram from the network, except that it is never handed over
+ * again.
  */
 #include <errno.h>
 

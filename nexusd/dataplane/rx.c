@@ -6,8 +6,8 @@
  *   rx_buffer()      splits one into QUIC packets and finds the session of each by its DCID
  *   rx_packet()      gathers the packets of one session
  *   open_batch()     opens them in one call of the engine, in place
- *   deliver()        checks the inner packet against the session's prefixes, carries a CE mark inside
- *   dp_co_add()      joins what belongs together; one write per run
+ *   deliver()        checks the inner packet against the session's prefixes, carries a CE mark
+ *   inside dp_co_add()      joins what belongs together; one write per run
  *
  * A packet of ours that cannot be opened is silence: counted, never answered.
  */

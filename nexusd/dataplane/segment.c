@@ -3,8 +3,8 @@
  * Segmentation in software: see segment.h. The kernel's own rules are followed (net/ipv4/
  * tcp_offload.c): IPv4 ids count up, CWR stays on the first segment, FIN and PSH on the last.
  *
- * The parts of each checksum that are the same in all segments are summed once; a segment then costs
- * one pass over its payload, which is the copy into the burst.
+ * The parts of each checksum that are the same in all segments are summed once; a segment then
+ * costs one pass over its payload, which is the copy into the burst.
  */
 #include <errno.h>
 

@@ -47,7 +47,9 @@ static inline u32 dp_segs_max_len(const struct dp_segs *s)
 	return s->hdr_len + first;
 }
 
-/* Write the next segment (s->left > 0) at @out, which has room for dp_segs_max_len(); its length. */
+/* Write the next segment (s->left > 0) at @out, which has room for dp_segs_max_len(). Returns its
+ * length.
+ */
 u32 dp_segs_next(struct dp_segs *s, u8 *out);
 
 #endif /* DP_SEGMENT_H */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * One timer per session in a binary heap, earliest first. The heap holds DP_MAX_SESSIONS entries, so
- * setting a timer cannot fail.
+ * One timer per session in a binary heap, earliest first. The heap holds DP_MAX_SESSIONS entries,
+ * so setting a timer cannot fail.
  */
 #include "dp.h"
 

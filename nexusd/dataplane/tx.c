@@ -4,8 +4,8 @@
  *
  *   dp_tx_readable()  reads packets and super-packets one behind the other into the device's arena
  *   route_packet()    finds the session, checks the size, queues
- *   dp_tx_flush()     as long as the engine admits packets: plan -> reserve -> write segments into the
- *                     burst -> seal -> control packet behind it -> send -> commit
+ *   dp_tx_flush()     as long as the engine admits packets: plan -> reserve -> write segments
+ *                     into the burst -> seal -> control packet behind it -> send -> commit
  *   dp_tx_settle()    what congestion control does not admit waits: in the arena, with reading
  *                     stopped, if the device has one session (backpressure reaches the sender);
  *                     else in a copy on the session's bounded queue

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * UDP sockets: taken over from the control process, shared by the sessions that use them, and sent
- * on in bursts. Runs of packets of equal size leave as one message with UDP_SEGMENT, several runs as
- * one sendmmsg(). A socket that takes no more keeps the rest of the burst until EPOLLOUT.
+ * on in bursts. Runs of packets of equal size leave as one message with UDP_SEGMENT, several runs
+ * as one sendmmsg(). A socket that takes no more keeps the rest of the burst until EPOLLOUT.
  */
 #include <errno.h>
 #include <netinet/udp.h>

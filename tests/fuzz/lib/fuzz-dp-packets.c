@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Inner packets: segmentation of anything a TUN could hand over, coalescing of anything a peer could
- * send. The first byte picks; buffers are of exactly the promised size, so that ASan sees every byte
- * too far. What was coalesced must have all bytes of what went in.
+ * Inner packets: segmentation of anything a TUN could hand over, coalescing of anything a peer
+ * could send. The first byte picks; buffers are of exactly the promised size, so that ASan sees
+ * every byte too far. What was coalesced must have all bytes of what went in.
  */
 #include <stdint.h>
 #include <stdlib.h>

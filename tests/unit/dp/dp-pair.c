@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Two nexus-dp processes with one hand-made session between them, each in its network namespace: the
- * data plane alone, without handshake or control process, for measurements and experiments.
+ * Two nexus-dp processes with one hand-made session between them, each in its network namespace:
+ * the data plane alone, without handshake or control process, for measurements and experiments.
  *
  * Usage: dp-pair NEXUS_DP NS_A ADDR_A NS_B ADDR_B [CIPHER [MTU]]
- * The namespaces and the path between ADDR_A and ADDR_B exist; the TUN devices get the name nxp0 and
- * stay without addresses. It prints "ready" and runs until SIGINT, SIGTERM or the end of its input;
- * then it prints the counters that are not 0.
+ * The namespaces and the path between ADDR_A and ADDR_B exist; the TUN devices get the name nxp0
+ * and stay without addresses. It prints "ready" and runs until SIGINT, SIGTERM or the end of its
+ * input; then it prints the counters that are not 0.
  */
 #include <errno.h>
 #include <fcntl.h>

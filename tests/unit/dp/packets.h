@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Packets for the tests of segmentation and coalescing, and checksums the slow and obvious way: byte
- * by byte in network order, sharing no code with the data plane.
+ * Packets for the tests of segmentation and coalescing, and checksums the slow and obvious way:
+ * byte by byte in network order, sharing no code with the data plane.
  */
 #ifndef PACKETS_H
 #define PACKETS_H

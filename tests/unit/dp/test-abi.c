@@ -733,6 +733,50 @@ static void devices(void **state)
 	assert_int_equal(data_plane_fds(), fds);
 }
 
+static unsigned long cpu_ticks(void)
+{
+	unsigned long user = 0, sys = 0;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", abi.pid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+				&user, &sys),
+			 2);
+	fclose(f);
+	return user + sys;
+}
+
+/* The interface disappears under a session: reported once, and no busy loop. */
+static void device_is_deleted(void **state)
+{
+	struct abi_session s = session(1);
+	char name[IFNAMSIZ] = "nxgone";
+	unsigned long ticks;
+	struct nxm_error e;
+	struct pollfd none;
+	int fd;
+
+	NEED_ROOT();
+	fd = abi_open_tun(name);
+	assert_true(fd >= 0);
+	expect(abi_create_device(&abi, fd, name, &e), 0, &e, NULL);
+	s.ifname = name;
+	expect(abi_add_session(&abi, &s, &e), 0, &e, NULL);
+	assert_int_equal(system("ip link delete nxgone"), 0);
+	while (!abi.events[NQD_EVENT_FATAL_ERROR])
+		abi_stat(&abi, 1, NQD_A_STATS_UPTIME_MS);
+	ticks = cpu_ticks();
+	/* Time has to pass to see that nothing happens in it. */
+	poll(&none, 0, 300);
+	assert_true(cpu_ticks() - ticks < 10);
+	assert_int_equal(abi.events[NQD_EVENT_FATAL_ERROR], 1);
+	expect(simple(NQD_CMD_DELETE_SESSION, 1, 0, &e), 0, &e, NULL);
+	close(fd);
+}
+
 /* What belongs to no session goes to the punt socket, with where it came from. */
 static void punting(void **state)
 {
@@ -807,6 +851,7 @@ int main(int argc, char **argv)
 		CASE(updates),
 		CASE(secrets_stay_inside),
 		CASE(devices),
+		CASE(device_is_deleted),
 		CASE(punting),
 		CASE(sandboxed),
 	};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Packets through a running nexus-dp: this process is the kernel's user on one side (sockets behind
- * the TUN) and the QUIC peer on the other (the engine itself, with mirrored keys). Needs root for the
- * TUN, which is made in a network namespace of this process.
+ * the TUN) and the QUIC peer on the other (the engine itself, with mirrored keys). Needs root for
+ * the TUN, which is made in a network namespace of this process.
  *
  * Usage: test-traffic NEXUS_DP
  */
@@ -354,12 +354,36 @@ static void packets_leave(void **state)
 	assert_int_equal(setsockopt(inner, IPPROTO_UDP, UDP_SEGMENT, &off, sizeof(int)), 0);
 }
 
+/* A peer that acknowledges nothing fills its own queue and stops nobody else. */
+static void silent_peer_holds_up_nobody(void **state)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
+	u64 deadline = now_us() + TIMEOUT_MS * 1000ull, drops;
+	u8 payload[1 + 1200] = { 5 };
+
+	NEED_ROOT();
+	inet_pton(AF_INET, "10.7.0.6", &to.sin_addr);
+	do {
+		int i;
+
+		for (i = 0; i < 200; i++)
+			sendto(inner, payload + 1, 1200, 0, (void *)&to, sizeof(to));
+		drops = abi_stat(&abi, 2, NQD_A_STATS_TX_QUEUE_DROPS);
+	} while (!drops && now_us() < deadline);
+	assert_true(drops > 0);
+	inet_pton(AF_INET, "10.7.0.5", &to.sin_addr);
+	assert_int_equal(sendto(inner, payload + 1, 222, 0, (void *)&to, sizeof(to)), 222);
+	take_datagrams(&peers[0], 1, 250, payload);
+	assert_int_equal(abi_stat(&abi, 1, NQD_A_STATS_TX_QUEUE_DROPS), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_packets_arrive),
 		cmocka_unit_test(bad_packets_do_not),
 		cmocka_unit_test(packets_leave),
+		cmocka_unit_test(silent_peer_holds_up_nobody),
 	};
 
 	if (argc != 2) {

@@ -95,6 +95,10 @@ def policy_bounds(text):
     return limits
 
 
+limits = c_values(sorted({e for t in tables.values() for text in t.values()
+                          for e in policy_bounds(text)}))
+
+
 def check_attribute(attr, name, text):
     kind = re.search(r"\.type = NXA_(\w+)", text).group(1).lower()
     check(attr["type"] == kind, f"{name}: type {attr['type']}, policy {kind}")
@@ -103,7 +107,6 @@ def check_attribute(attr, name, text):
     if kind == "nest":
         nest = re.search(r"\.nest = &\(nqd_(\w+)_set\)", text).group(1)
         check(attr["nested-attributes"] == nest, f"{name}: nest {nest}")
-    limits = c_values(policy_bounds(text))
     low, high = [limits[e] for e in policy_bounds(text)]
     checks = attr.get("checks", {})
     exact = checks.get("exact-len")
