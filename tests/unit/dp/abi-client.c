@@ -240,21 +240,23 @@ int abi_open_tun(char *name)
 
 int abi_open_udp(const char *address, uint16_t port, struct sockaddr_storage *bound)
 {
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)bound;
 	struct sockaddr_in *in = (struct sockaddr_in *)bound;
+	bool v6 = strchr(address, ':');
 	socklen_t len = sizeof(*bound);
 	int size = 4 << 20, fd;
 
 	memset(bound, 0, sizeof(*bound));
-	in->sin_family = AF_INET;
-	in->sin_port = htons(port);
-	if (inet_pton(AF_INET, address, &in->sin_addr) != 1)
+	bound->ss_family = v6 ? AF_INET6 : AF_INET;
+	in->sin_port = htons(port); /* at the same place in both */
+	if (inet_pton(bound->ss_family, address, v6 ? (void *)&in6->sin6_addr : &in->sin_addr) != 1)
 		return -EINVAL;
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(bound->ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	if (bind(fd, (struct sockaddr *)bound, sizeof(*in)) < 0 ||
+	if (bind(fd, (struct sockaddr *)bound, v6 ? sizeof(*in6) : sizeof(*in)) < 0 ||
 	    getsockname(fd, (struct sockaddr *)bound, &len) < 0) {
 		close(fd);
 		return -errno;

@@ -45,7 +45,7 @@ uint64_t abi_stat(struct abi *abi, uint64_t session, uint16_t stat);
 
 /* A TUN device for nexus-dp: its name is returned in @name (IFNAMSIZ). Descriptor or -errno. */
 int abi_open_tun(char *name);
-/* A UDP socket on address:0. */
+/* A UDP socket on an IPv4 or IPv6 address; port 0 = any. */
 int abi_open_udp(const char *address, uint16_t port, struct sockaddr_storage *bound);
 
 #endif /* ABI_CLIENT_H */
