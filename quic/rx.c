@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Receiving a burst: unmask all headers in one provider call, refuse duplicates, open runs of
- * packets with one key, act on their frames.
+ * Receiving a burst: unmask headers, open runs of packets with one key, refuse duplicates, act on
+ * their frames.
  *
  * Until a packet has opened, it changes counters and nothing else. Packet numbers of a burst are
  * decoded against the largest number received before it: a sender leaves room for twice what is
@@ -78,6 +78,10 @@ static void unmask(struct nq_conn *c, struct nq_rx_pkt *pkts, unsigned int n, u6
 
 /* ---- duplicates ---- */
 
+/*
+ * Asked only about packets that opened: to drop a duplicate sooner would show by its timing that a
+ * number was received, and so what header protection hides (RFC 9001 9.5).
+ */
 static bool refuse_seen(struct nq_conn *c, struct nq_rx_pkt *pkt)
 {
 	switch (nq_window_check(&c->ack.window, pkt->pn)) {
@@ -165,7 +169,6 @@ static void finish(struct nq_conn *c, struct nq_rx_pkt *pkt, enum nq_rx_key key,
 		pkt->status = NQ_RX_CLOSED;
 		return;
 	}
-	/* Twice in one run: both passed the check before the first was recorded. */
 	if (unlikely(refuse_seen(c, pkt)))
 		return;
 	if (key == NQ_RX_KEY_NEXT)
@@ -206,7 +209,7 @@ static void open_run(struct nq_conn *c, struct nq_rx_pkt *pkts, unsigned int n, 
 }
 
 /* How many packets from @pkts on go into one run, and with which key. */
-static unsigned int next_run(struct nq_conn *c, struct nq_rx_pkt *pkts, unsigned int n,
+static unsigned int next_run(const struct nq_conn *c, const struct nq_rx_pkt *pkts, unsigned int n,
 			     enum nq_rx_key *key)
 {
 	enum nq_rx_key k;
@@ -215,7 +218,7 @@ static unsigned int next_run(struct nq_conn *c, struct nq_rx_pkt *pkts, unsigned
 
 	*key = NQ_RX_KEY_CURRENT;
 	for (i = 0; i < n && i < OPEN_CHUNK; i++) {
-		if (pkts[i].status != RX_PENDING || refuse_seen(c, &pkts[i]))
+		if (pkts[i].status != RX_PENDING)
 			continue;
 		k = nq_keys_select(c, pkts[i].data[0] & 0x04, pkts[i].pn);
 		/* An update changes what the packets behind it need: it is a run of its own. */

@@ -281,6 +281,33 @@ static void test_burst_with_copies(void **state)
 	assert_int_equal(dg[1].len, 100);
 }
 
+/* RFC 9001 9.5: whether a number was seen before shows only to who can seal a packet. */
+static void test_forged_duplicate_is_a_forgery(void **state)
+{
+	struct nq_rx_datagram dg[NQ_BURST_MAX];
+	struct nq_conn *c = p.end[1].conn;
+	struct nq_rx_pkt pkt = { 0 };
+	u8 copy[400];
+	unsigned int n;
+	int i;
+
+	pair_send(&p, 0, 1, 100);
+	for (i = 0; i < 3; i++) {
+		pkt.data = copy;
+		pkt.len = p.link[0].q[0].len;
+		memcpy(copy, p.link[0].q[0].data, pkt.len);
+		if (i == 1)
+			copy[pkt.len - 1] ^= 1;
+		nq_rx_open(c, &pkt, 1, dg, NQ_BURST_MAX, &n, p.now_us);
+		assert_int_equal(pkt.status, i == 0   ? NQ_RX_OK
+					     : i == 1 ? NQ_RX_AEAD
+						      : NQ_RX_DUPLICATE);
+		assert_int_equal(!!(nq_take_events(c) & NQ_EV_DUPLICATE), i == 2);
+	}
+	assert_int_equal(c->stats.open_failures, 1);
+	assert_int_equal(c->stats.duplicates, 1);
+}
+
 static void test_foreign_context(void **state)
 {
 	assert_int_equal(INJECT(0, 1, 0x30, 0x05, 0x45), NQ_RX_OK);
@@ -483,6 +510,7 @@ int main(void)
 		ONE(test_harmless_frames),
 		ONE(test_damage_changes_nothing),
 		ONE(test_burst_with_copies),
+		ONE(test_forged_duplicate_is_a_forgery),
 		ONE(test_foreign_context),
 		ONE(test_many_datagrams_in_a_packet),
 		ONE(test_punt),
