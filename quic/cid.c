@@ -144,25 +144,16 @@ u64 nq_cid_on_new(struct nq_conn *c, const struct nq_frame *f)
 	return 0;
 }
 
+/* Only the ID in use counts: tokens of unused and of retired ones are not looked at (10.3.1). */
 bool nq_check_stateless_reset(struct nq_conn *c, const u8 *token, u64 now_us)
 {
-	const struct nq_cid *r;
-	u8 diff;
-	u32 i;
+	const struct nq_cid *r = &c->cids.remote[0];
 
-	for (r = c->cids.remote; r < c->cids.remote + c->cids.n_remote; r++) {
-		if (!r->has_token)
-			continue;
-		/* In constant time: the token is a secret until it is used (RFC 9000 10.3.1). */
-		for (diff = 0, i = 0; i < NQ_RESET_TOKEN_LEN; i++)
-			diff |= r->token[i] ^ token[i];
-		if (diff)
-			continue;
-		c->stats.stateless_resets++;
-		nq_conn_error(c, NQ_CLOSE_RESET, NQ_NO_ERROR, "", now_us);
-		return true;
-	}
-	return false;
+	if (!r->has_token || nq_differ(r->token, token, NQ_RESET_TOKEN_LEN))
+		return false;
+	c->stats.stateless_resets++;
+	nq_conn_error(c, NQ_CLOSE_RESET, NQ_NO_ERROR, "", now_us);
+	return true;
 }
 
 /* ---- ours ---- */

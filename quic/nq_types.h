@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The only header of the engine that knows where it is compiled: kernel types and the three memory
- * functions. Everything else in quic/ includes this and no system header.
+ * The only header of the engine that knows where it is compiled: kernel types and the
+ * memory functions. Everything else in quic/ includes this and no system header.
  */
 #ifndef NQ_TYPES_H
 #define NQ_TYPES_H
@@ -12,7 +12,9 @@
 #include <linux/errno.h>
 #include <linux/math64.h>
 #include <linux/build_bug.h>
+#include <crypto/algapi.h>
 #define nq_memzero(p, n)	memzero_explicit(p, n)
+#define nq_differ(a, b, n)	crypto_memneq(a, b, n)
 #else
 #include <errno.h>
 #include <stdbool.h>
@@ -44,6 +46,20 @@ static inline void nq_memzero(void *p, size_t n)
 {
 	memset(p, 0, n);
 	__asm__ __volatile__("" : : "r"(p) : "memory");
+}
+
+/* memcmp in a time that does not depend on where the bytes differ. */
+static inline bool nq_differ(const void *a, const void *b, size_t n)
+{
+	const u8 *x = a, *y = b;
+	u8 diff = 0;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		diff |= x[i] ^ y[i];
+		__asm__ __volatile__("" : "+r"(diff));
+	}
+	return diff;
 }
 #endif
 

@@ -163,6 +163,27 @@ static void test_stateless_reset(void **state)
 	assert_false(nq_tx_control_wanted(p.end[0].conn, p.now_us));
 }
 
+/* RFC 9000 10.3.1: tokens of connection IDs that were never used are not looked at. */
+static void test_reset_of_an_unused_id(void **state)
+{
+	struct nq_conn_params *q = &p.params[0];
+	struct nq_rx_datagram dg[NQ_BURST_MAX];
+	u8 packet[60] = { 0x40 };
+	struct nq_rx_pkt pkt = { .data = packet, .len = sizeof(packet) };
+	unsigned int n;
+
+	q->remote_cids[1] = q->remote_cids[0];
+	q->remote_cids[1].seq = 1;
+	memset(q->remote_cids[1].id, 0x55, q->remote_cids[1].len);
+	memset(q->remote_cids[1].token, 0x66, NQ_RESET_TOKEN_LEN);
+	q->n_remote_cids = 2;
+	pair_start(&p);
+	memset(packet + sizeof(packet) - 16, 0x66, 16);
+	nq_rx_open(p.end[0].conn, &pkt, 1, dg, NQ_BURST_MAX, &n, p.now_us);
+	assert_int_equal(pkt.status, NQ_RX_AEAD);
+	assert_int_equal(p.end[0].conn->state, NQ_ACTIVE);
+}
+
 /* A reset shorter than any packet of ours, as a server sends in answer to a short packet. */
 static void test_short_reset(void **state)
 {
@@ -191,6 +212,7 @@ int main(void)
 		ONE(test_keepalive),
 		ONE(test_stateless_reset),
 		ONE(test_short_reset),
+		ONE(test_reset_of_an_unused_id),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
