@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What a fresh control process does first: take over the sockets and devices that its predecessor left with the
- * monitor, ask the data plane which sessions it carries, keep those the configuration still knows and delete
- * the others. Traffic goes on all the while. On a first start there is nothing to find and this
- * takes one round trip.
+ * What a fresh control process does first: take over the sockets and devices that its predecessor
+ * left with the monitor, ask the data plane which sessions it carries, keep those the
+ * configuration still knows and delete the others. Traffic goes on all the while. On a first start
+ * there is nothing to find and this takes one round trip.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How long a client waits before it tries again: 1 s, doubling to 60 s, each time varied by a quarter so that
- * the clients of a restarted server do not come all at once. A refused credential will hardly be accepted a
- * second later: then the wait starts at 10 s.
+ * How long a client waits before it tries again: 1 s, doubling to 60 s, each time varied by a
+ * quarter so that the clients of a restarted server do not come all at once. A refused credential
+ * will hardly be accepted a second later: then the wait starts at 10 s.
  */
 #ifndef NX_BACKOFF_H
 #define NX_BACKOFF_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A message channel on the event loop: see chan.h. Freed channels stay allocated until no callback runs
- * inside them.
+ * A message channel on the event loop: see chan.h. Freed channels stay allocated until no callback
+ * runs inside them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -212,9 +212,4 @@ int nx_chan_send(struct nx_chan *c, const void *buf, size_t len, const int *fds,
 			return r;
 	}
 	return enqueue(c, buf, len, fds, n_fds);
-}
-
-bool nx_chan_idle(const struct nx_chan *c)
-{
-	return TAILQ_EMPTY(&c->queue);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One SOCK_SEQPACKET end on the event loop: whole messages in, whole messages out. What the socket does not
- * take at once waits in a bounded queue; every buffer is wiped after use, because some carry keys.
- * Used for the monitor's channel, nexus-hsd and nexus-dp.
+ * One SOCK_SEQPACKET end on the event loop: whole messages in, whole messages out. What the socket
+ * does not take at once waits in a bounded queue; every buffer is wiped after use, because some
+ * carry keys. Used for the monitor's channel, nexus-hsd and nexus-dp.
  */
 #ifndef NX_CHAN_H
 #define NX_CHAN_H
@@ -34,10 +34,10 @@ int nx_chan_new(sd_event *event, int fd, const struct nx_chan_ops *ops, void *us
 		struct nx_chan **out);
 /* Safe with NULL and from inside a callback; no callback follows. */
 void nx_chan_free(struct nx_chan *c);
-/* Send or queue; descriptors are duplicated if the message has to wait. 0, -EPIPE, -ENOBUFS (queue full), ... */
+/* Send or queue; descriptors are duplicated if the message has to wait. 0, -EPIPE, -ENOBUFS (the
+ * queue is full) ...
+ */
 int nx_chan_send(struct nx_chan *c, const void *buf, size_t len, const int *fds,
 		 unsigned int n_fds);
-/* Is everything handed to the socket? */
-bool nx_chan_idle(const struct nx_chan *c);
 
 #endif /* NX_CHAN_H */

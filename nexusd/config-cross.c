@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Checks that concern several settings, users or tunnels, and the comparison of two configurations that
- * a reload needs. Called by config.c once the single values are right.
+ * Checks that concern several settings, users or tunnels, and the comparison of two configurations
+ * that a reload needs. Called by config.c once the single values are right.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -129,8 +129,9 @@ static size_t collect_prefixes(const struct nx_tunnel_config *t, struct owned_pr
 }
 
 /*
- * No address may belong to two users. In the sorted list whatever overlaps a prefix follows it directly, or follows
- * something inside it; so comparing with the last prefix that reaches furthest is enough.
+ * No address may belong to two users. In the sorted list whatever overlaps a prefix follows it
+ * directly, or follows something inside it; so comparing with the last prefix that reaches
+ * furthest is enough.
  */
 static void check_overlaps(struct nx_reader *rd, const config_setting_t *s,
 			   const struct nx_tunnel_config *t)

@@ -110,8 +110,8 @@ void nx_value_users(struct nx_reader *rd, const config_setting_t *s,
 		    const struct nx_value_rule *rule, void *field, size_t *count);
 
 /*
- * Parse configuration text. @report collects everything that is wrong; *@out is set only when nothing
- * is. 0, -EINVAL, -ENOMEM. Touches no file unless the text says @include.
+ * Parse configuration text. @report collects everything that is wrong; *@out is set only when
+ * nothing is. 0, -EINVAL, -ENOMEM. Touches no file unless the text says @include.
  */
 int nx_config_parse(const char *text, struct nx_config_report *report, bool insecure_keylog,
 		    struct nx_config **out);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Readers of single configuration values: each checks the type and the meaning of one setting, stores
- * it, and otherwise complains with what would be right. Called through the tables in config.c.
+ * Readers of single configuration values: each checks the type and the meaning of one setting,
+ * stores it, and otherwise complains with what would be right. Called through the tables in
+ * config.c.
  */
 #include <arpa/inet.h>
 #include <errno.h>

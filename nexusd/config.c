@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The configuration file: tables of settings, and the walk from the text to plain structures. All
- * complaints are collected; nothing is returned unless there is none. config-value.c reads the single
- * values, config-cross.c checks what concerns several of them.
+ * complaints are collected; nothing is returned unless there is none. config-value.c reads the
+ * single values, config-cross.c checks what concerns several of them.
  */
 #include <errno.h>
 #include <fcntl.h>

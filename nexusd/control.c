@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The control process: one event loop between the monitor, nexus-hsd, the data plane and D-Bus. It starts
- * when the monitor has wired it (MON_CMD_START), refuses a bad configuration before it has changed
- * anything, and ends when the monitor says so or goes away.
+ * The control process: one event loop between the monitor, nexus-hsd, the data plane and D-Bus. It
+ * starts when the monitor has wired it (MON_CMD_START), refuses a bad configuration before it has
+ * changed anything, and ends when the monitor says so or goes away.
  */
 #include <errno.h>
 #include <net/if.h>

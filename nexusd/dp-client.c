@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The client of the data plane. Messages that carry keys are built in a buffer that nx_request_send()
- * wipes; the attributes of nexus-hsd are copied byte for byte and never looked into.
+ * The client of the data plane. Messages that carry keys are built in a buffer that
+ * nx_request_send() wipes; the attributes of nexus-hsd are copied byte for byte and never looked
+ * into.
  */
 #include <errno.h>
 #include <linux/netlink.h>

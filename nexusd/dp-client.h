@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one client of the data-plane ABI (kmod/uapi/linux/nexus_quic_dco.h). It speaks to nexus-dp over a
- * channel; the transport in nx_requests is the seam for a generic netlink socket.
+ * The one client of the data-plane ABI (kmod/uapi/linux/nexus_quic_dco.h). It speaks to nexus-dp
+ * over a channel; the transport in nx_requests is the seam for a generic netlink socket.
  */
 #ifndef NX_DP_CLIENT_H
 #define NX_DP_CLIENT_H

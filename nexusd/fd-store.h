@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Descriptors kept by name, so that a restarted control process finds its sockets and devices. Bounded.
+ * Descriptors kept by name, so that a restarted control process finds its sockets and devices.
+ * Bounded.
  */
 #ifndef NX_FD_STORE_H
 #define NX_FD_STORE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The control process's client of nexus-hsd (lib/hs_proto.h): requests, and what nexus-hsd reports by
- * itself. The socket comes from the monitor and again after every restart of nexus-hsd.
+ * The control process's client of nexus-hsd (lib/hs_proto.h): requests, and what nexus-hsd reports
+ * by itself. The socket comes from the monitor and again after every restart of nexus-hsd.
  */
 #ifndef NX_HSD_CLIENT_H
 #define NX_HSD_CLIENT_H

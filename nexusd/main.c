@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The program nexusd: options, --check-config, and then either the monitor or (--control, started by the monitor)
- * the control process.
+ * The program nexusd: options, --check-config, and then either the monitor or (--control, started
+ * by the monitor) the control process.
  */
 #include <errno.h>
 #include <getopt.h>

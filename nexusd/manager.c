@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The manager: makes the tunnels match the configuration, knows the data planes, keeps the list of stored
- * descriptors.
+ * The manager: makes the tunnels match the configuration, knows the data planes, keeps the list of
+ * stored descriptors.
  */
 #include <errno.h>
 #include <netlink/genl/ctrl.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Messages between the control process and the monitor, as the control process sends and reads them.
+ * Messages between the control process and the monitor, as the control process sends and reads
+ * them.
  */
 #include <errno.h>
 #include <linux/netlink.h>

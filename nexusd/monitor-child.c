@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Starting the children of the monitor, each with nothing but what it needs, and the confinement of the monitor
- * itself.
+ * Starting the children of the monitor, each with nothing but what it needs, and the confinement
+ * of the monitor itself.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -230,8 +230,8 @@ static int limit_capabilities(void)
 }
 
 /*
- * The children inherit this filter and add lists of their own, so it can only name what none of the four
- * processes ever does.
+ * The children inherit this filter and add lists of their own, so it can only name what none of
+ * the four processes ever does.
  */
 static int forbid_calls(void)
 {

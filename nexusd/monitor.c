@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The monitor: starts, wires, watches and restarts the three other processes, keeps descriptors and opens secret files
- * for them (lib/mon_proto.h, docs/architecture.md). It runs as root and parses nothing but the messages of its
- * own children, against a fixed policy.
+ * The monitor: starts, wires, watches and restarts the three other processes, keeps descriptors
+ * and opens secret files for them (lib/mon_proto.h, docs/architecture.md). It runs as root and
+ * parses nothing but the messages of its own children, against a fixed policy.
  */
 #include <errno.h>
 #include <fcntl.h>

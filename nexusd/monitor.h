@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Inside the monitor: its children, and starting them (monitor-child.c). monitor.c wires and watches them.
+ * Inside the monitor: its children, and starting them (monitor-child.c). monitor.c wires and
+ * watches them.
  */
 #ifndef NX_MONITOR_H
 #define NX_MONITOR_H
@@ -44,7 +45,9 @@ struct nx_monitor {
 
 /* Where the programs are: DIR itself or a build folder. 0 or -ENOENT with a message. */
 int nx_child_find_programs(struct nx_monitor *m);
-/* Fork and exec; the child has only descriptors 0-3, its user, its capabilities. Its channel's other end in *@fd. */
+/* Fork and exec; the child has only descriptors 0-3, its user, its capabilities. The other end of
+ * its channel comes in *@fd.
+ */
 int nx_child_spawn(struct nx_child *c, int *fd);
 /* How long to wait before the next start of a child that has just died. */
 uint64_t nx_child_restart_delay_us(struct nx_child *c, uint64_t now_us);

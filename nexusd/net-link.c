@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * TUN device, addresses and routes through libnl-route; rules as plain netlink messages, because libnl
- * knows neither inverted rules nor suppress_prefixlength. Needs CAP_NET_ADMIN.
+ * TUN device, addresses and routes through libnl-route; rules as plain netlink messages, because
+ * libnl knows neither inverted rules nor suppress_prefixlength. Needs CAP_NET_ADMIN.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -140,18 +140,6 @@ int nx_link_configure(struct nl_sock *sk, int ifindex, uint32_t mtu)
 		rtnl_link_set_mtu(changes, mtu);
 		rtnl_link_set_flags(changes, IFF_UP);
 	}
-	r = change_link(sk, ifindex, changes);
-	rtnl_link_put(changes);
-	return r;
-}
-
-int nx_link_set_down(struct nl_sock *sk, int ifindex)
-{
-	struct rtnl_link *changes = rtnl_link_alloc();
-	int r;
-
-	if (changes)
-		rtnl_link_unset_flags(changes, IFF_UP);
 	r = change_link(sk, ifindex, changes);
 	rtnl_link_put(changes);
 	return r;

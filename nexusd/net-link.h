@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The TUN device and what belongs to it in the kernel: link, addresses, routes, policy rules. Every call is
- * synchronous and idempotent: what is there already, or gone already, is success.
+ * The TUN device and what belongs to it in the kernel: link, addresses, routes, policy rules.
+ * Every call is synchronous and idempotent: what is there already, or gone already, is success.
  */
 #ifndef NX_NET_LINK_H
 #define NX_NET_LINK_H
@@ -22,7 +22,6 @@ int nx_tun_identify(int fd, char name[16], int *ifindex);
 
 /* MTU, no automatic link-local address, up. */
 int nx_link_configure(struct nl_sock *sk, int ifindex, uint32_t mtu);
-int nx_link_set_down(struct nl_sock *sk, int ifindex);
 /* Remove the device even while descriptors of it are open elsewhere. */
 int nx_link_delete(struct nl_sock *sk, int ifindex);
 uint32_t nx_link_mtu(struct nl_sock *sk, int ifindex);
@@ -37,8 +36,8 @@ int nx_route_add(struct nl_sock *sk, int ifindex, const struct nx_prefix *p, uin
 int nx_route_delete(struct nl_sock *sk, int ifindex, const struct nx_prefix *p, uint32_t table);
 
 /*
- * Send what is not marked @mark to table @mark, after all but the default route of the main table had their say (the
- * recipe of wg-quick). @priority and @priority + 1 are used.
+ * Send what is not marked @mark to table @mark, after all but the default route of the main table
+ * had their say (the recipe of wg-quick). @priority and @priority + 1 are used.
  */
 int nx_rules_add(struct nl_sock *sk, int family, uint32_t mark, uint32_t priority);
 int nx_rules_delete(struct nl_sock *sk, int family, uint32_t mark, uint32_t priority);

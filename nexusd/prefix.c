@@ -162,13 +162,6 @@ struct nx_prefix nx_prefix_network(const struct nx_prefix *p)
 	return n;
 }
 
-bool nx_prefix_has_host_bits(const struct nx_prefix *p)
-{
-	struct nx_prefix n = nx_prefix_network(p);
-
-	return !nx_prefix_equal(&n, p);
-}
-
 bool nx_prefix_contains(const struct nx_prefix *outer, const struct nx_prefix *inner)
 {
 	struct nx_prefix cut = *inner, o = nx_prefix_network(outer);
@@ -178,11 +171,6 @@ bool nx_prefix_contains(const struct nx_prefix *outer, const struct nx_prefix *i
 	cut.len = outer->len;
 	cut = nx_prefix_network(&cut);
 	return nx_prefix_equal(&cut, &o);
-}
-
-bool nx_prefix_overlaps(const struct nx_prefix *a, const struct nx_prefix *b)
-{
-	return nx_prefix_contains(a, b) || nx_prefix_contains(b, a);
 }
 
 bool nx_prefix_intersect(const struct nx_prefix *a, const struct nx_prefix *b,

@@ -13,13 +13,10 @@ unsigned int nx_family_bits(int family);
 /* Bytes of an address of the family: 4 or 16. */
 unsigned int nx_family_bytes(int family);
 bool nx_prefix_equal(const struct nx_prefix *a, const struct nx_prefix *b);
-/* Are there bits behind the prefix length? Then it is an address, not a network. */
-bool nx_prefix_has_host_bits(const struct nx_prefix *p);
 /* The same prefix without host bits. */
 struct nx_prefix nx_prefix_network(const struct nx_prefix *p);
 /* Does @outer contain all of @inner? Host bits do not matter. */
 bool nx_prefix_contains(const struct nx_prefix *outer, const struct nx_prefix *inner);
-bool nx_prefix_overlaps(const struct nx_prefix *a, const struct nx_prefix *b);
 /* The smaller of two prefixes that overlap; false if they do not. */
 bool nx_prefix_intersect(const struct nx_prefix *a, const struct nx_prefix *b,
 			 struct nx_prefix *out);
@@ -44,8 +41,8 @@ socklen_t nx_endpoint_len(const struct nx_endpoint *e);
 int nx_endpoint_from_bytes(const void *data, size_t len, struct nx_endpoint *e);
 
 /*
- * Split "host:port" or "[v6]:port" into its parts; @host needs 254 bytes. 0 or -EINVAL. The host is a
- * name of letters, digits, '-', '.' and '_', or an address.
+ * Split "host:port" or "[v6]:port" into its parts; @host needs 254 bytes. 0 or -EINVAL. The host
+ * is a name of letters, digits, '-', '.' and '_', or an address.
  */
 int nx_hostport_split(const char *s, char host[254], uint16_t *port);
 

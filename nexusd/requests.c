@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Requests and their answers: see requests.h. An answer ends with NLMSG_ERROR (ACK or refusal), NLMSG_DONE
- * of a dump, or with its one data message when no ACK was asked for.
+ * Requests and their answers: see requests.h. An answer ends with NLMSG_ERROR (ACK or refusal),
+ * NLMSG_DONE of a dump, or with its one data message when no ACK was asked for.
  */
 #include <errno.h>
 #include <linux/netlink.h>

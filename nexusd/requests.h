@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Requests with sequence numbers and their answers, over a transport that carries netlink messages. The
- * clients of nexus-hsd and of the data plane share it. A transport is what it takes to send one message:
- * today a channel to a process of ours, for the kernel module a generic netlink socket.
+ * Requests with sequence numbers and their answers, over a transport that carries netlink
+ * messages. The clients of nexus-hsd and of the data plane share it. A transport is what it takes
+ * to send one message: today a channel to a process of ours, for the kernel module a generic
+ * netlink socket.
  */
 #ifndef NX_REQUESTS_H
 #define NX_REQUESTS_H
@@ -19,8 +20,9 @@ struct nx_transport {
 };
 
 /*
- * Called for every data message of the answer (@msg set, @err 0), then once at the end with @msg NULL
- * and the result: 0 or negative errno with @text. Always called at least once, -EPIPE if the peer goes away.
+ * Called for every data message of the answer (@msg set, @err 0), then once at the end with @msg
+ * NULL and the result: 0 or negative errno with @text. Always called at least once, -EPIPE if the
+ * peer goes away.
  */
 typedef void (*nx_reply_fn)(void *userdata, const struct nx_chan_msg *msg, int err,
 			    const char *text);
@@ -38,8 +40,8 @@ void nx_requests_init(struct nx_requests *rq, uint16_t family);
 void nx_request_begin(struct nx_requests *rq, struct nxm *m, void *buf, size_t cap, uint8_t cmd,
 		      uint16_t flags);
 /*
- * Finish and send it with @fds. The buffer is wiped. 0: @fn (may be NULL) will be called; otherwise -errno
- * and it will not.
+ * Finish and send it with @fds. The buffer is wiped. 0: @fn (may be NULL) will be called;
+ * otherwise -errno and it will not.
  */
 int nx_request_send(struct nx_requests *rq, struct nxm *m, const int *fds, unsigned int n_fds,
 		    nx_reply_fn fn, void *userdata);

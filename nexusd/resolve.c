@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The resolver thread: see resolve.h. Thread and event loop share one object with two references; the thread
- * writes the answer before it signals the eventfd, the loop reads it after.
+ * The resolver thread: see resolve.h. Thread and event loop share one object with two references;
+ * the thread writes the answer before it signals the eventfd, the loop reads it after.
  */
 #include <errno.h>
 #include <netdb.h>

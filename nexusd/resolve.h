@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Names to addresses without blocking the event loop: getaddrinfo() runs in a thread of its own. Literal
- * addresses are answered at once, without a thread.
+ * Names to addresses without blocking the event loop: getaddrinfo() runs in a thread of its own.
+ * Literal addresses are answered at once, without a thread.
  */
 #ifndef NX_RESOLVE_H
 #define NX_RESOLVE_H

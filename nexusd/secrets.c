@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Secret files. The path comes from the control process, which the monitor does not trust: openat2() with
- * RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS keeps it inside the secret directory, and the checks are made on
- * the open descriptor, not on the name.
+ * Secret files. The path comes from the control process, which the monitor does not trust:
+ * openat2() with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS keeps it inside the secret directory, and
+ * the checks are made on the open descriptor, not on the name.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A client tunnel: resolve the endpoint, try its addresses in turn, install the session that comes of it, and
- * start again with growing pauses when it fails or ends.
+ * A client tunnel: resolve the endpoint, try its addresses in turn, install the session that comes
+ * of it, and start again with growing pauses when it fails or ends.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A tunnel inside: tunnel.c drives the state machine, tunnel-client.c and tunnel-server.c are what the roles
- * do differently, tunnel-net.c is the device with its addresses and routes, tunnel-session.c makes
- * sessions out of nexus-hsd's reports, tunnel-stats.c counts.
+ * A tunnel inside: tunnel.c drives the state machine, tunnel-client.c and tunnel-server.c are what
+ * the roles do differently, tunnel-net.c is the device with its addresses and routes,
+ * tunnel-session.c makes sessions out of nexus-hsd's reports, tunnel-stats.c counts.
  *
- * The machine is level-triggered: nx_tunnel_step() looks at what is there and does the next thing that is
- * missing; every event ends in it. So a restart of nexus-hsd or of nexus-dp needs no path of its own.
+ * The machine is level-triggered: nx_tunnel_step() looks at what is there and does the next thing
+ * that is missing; every event ends in it. So a restart of nexus-hsd or of nexus-dp needs no path
+ * of its own.
  */
 #ifndef NX_TUNNEL_INTERNAL_H
 #define NX_TUNNEL_INTERNAL_H
@@ -121,8 +122,6 @@ void nx_tunnel_dp_down(struct nx_tunnel *t);
 void nx_tunnel_secret_result(struct nx_tunnel *t, const char *name, int err, const char *text);
 void nx_tunnel_tun_opened(struct nx_tunnel *t, int fd);
 void nx_tunnel_keylog_opened(struct nx_tunnel *t, int fd);
-void nx_tunnel_session_report(struct nx_tunnel *t, const struct nx_chan_msg *msg,
-			      const struct nxa *tb);
 void nx_tunnel_attempt_failed(struct nx_tunnel *t, uint64_t attempt, enum hs_reason reason,
 			      const char *text);
 /* The data plane ended a session of this tunnel. */

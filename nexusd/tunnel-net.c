@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The device of a tunnel and its place in the network: addresses, MTU, routes, and for a client that sends
- * everything through the tunnel the rules that keep the tunnel's own packets out of it. Works by
- * difference, so that a reconnect with the same answer changes nothing.
+ * The device of a tunnel and its place in the network: addresses, MTU, routes, and for a client
+ * that sends everything through the tunnel the rules that keep the tunnel's own packets out of it.
+ * Works by difference, so that a reconnect with the same answer changes nothing.
  */
 #include <errno.h>
 #include <stdio.h>

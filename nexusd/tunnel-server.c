@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A server tunnel: listens, and turns every session nexus-hsd reports into one of the data plane with the
- * prefixes of its user. A change of users touches only the sessions of users that changed.
+ * A server tunnel: listens, and turns every session nexus-hsd reports into one of the data plane
+ * with the prefixes of its user. A change of users touches only the sessions of users that
+ * changed.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -34,8 +35,8 @@ static void close_opened(struct nx_tunnel_private *p)
 }
 
 /*
- * After a stop the other processes still hold the old sockets for a moment: a busy port is tried again for
- * a while before it counts.
+ * After a stop the other processes still hold the old sockets for a moment: a busy port is tried
+ * again for a while before it counts.
  */
 static int open_failed(struct nx_tunnel *t, const struct nx_endpoint *e, int err)
 {

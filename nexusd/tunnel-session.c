@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Sessions: from nexus-hsd's report to the data plane. Keys are only passed through: the report's buffer is
- * wiped by the channel, the request's by nx_request_send(). Also the record of what the capsules agreed
- * on, kept at the monitor so that a restarted control process knows it again.
+ * Sessions: from nexus-hsd's report to the data plane. Keys are only passed through: the report's
+ * buffer is wiped by the channel, the request's by nx_request_send(). Also the record of what the
+ * capsules agreed on, kept at the monitor so that a restarted control process knows it again.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Statistics for D-Bus: the counters of the data plane under their ABI names, lower-cased with dashes; for a
- * server the sum over its sessions and the handshake counters "hs-..."; and the rates of the last seconds.
+ * Statistics for D-Bus: the counters of the data plane under their ABI names, lower-cased with
+ * dashes; for a server the sum over its sessions and the handshake counters "hs-..."; and the
+ * rates of the last seconds.
  */
 #include <ctype.h>
 #include <errno.h>

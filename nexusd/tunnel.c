@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The state machine of a tunnel: what both roles share. See tunnel-internal.h for how the files divide it.
+ * The state machine of a tunnel: what both roles share. See tunnel-internal.h for how the files
+ * divide it.
  *
  * States of a client: DISCONNECTED -> CONNECTING -> CONNECTED <-> RECONNECTING -> DISCONNECTING ->
- * DISCONNECTED; of a server: DISCONNECTED -> CONNECTING -> LISTENING -> DISCONNECTING -> DISCONNECTED;
- * FAILED from anywhere when going on makes no sense. While a client reconnects its device, addresses and
- * routes stay, so that nothing leaks out beside the tunnel.
+ * DISCONNECTED; of a server: DISCONNECTED -> CONNECTING -> LISTENING -> DISCONNECTING ->
+ * DISCONNECTED; FAILED from anywhere when going on makes no sense. While a client reconnects its
+ * device, addresses and routes stay, so that nothing leaks out beside the tunnel.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -124,6 +125,13 @@ bool nx_tunnel_at_rest(const struct nx_tunnel *t)
 	return t->state == NX_TUNNEL_DISCONNECTED || t->state == NX_TUNNEL_FAILED;
 }
 
+static int log_level_of(enum nx_tunnel_state state)
+{
+	if (state == NX_TUNNEL_FAILED)
+		return LOG_ERR;
+	return state == NX_TUNNEL_RECONNECTING ? LOG_WARNING : LOG_NOTICE;
+}
+
 void nx_tunnel_set_state(struct nx_tunnel *t, enum nx_tunnel_state state, enum nx_reason reason,
 			 const char *fmt, ...)
 {
@@ -139,11 +147,9 @@ void nx_tunnel_set_state(struct nx_tunnel *t, enum nx_tunnel_state state, enum n
 	t->state = state;
 	t->reason = reason;
 	memcpy(t->text, text, sizeof(text));
-	nx_log_full(state == NX_TUNNEL_FAILED	      ? LOG_ERR
-		    : state == NX_TUNNEL_RECONNECTING ? LOG_WARNING
-						      : LOG_NOTICE,
-		    "TunnelState", t->config->name, "%s%s%s%s%s", nx_tunnel_state_str(state),
-		    reason ? " (" : "", reason ? nx_reason_str(reason) : "", reason ? ")" : "", "");
+	nx_log_full(log_level_of(state), "TunnelState", t->config->name, "%s%s%s%s",
+		    nx_tunnel_state_str(state), reason ? " (" : "",
+		    reason ? nx_reason_str(reason) : "", reason ? ")" : "");
 	if (text[0])
 		nx_log_full(LOG_NOTICE, "TunnelStateText", t->config->name, "%s", text);
 	nx_tunnel_bus_state_changed(t, old);
@@ -247,8 +253,8 @@ static void request_secrets(struct nx_tunnel *t)
 }
 
 /*
- * nexus-hsd cannot be configured. What is established does not need it and goes on; the next reload tries
- * again.
+ * nexus-hsd cannot be configured. What is established does not need it and goes on; the next
+ * reload tries again.
  */
 static void refused(struct nx_tunnel *t, const char *text)
 {
@@ -618,8 +624,8 @@ static void on_tunnel_deleted(void *userdata, const struct nx_chan_msg *msg, int
 }
 
 /*
- * First nexus-hsd ends its handshakes; a session it had already reported is installed all the same, so that it
- * can be closed like the others.
+ * First nexus-hsd ends its handshakes; a session it had already reported is installed all the same,
+ * so that it can be closed like the others.
  */
 static void stop(struct nx_tunnel *t)
 {

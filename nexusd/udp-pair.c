@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The pair of UDP sockets of one address. Both are bound and never connected: the kernel bypasses the
- * SO_REUSEPORT selector for connected sockets. The order of binding is the selector's index: 0 is the
- * handshake socket, 1 the data socket.
+ * The pair of UDP sockets of one address. Both are bound and never connected: the kernel bypasses
+ * the SO_REUSEPORT selector for connected sockets. The order of binding is the selector's index: 0
+ * is the handshake socket, 1 the data socket.
  */
 #include <errno.h>
 #include <linux/filter.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One UDP address, two sockets: the selector gives datagrams with the header-form bit to the handshake
- * socket and all others to the data socket (docs/architecture.md).
+ * One UDP address, two sockets: the selector gives datagrams with the header-form bit to the
+ * handshake socket and all others to the data socket (docs/architecture.md).
  */
 #ifndef NX_UDP_PAIR_H
 #define NX_UDP_PAIR_H
