@@ -68,6 +68,7 @@ struct nq_rtt {
 
 struct nq_loss {
 	u64 base_pn; /* nothing below it is outstanding */
+	u64 known_pn; /* the ring's place of every number below it was given to a later one */
 	u64 largest_acked;
 	u64 bytes_in_flight;
 	u64 in_use_pn; /* packets below it were sent while the window was full */
@@ -235,6 +236,11 @@ static inline u64 nq_min(u64 a, u64 b)
 	return a < b ? a : b;
 }
 
+static inline u64 nq_max(u64 a, u64 b)
+{
+	return a > b ? a : b;
+}
+
 /* ---- recovery.c ---- */
 void nq_rtt_update(struct nq_rtt *r, u32 latest_us, u32 ack_delay_us, u64 now_us);
 u64 nq_pto_us(const struct nq_conn *c);
@@ -320,6 +326,8 @@ void nq_close_on_received(struct nq_conn *c, unsigned int n);
 u64 nq_next_pn(struct nq_conn *c, u64 now_us);
 int nq_seal_at(struct nq_conn *c, u64 first_pn, struct nq_tx_pkt *pkts, unsigned int n);
 bool nq_ring_has_room(const struct nq_conn *c, unsigned int n);
+/* Take all numbers below @end, and their places in the ring. */
+void nq_take_numbers(struct nq_conn *c, u64 end);
 
 /* ---- rxframe.c ---- */
 /* Act on the frames of an opened packet. 0, or a transport error code. */

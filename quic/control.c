@@ -230,7 +230,7 @@ int nq_tx_control(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us)
 	draft_frames(c, &d, say, pn, now_us);
 	if (d.at == c->hdr_len)
 		return 0;
-	c->next_pn = pn + 1;
+	nq_take_numbers(c, pn + 1);
 	pkt.len = d.at;
 	err = nq_seal_at(c, pn, &pkt, 1);
 	if (err) {

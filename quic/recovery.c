@@ -284,15 +284,13 @@ static void on_newly_acked(struct nq_conn *c, const struct nq_ack_frame *f, cons
 
 int nq_loss_on_ack(struct nq_conn *c, const struct nq_ack_frame *f, u64 now_us)
 {
-	u64 known = c->next_pn > c->ring_mask + 1ULL ? c->next_pn - c->ring_mask - 1 : 0;
+	u64 known = nq_max(c->loss.known_pn, c->first_pn);
 	u64 flight_before = c->loss.bytes_in_flight;
 	struct nq_ack_iter it = { 0 };
 	struct acked a = { 0 };
 	struct nq_range r;
 
-	/* Below @known the records are gone, below first_pn they never were ours. */
-	if (known < c->first_pn)
-		known = c->first_pn;
+	/* Below known_pn the records are gone, below first_pn they never were ours. */
 	if (f->largest >= c->next_pn)
 		return -EPROTO;
 	if (!c->loss.has_largest_acked || f->largest > c->loss.largest_acked) {

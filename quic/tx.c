@@ -47,13 +47,23 @@ static void schedule_skip(struct nq_conn *c, u64 now_us)
 	c->skip_pn = c->next_pn + SKIP_MIN + ((now_us * 0x9e3779b97f4a7c15ULL) >> 52);
 }
 
+void nq_take_numbers(struct nq_conn *c, u64 end)
+{
+	u64 size = c->ring_mask + 1ULL;
+
+	c->next_pn = end;
+	/* Never falls: numbers may be given back, what stood in their places is gone. */
+	if (end > size)
+		c->loss.known_pn = nq_max(c->loss.known_pn, end - size);
+}
+
 u64 nq_next_pn(struct nq_conn *c, u64 now_us)
 {
 	if (unlikely(!c->skip_pn))
 		schedule_skip(c, now_us);
 	if (unlikely(c->next_pn >= c->skip_pn)) {
 		nq_sent_at(c, c->next_pn)->state = NQ_SENT_UNUSED;
-		c->next_pn++;
+		nq_take_numbers(c, c->next_pn + 1);
 		schedule_skip(c, now_us);
 	}
 	return c->next_pn;
@@ -136,7 +146,7 @@ unsigned int nq_tx_reserve(struct nq_conn *c, struct nq_tx_burst *b, unsigned in
 	c->reserved_n = n;
 	c->reserved_pn = b->first_pn;
 	c->reserved_bytes = (u64)n * pkt_bytes;
-	c->next_pn = b->first_pn + n;
+	nq_take_numbers(c, b->first_pn + n);
 	return n;
 }
 

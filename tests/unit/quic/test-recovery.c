@@ -139,6 +139,39 @@ static void test_unsealed_numbers_return(void **state)
 	teardown_one(o);
 }
 
+static void small_ring(struct nq_conn_params *p)
+{
+	p->ring_packets = 1024;
+}
+
+/* Numbers that were reserved and given back took the place of old records: these are then unknown,
+ * not "never sent", when an ACK still reports them.
+ */
+static void test_given_back_numbers_hide_old_records(void **state)
+{
+	struct one *o = setup_one(small_ring);
+	struct nq_ranges r = { 0 };
+	struct nq_tx_burst b;
+
+	while (o->c->next_pn < 1030) {
+		send(o, 5);
+		o->p.now_us += 10000;
+		r.n = 0;
+		nq_ranges_add(&r, 0, 9);
+		if (o->c->next_pn > 11)
+			nq_ranges_add(&r, 11, o->c->next_pn - 1);
+		else
+			r.r[0].last = o->c->next_pn - 1 < 9 ? o->c->next_pn - 1 : 9;
+		assert_int_equal(ack(o, &r, NULL), 0);
+	}
+	assert_int_equal(o->c->next_pn, 1030);
+	assert_int_equal(nq_tx_reserve(o->c, &b, 8, 1100, o->p.now_us), 8);
+	nq_tx_commit(o->c, &b, NULL, 0, o->p.now_us);
+	assert_int_equal(o->c->next_pn, 1030);
+	assert_int_equal(ack(o, &r, NULL), 0);
+	teardown_one(o);
+}
+
 static void test_packet_threshold(void **state)
 {
 	struct one *o = setup_one(NULL);
@@ -395,6 +428,7 @@ int main(void)
 		cmocka_unit_test(test_ack_counts_once),
 		cmocka_unit_test(test_optimistic_ack),
 		cmocka_unit_test(test_unsealed_numbers_return),
+		cmocka_unit_test(test_given_back_numbers_hide_old_records),
 		cmocka_unit_test(test_packet_threshold),
 		cmocka_unit_test(test_time_threshold),
 		cmocka_unit_test(test_spurious_loss_widens),
