@@ -5,7 +5,8 @@
  *
  * Cost: an ACK is worked off in time proportional to the packets it newly acknowledges and the
  * ranges it has. Two rules make it so. An acknowledged record knows how long the acknowledged run
- * below it is, so a range that grew at its top is entered only there. And every packet more than
+ * below it is, so a range that grew at its top is entered only there; wherever else a range is cut,
+ * records that were walked over take the longer run, as in a union-find. And every packet more than
  * the packet threshold below the largest acknowledged one is settled at once, so the search for
  * losses never looks further than that.
  */
@@ -222,11 +223,29 @@ static void on_spurious_loss(struct nq_conn *c, u64 pn)
 	c->loss.packet_threshold = (u32)nq_min(distance, NQ_PACKET_THRESHOLD_MAX);
 }
 
+/* Note in the record of @last, or in @all that ack_range() visited, how far down the run reaches. */
+static void mark_run(struct nq_conn *c, u64 first, u64 last, bool all)
+{
+	struct nq_sent *s;
+	u64 pn = last;
+	u32 run;
+
+	do {
+		s = nq_sent_at(c, pn);
+		run = s->mark;
+		if (pn - first >= run)
+			s->mark = (u32)(pn - first + 1);
+		if (pn - first < run)
+			break;
+		pn -= run;
+	} while (all);
+}
+
 static int ack_range(struct nq_conn *c, u64 first, u64 last, struct acked *a)
 {
-	struct nq_sent *top = nq_sent_at(c, last), *s;
 	u64 pn = last;
-	u32 run = 1;
+	struct nq_sent *s;
+	u32 run, old = 0;
 
 	for (;;) {
 		s = nq_sent_at(c, pn);
@@ -236,6 +255,7 @@ static int ack_range(struct nq_conn *c, u64 first, u64 last, struct acked *a)
 			return -EPROTO;
 		case NQ_SENT_ACKED:
 			run = s->mark;
+			old++;
 			break;
 		case NQ_SENT_LOST:
 			on_spurious_loss(c, pn);
@@ -250,8 +270,10 @@ static int ack_range(struct nq_conn *c, u64 first, u64 last, struct acked *a)
 			break;
 		pn -= run;
 	}
-	if (top->mark < last - first + 1)
-		top->mark = (u32)(last - first + 1);
+	/* One old run below the new packets is the rule. More: all of them get the longer mark, or a
+	 * peer could make us walk the same records again by lowering the top of its range.
+	 */
+	mark_run(c, first, last, old > 1);
 	return 0;
 }
 

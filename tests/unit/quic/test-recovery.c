@@ -172,6 +172,21 @@ static void test_given_back_numbers_hide_old_records(void **state)
 	teardown_one(o);
 }
 
+/* However ranges are cut, a record is walked over once and then stepped over. */
+static void test_acked_runs_are_compressed(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 pn;
+
+	send(o, 10);
+	assert_int_equal(ack_range(o, 0, 9), 0);
+	assert_int_equal(o->c->ring[9].mark, 10);
+	assert_int_equal(ack_range(o, 0, 8), 0);
+	for (pn = 0; pn < 10; pn++)
+		assert_int_equal(o->c->ring[pn].mark, pn + 1);
+	teardown_one(o);
+}
+
 static void test_packet_threshold(void **state)
 {
 	struct one *o = setup_one(NULL);
@@ -429,6 +444,7 @@ int main(void)
 		cmocka_unit_test(test_optimistic_ack),
 		cmocka_unit_test(test_unsealed_numbers_return),
 		cmocka_unit_test(test_given_back_numbers_hide_old_records),
+		cmocka_unit_test(test_acked_runs_are_compressed),
 		cmocka_unit_test(test_packet_threshold),
 		cmocka_unit_test(test_time_threshold),
 		cmocka_unit_test(test_spurious_loss_widens),
