@@ -250,6 +250,8 @@ void nq_loss_on_timeout(struct nq_conn *c, u64 now_us);
 int nq_loss_on_ack(struct nq_conn *c, const struct nq_ack_frame *a, u64 now_us);
 /* Record a packet as sent. */
 void nq_loss_on_sent(struct nq_conn *c, u64 pn, u32 bytes, u8 flags, u32 mark, u64 now_us);
+/* Called before the ring is full: there is room for a burst afterwards. */
+void nq_loss_make_room(struct nq_conn *c, u64 now_us);
 void nq_update_pacing(struct nq_conn *c, u64 now_us);
 
 /* ---- ecn.c ---- */

@@ -239,5 +239,6 @@ int nq_tx_control(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us)
 	}
 	if (!(say & SAY_CLOSE))
 		account(c, &d, pn, pkt.len, now_us);
+	nq_loss_make_room(c, now_us);
 	return (int)pkt.len;
 }

@@ -133,9 +133,10 @@ static bool extend_run(struct nq_conn *c, const struct nq_sent *s)
 /*
  * Move base_pn over everything that is settled, declaring lost what must be. It passes every packet
  * exactly once and stops at the first that may still be acknowledged; send times rise with packet
- * numbers, so no later packet can be due before that one.
+ * numbers, so no later packet can be due before that one. What lies below @give_up_pn is lost
+ * whatever its age.
  */
-static void settle(struct nq_conn *c, u64 now_us)
+static void settle(struct nq_conn *c, u64 give_up_pn, u64 now_us)
 {
 	u64 end = nq_settled_end(c), pn, lost_us = 0;
 	bool any_lost = false, persistent = false;
@@ -154,11 +155,14 @@ static void settle(struct nq_conn *c, u64 now_us)
 			l->in_run = false;
 		if (s->state != NQ_SENT_OUT || !(s->flags & NQ_SENT_ELICITING))
 			continue;
-		if (!l->has_largest_acked || pn > l->largest_acked)
-			break;
-		if (l->largest_acked - pn < l->packet_threshold && s->time_us + delay_us > now_us) {
-			l->loss_time_us = s->time_us + delay_us;
-			break;
+		if (pn >= give_up_pn) {
+			if (!l->has_largest_acked || pn > l->largest_acked)
+				break;
+			if (l->largest_acked - pn < l->packet_threshold &&
+			    s->time_us + delay_us > now_us) {
+				l->loss_time_us = s->time_us + delay_us;
+				break;
+			}
 		}
 		declare_lost(c, pn, s);
 		any_lost = true;
@@ -174,6 +178,21 @@ static void settle(struct nq_conn *c, u64 now_us)
 		l->in_run = false;
 		c->events |= NQ_EV_CONGESTION;
 	}
+}
+
+/*
+ * Behind a packet that is never acknowledged, ACK-only packets may fill the ring; then neither ACK
+ * nor probe could leave, and with both ends in that state nothing ever would. So the older half of
+ * a ring that full is given up.
+ */
+void nq_loss_make_room(struct nq_conn *c, u64 now_us)
+{
+	u64 half = (c->ring_mask + 1ULL) / 2;
+
+	if (nq_ring_has_room(c, NQ_BURST_MAX))
+		return;
+	settle(c, c->next_pn - half, now_us);
+	nq_update_pacing(c, now_us);
 }
 
 /* ---- acknowledgements ---- */
@@ -294,7 +313,7 @@ static void on_newly_acked(struct nq_conn *c, const struct nq_ack_frame *f, cons
 		reduce(c, a->largest_us, now_us);
 		c->stats.ecn_ce = c->ecn.peer_ce;
 	}
-	settle(c, now_us);
+	settle(c, 0, now_us);
 	/* What this very ACK showed to be lost may have begun a recovery: then nothing grows. */
 	in_use = a->in_use || (nq_cc_slow_start(&c->cc) && flight_before * 2 >= c->cc.cwnd);
 	if (!nq_cc_in_recovery(&c->cc, a->largest_us))
@@ -346,7 +365,7 @@ void nq_loss_on_timeout(struct nq_conn *c, u64 now_us)
 	if (now_us < nq_loss_timeout_us(c))
 		return;
 	if (c->loss.loss_time_us != NQ_TIME_NEVER) {
-		settle(c, now_us);
+		settle(c, 0, now_us);
 		nq_update_pacing(c, now_us);
 		return;
 	}

@@ -79,9 +79,9 @@ bool nq_ring_has_room(const struct nq_conn *c, unsigned int n)
 
 static unsigned int limit_by_ring(const struct nq_conn *c, struct nq_tx_burst *b, unsigned int n)
 {
-	/* The last records stay free for what the engine has to say. */
-	u64 used = c->next_pn - c->loss.base_pn + NQ_BURST_MAX;
 	u64 size = c->ring_mask + 1ULL;
+	/* A quarter stays free for what the engine has to say, ACKs of a round trip above all. */
+	u64 used = c->next_pn - c->loss.base_pn + size / 4;
 	u64 room = used < size ? size - used : 0;
 
 	if (n <= room)

@@ -187,6 +187,34 @@ static void test_acked_runs_are_compressed(void **state)
 	teardown_one(o);
 }
 
+/* One packet that is never acknowledged must not silence the ACKs behind it. */
+static void test_acks_go_on_behind_a_lost_packet(void **state)
+{
+	struct one *o = setup_one(small_ring);
+	u8 buf[1500];
+	u64 pn;
+
+	send(o, 1);
+	nq_ack_on_received(o->c, &(struct nq_rx_meta){ .pn = 0 }, o->p.now_us);
+	for (pn = 1; pn <= 4000; pn++) {
+		struct nq_rx_meta m = { .pn = 2 * pn, .eliciting = true };
+
+		nq_ack_on_received(o->c, &m, o->p.now_us);
+		assert_true(nq_tx_control_wanted(o->c, o->p.now_us));
+		assert_true(nq_tx_control(o->c, buf, sizeof(buf), o->p.now_us) > 0);
+		pair_check(o->c);
+	}
+	assert_int_equal(o->c->stats.ack_tx, 4000);
+	/* The record had to go: counted as a loss. */
+	assert_int_equal(o->c->stats.datagram_lost, 1);
+	assert_true(o->c->next_pn - o->c->loss.base_pn < 1024);
+	/* The path heals: data flows again. */
+	o->p.now_us += 10000;
+	assert_int_equal(ack_range(o, o->c->next_pn - 1, o->c->next_pn - 1), 0);
+	send(o, 1);
+	teardown_one(o);
+}
+
 static void test_packet_threshold(void **state)
 {
 	struct one *o = setup_one(NULL);
@@ -445,6 +473,7 @@ int main(void)
 		cmocka_unit_test(test_unsealed_numbers_return),
 		cmocka_unit_test(test_given_back_numbers_hide_old_records),
 		cmocka_unit_test(test_acked_runs_are_compressed),
+		cmocka_unit_test(test_acks_go_on_behind_a_lost_packet),
 		cmocka_unit_test(test_packet_threshold),
 		cmocka_unit_test(test_time_threshold),
 		cmocka_unit_test(test_spurious_loss_widens),
