@@ -294,6 +294,8 @@ void nq_keys_on_opened(struct nq_conn *c, u64 pn, u64 now_us);
 void nq_keys_on_failed(struct nq_conn *c, u64 now_us);
 /* May @n more packets be sealed? Starts an update in good time. */
 bool nq_keys_allow(struct nq_conn *c, unsigned int n, u64 now_us);
+/* The same for a packet of the engine's own. At the limit the connection ends (RFC 9001 6.6). */
+void nq_keys_before_control(struct nq_conn *c, u64 now_us);
 u64 nq_keys_timeout_us(const struct nq_conn *c);
 void nq_keys_on_timeout(struct nq_conn *c, u64 now_us);
 void nq_nonce(u8 *nonce, const u8 *iv, u64 pn);

@@ -216,14 +216,16 @@ int nq_tx_control(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us)
 {
 	struct draft d = { .buf = buf, .at = c->hdr_len };
 	struct nq_tx_pkt pkt = { .buf = buf };
-	u32 say = plan(c, now_us);
+	u32 say;
 	u64 pn;
 	int err;
 
 	if (cap < NQ_MIN_UDP_PAYLOAD)
 		return -EINVAL;
-	if (!say)
+	if (!plan(c, now_us))
 		return 0;
+	nq_keys_before_control(c, now_us);
+	say = plan(c, now_us);
 	d.end = c->hdr_len + frames_cap(c, cap);
 	/* A closing connection may have lost its room in the ring; it needs no record. */
 	pn = say & SAY_CLOSE ? c->next_pn : nq_next_pn(c, now_us);

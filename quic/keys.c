@@ -17,6 +17,8 @@
 #define CHACHA_OPEN_LIMIT (1ULL << 36)
 /* Kept free below the limit for what the engine must say itself. */
 #define SEAL_MARGIN 1024
+/* And of that, for CONNECTION_CLOSE, which is repeated ever more rarely. */
+#define CLOSE_MARGIN 64
 
 u64 nq_keys_bytes(const struct nq_crypto_ops *crypto)
 {
@@ -193,10 +195,15 @@ void nq_keys_on_failed(struct nq_conn *c, u64 now_us)
 		nq_conn_error(c, NQ_CLOSE_KEYS, NQ_AEAD_LIMIT_REACHED, "integrity limit", now_us);
 }
 
+static u64 seal_limit(const struct nq_keyset *ks)
+{
+	return ks->cipher == NQ_CHACHA20_POLY1305 ? CHACHA_SEAL_LIMIT : GCM_SEAL_LIMIT;
+}
+
 bool nq_keys_allow(struct nq_conn *c, unsigned int n, u64 now_us)
 {
-	u64 limit = c->keys.cipher == NQ_CHACHA20_POLY1305 ? CHACHA_SEAL_LIMIT : GCM_SEAL_LIMIT;
 	struct nq_keyset *ks = &c->keys;
+	u64 limit = seal_limit(ks);
 
 	if (likely(ks->tx_sealed < limit / 2))
 		return true;
@@ -205,6 +212,15 @@ bool nq_keys_allow(struct nq_conn *c, unsigned int n, u64 now_us)
 		c->events |= NQ_EV_KEY_UPDATE_NEEDED;
 	}
 	return ks->tx_sealed + n + SEAL_MARGIN <= limit;
+}
+
+void nq_keys_before_control(struct nq_conn *c, u64 now_us)
+{
+	if (likely(nq_keys_allow(c, 1, now_us)) || c->state != NQ_ACTIVE)
+		return;
+	if (c->keys.tx_sealed + CLOSE_MARGIN >= seal_limit(&c->keys))
+		nq_conn_error(c, NQ_CLOSE_KEYS, NQ_AEAD_LIMIT_REACHED, "confidentiality limit",
+			      now_us);
 }
 
 u64 nq_keys_timeout_us(const struct nq_conn *c)

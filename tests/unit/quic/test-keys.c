@@ -189,6 +189,41 @@ static void test_confidentiality_limit(void **state)
 	assert_int_equal(b.limit, NQ_TX_KEYS);
 }
 
+/* An end that only acknowledges comes to the limit as well. */
+static void test_confidentiality_limit_of_acks(void **state)
+{
+	struct nq_conn *c = p.end[0].conn;
+	struct nq_close_info info;
+	u8 buf[1500];
+	int i;
+
+	talk(50000);
+	c->keys.tx_sealed = 1ULL << 22;
+	c->ack.now = true;
+	assert_true(nq_tx_control(c, buf, sizeof(buf), p.now_us) > 0);
+	assert_int_equal(c->stats.key_updates, 1);
+	nq_take_events(c);
+	c->keys.tx_sealed = 1ULL << 22;
+	c->ack.now = true;
+	assert_true(nq_tx_control(c, buf, sizeof(buf), p.now_us) > 0);
+	assert_true(nq_take_events(c) & NQ_EV_KEY_UPDATE_NEEDED);
+	/* Without new keys it ends, and says so, below the limit. */
+	c->keys.tx_sealed = (1ULL << 23) - 100;
+	for (i = 0; i < 200 && c->state == NQ_ACTIVE; i++) {
+		c->ack.now = true;
+		assert_true(nq_tx_control(c, buf, sizeof(buf), p.now_us) > 0);
+	}
+	nq_close_info(c, &info);
+	assert_int_equal(info.cause, NQ_CLOSE_KEYS);
+	assert_int_equal(info.code, NQ_AEAD_LIMIT_REACHED);
+	for (i = 0; i < 100000; i++) {
+		nq_close_on_received(c, NQ_BURST_MAX);
+		while (nq_tx_control_wanted(c, p.now_us))
+			assert_true(nq_tx_control(c, buf, sizeof(buf), p.now_us) > 0);
+	}
+	assert_true(c->keys.tx_sealed <= 1ULL << 23);
+}
+
 static void test_integrity_limit(void **state)
 {
 	struct nq_rx_datagram dg[NQ_BURST_MAX];
@@ -232,6 +267,7 @@ int main(void)
 		ONE(test_previous_keys_go),
 		ONE(test_forged_phase),
 		ONE(test_confidentiality_limit),
+		ONE(test_confidentiality_limit_of_acks),
 		ONE(test_integrity_limit),
 		ONE(test_wiped),
 	};
