@@ -60,6 +60,7 @@ void nq_ack_on_sent(struct nq_conn *c)
 	c->ack.now = false;
 	c->ack.deadline_us = NQ_TIME_NEVER;
 	c->stats.ack_tx++;
+	nq_keys_on_ack_sent(c);
 }
 
 void nq_ack_on_acked(struct nq_conn *c, u32 mark)

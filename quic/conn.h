@@ -125,6 +125,7 @@ struct nq_keyset {
 	u16 cipher;
 	u8 phase;
 	bool rx_seen; /* a packet of this phase was received */
+	bool rx_acked; /* and acknowledged: the peer may update again */
 	bool wanted; /* NQ_EV_KEY_UPDATE_NEEDED was raised in this phase */
 };
 
@@ -287,8 +288,11 @@ u64 nq_keys_bytes(const struct nq_crypto_ops *crypto);
 int nq_keys_init(struct nq_conn *c, const struct nq_conn_params *p, u8 *mem);
 void nq_keys_wipe(struct nq_conn *c);
 enum nq_rx_key nq_keys_select(const struct nq_conn *c, bool phase_bit, u64 pn);
-/* A packet of the next phase opened: the peer began a key update. */
-void nq_keys_follow(struct nq_conn *c, u64 now_us);
+/* A packet of the next phase opened: the peer began a key update. False: too soon, the connection
+ * is closed.
+ */
+bool nq_keys_follow(struct nq_conn *c, u64 now_us);
+void nq_keys_on_ack_sent(struct nq_conn *c);
 /* A packet opened with the current keys. */
 void nq_keys_on_opened(struct nq_conn *c, u64 pn, u64 now_us);
 void nq_keys_on_failed(struct nq_conn *c, u64 now_us);

@@ -64,6 +64,7 @@ int nq_keys_init(struct nq_conn *c, const struct nq_conn_params *p, u8 *mem)
 	ks->cipher = p->cipher;
 	ks->phase = p->key_phase;
 	ks->rx_seen = true;
+	ks->rx_acked = true;
 	ks->drop_prev_us = NQ_TIME_NEVER;
 	err = install(c, &ks->tx, &p->tx);
 	if (!err)
@@ -135,6 +136,7 @@ static void rotate(struct nq_conn *c)
 	ks->tx_first_pn = c->next_pn;
 	ks->tx_sealed = 0;
 	ks->rx_seen = false;
+	ks->rx_acked = false;
 	ks->wanted = false;
 	ks->drop_prev_us = NQ_TIME_NEVER;
 	c->stats.key_updates++;
@@ -168,9 +170,22 @@ enum nq_rx_key nq_keys_select(const struct nq_conn *c, bool phase_bit, u64 pn)
 	return NQ_RX_KEY_NEXT;
 }
 
-void nq_keys_follow(struct nq_conn *c, u64 now_us)
+bool nq_keys_follow(struct nq_conn *c, u64 now_us)
 {
+	/* RFC 9001 6.2: it cannot know yet that we have the keys it uses now. */
+	if (!c->keys.rx_acked) {
+		nq_conn_error(c, NQ_CLOSE_PROTOCOL, NQ_KEY_UPDATE_ERROR, "key update too soon",
+			      now_us);
+		return false;
+	}
 	rotate(c);
+	return true;
+}
+
+void nq_keys_on_ack_sent(struct nq_conn *c)
+{
+	if (c->keys.rx_seen)
+		c->keys.rx_acked = true;
 }
 
 void nq_keys_on_opened(struct nq_conn *c, u64 pn, u64 now_us)

@@ -180,7 +180,8 @@ int nq_tx_queue_frames(struct nq_conn *c, const u8 *frames, u32 len);
 enum nq_rx_status {
 	NQ_RX_OK,
 	NQ_RX_TOO_SHORT,	/* cannot hold a sample, or not a short header */
-	NQ_RX_BAD_HEADER,	/* fixed bit 0, or reserved bits set under valid protection */
+	NQ_RX_BAD_HEADER,	/* fixed bit 0; or it opened, but has reserved bits set or a key phase
+				 * that may not follow yet: connection error */
 	NQ_RX_DUPLICATE,
 	NQ_RX_OLD,		/* older than the window can judge */
 	NQ_RX_AEAD,		/* does not open: forged, corrupted, or a stateless reset */

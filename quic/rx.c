@@ -171,8 +171,11 @@ static void finish(struct nq_conn *c, struct nq_rx_pkt *pkt, enum nq_rx_key key,
 	}
 	if (unlikely(refuse_seen(c, pkt)))
 		return;
-	if (key == NQ_RX_KEY_NEXT)
-		nq_keys_follow(c, now_us);
+	if (key == NQ_RX_KEY_NEXT && !nq_keys_follow(c, now_us)) {
+		pkt->status = NQ_RX_BAD_HEADER;
+		c->stats.key_update_failures++;
+		return;
+	}
 	if (key != NQ_RX_KEY_PREVIOUS)
 		nq_keys_on_opened(c, pkt->pn, now_us);
 	on_opened(c, pkt, sink, now_us);

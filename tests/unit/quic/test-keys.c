@@ -143,6 +143,65 @@ static void test_previous_keys_go(void **state)
 	assert_false(c->keys.rx_prev.valid);
 }
 
+/* Seal a PING as end 0 would in its present phase, and let end 1 open it. */
+static u8 ping(u64 pn)
+{
+	struct nq_conn *from = p.end[0].conn, *to = p.end[1].conn;
+	struct nq_rx_datagram dg[NQ_BURST_MAX];
+	struct nq_tx_pkt tx;
+	struct nq_rx_pkt pkt = { 0 };
+	unsigned int n;
+	u8 buf[200];
+
+	buf[from->hdr_len] = NQ_FRAME_PING;
+	tx = (struct nq_tx_pkt){ .buf = buf, .len = from->hdr_len + 1 };
+	assert_int_equal(nq_seal_at(from, pn, &tx, 1), 0);
+	pkt.data = buf;
+	pkt.len = tx.len;
+	nq_rx_open(to, &pkt, 1, dg, NQ_BURST_MAX, &n, p.now_us);
+	p.end[1].events |= nq_take_events(to);
+	give_next(1);
+	return pkt.status;
+}
+
+/* What a peer does that does not wait: 6.1 forbids it, and each update costs us a key schedule. */
+static void update_at_once(void)
+{
+	struct nq_conn *c = p.end[0].conn;
+
+	c->keys.rx_prev.valid = false;
+	c->keys.rx_seen = true;
+	c->loss.largest_acked = c->keys.tx_first_pn = 0;
+	assert_int_equal(nq_key_update(c, p.now_us), 0);
+	p.end[0].events |= nq_take_events(c);
+	give_next(0);
+}
+
+static void test_updates_in_a_row(void **state)
+{
+	struct nq_conn *c = p.end[1].conn;
+	struct nq_close_info info;
+	u8 buf[1500];
+
+	talk(50000);
+	update_at_once();
+	assert_int_equal(ping(1000), NQ_RX_OK);
+	/* Acknowledged: the next is welcome, even within the three PTOs of the old keys. */
+	c->ack.now = true;
+	assert_true(nq_tx_control(c, buf, sizeof(buf), p.now_us) > 0);
+	update_at_once();
+	assert_int_equal(ping(1001), NQ_RX_OK);
+	assert_int_equal(ping(1002), NQ_RX_OK);
+	assert_int_equal(c->stats.key_updates, 2);
+	/* Not acknowledged. */
+	update_at_once();
+	assert_int_equal(ping(1003), NQ_RX_BAD_HEADER);
+	assert_int_equal(c->stats.key_updates, 2);
+	nq_close_info(c, &info);
+	assert_int_equal(info.cause, NQ_CLOSE_PROTOCOL);
+	assert_int_equal(info.code, NQ_KEY_UPDATE_ERROR);
+}
+
 /* Forged packets with the other phase bit change nothing. */
 static void test_forged_phase(void **state)
 {
@@ -265,6 +324,7 @@ int main(void)
 		ONE(test_both_at_once),
 		ONE(test_reordering_across),
 		ONE(test_previous_keys_go),
+		ONE(test_updates_in_a_row),
 		ONE(test_forged_phase),
 		ONE(test_confidentiality_limit),
 		ONE(test_confidentiality_limit_of_acks),
