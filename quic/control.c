@@ -237,6 +237,8 @@ int nq_tx_control(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us)
 	err = nq_seal_at(c, pn, &pkt, 1);
 	if (err) {
 		nq_sent_at(c, pn)->state = NQ_SENT_UNUSED;
+		nq_cid_on_lost(c, pn);
+		nq_out_on_lost(c, pn);
 		return err;
 	}
 	if (!(say & SAY_CLOSE))

@@ -373,6 +373,42 @@ static void test_queued_frames_are_repeated(void **state)
 	assert_int_equal(c->out_len, 0);
 }
 
+static bool seal_fails;
+
+static void failing_seal(void *ctx, struct nq_aead_op *ops, unsigned int n)
+{
+	unsigned int i;
+
+	null_crypto.seal(ctx, ops, n);
+	for (i = 0; i < n && seal_fails; i++)
+		ops[i].status = -EIO;
+}
+
+/* A cipher that fails once costs a number, not the frames. */
+static void test_frames_survive_a_failed_seal(void **state)
+{
+	struct nq_crypto_ops failing = null_crypto;
+	struct nq_conn *c = p.end[0].conn;
+	struct nq_cid cid = { .len = 20, .has_token = true, .id = { 0x55 } };
+	u8 buf[1500];
+
+	failing.seal = failing_seal;
+	c->crypto = &failing;
+	assert_int_equal(nq_tx_queue_frames(c, (const u8 *)"\x10\x44\x00", 3), 0);
+	assert_int_equal(nq_add_local_cid(c, &cid), 0);
+	seal_fails = true;
+	assert_int_equal(nq_tx_control(c, buf, sizeof(buf), p.now_us), -EIO);
+	seal_fails = false;
+	assert_int_equal(c->loss.bytes_in_flight, 0);
+	assert_true(nq_tx_control_wanted(c, p.now_us));
+	pair_control(&p, 0);
+	pair_run(&p, p.now_us + 1000000);
+	assert_int_equal(p.end[1].conn->punt_len, 3);
+	assert_int_equal(p.end[1].conn->cids.n_remote, 2);
+	assert_int_equal(c->out_len, 0);
+	c->crypto = &null_crypto;
+}
+
 static void test_path_challenge(void **state)
 {
 	struct pair_packet *q = &p.link[1].q[0];
@@ -515,6 +551,7 @@ int main(void)
 		ONE(test_many_datagrams_in_a_packet),
 		ONE(test_punt),
 		ONE(test_queued_frames_are_repeated),
+		ONE(test_frames_survive_a_failed_seal),
 		ONE(test_path_challenge),
 		ONE(test_peer_changes_cids),
 		ONE(test_too_many_cids),
