@@ -475,6 +475,12 @@ int nx_tunnel_connect(struct nx_tunnel *t)
 	struct nx_tunnel_private *p = t->priv;
 	int r;
 
+	/* Still saying goodbye: it comes up again after that. */
+	if (t->state == NX_TUNNEL_DISCONNECTING && !p->removing && !p->restart) {
+		p->restart = true;
+		nx_manager_unstore(t->manager, "down:%s", t->config->name);
+		return 0;
+	}
 	if (p->wanted || !nx_tunnel_at_rest(t))
 		return -EALREADY;
 	r = nx_manager_choose_data_plane(t->manager, t);
@@ -646,7 +652,8 @@ static void stop(struct nx_tunnel *t)
 
 int nx_tunnel_disconnect(struct nx_tunnel *t)
 {
-	if (t->state == NX_TUNNEL_DISCONNECTED || t->state == NX_TUNNEL_DISCONNECTING)
+	if (t->state == NX_TUNNEL_DISCONNECTED ||
+	    (t->state == NX_TUNNEL_DISCONNECTING && !t->priv->restart))
 		return -EALREADY;
 	if (t->config->autoconnect && !t->manager->priv->stopping) {
 		/* A restarted control process must not bring up what the user has taken down. */
@@ -658,7 +665,8 @@ int nx_tunnel_disconnect(struct nx_tunnel *t)
 		}
 	}
 	t->priv->restart = false;
-	stop(t);
+	if (t->state != NX_TUNNEL_DISCONNECTING)
+		stop(t);
 	return 0;
 }
 

@@ -371,6 +371,11 @@ static void test_session(void **state)
 	assert_int_equal(nx_tunnel_disconnect(t), 0);
 	assert_int_equal(nx_tunnel_disconnect(t), -EALREADY);
 	expect(f, f->hsd, HS_CMD_DEL_TUNNEL);
+
+	/* Up and down again while it says goodbye: the last word counts. */
+	assert_int_equal(nx_tunnel_connect(t), 0);
+	assert_int_equal(nx_tunnel_connect(t), -EALREADY);
+	assert_int_equal(nx_tunnel_disconnect(t), 0);
 	acknowledge(f, f->hsd, 0);
 	expect(f, f->dp, NQD_CMD_DELETE_DEVICE);
 	acknowledge(f, f->dp, 0);
