@@ -80,7 +80,7 @@ int nq_tx_queue_frames(struct nq_conn *c, const u8 *frames, u32 len)
 	if (len > NQ_OUT_BYTES)
 		return -EMSGSIZE;
 	for (p = frames; p < end; p += f.len) {
-		if (nq_frame_parse(p, end, &f))
+		if (nq_frame_parse(p, end, &f) || nq_frame_open_ended(f.type))
 			return -EINVAL;
 	}
 	if (len > NQ_OUT_BYTES - c->out_len)

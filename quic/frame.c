@@ -309,3 +309,26 @@ u32 nq_put_path(u8 *p, u32 cap, u8 type, const u8 *data)
 	memcpy(p + 1, data, NQ_PATH_DATA_LEN);
 	return 1 + NQ_PATH_DATA_LEN;
 }
+
+u32 nq_put_stream(u8 *p, u32 cap, const u8 *frame, u32 len)
+{
+	const u8 *end = frame + len, *data = frame + 1;
+	u8 *start = p;
+	u32 head;
+	u64 v;
+
+	data = nq_get_varint(data, end, &v);
+	if (data && *frame & 0x04)
+		data = nq_get_varint(data, end, &v);
+	if (!data)
+		return 0;
+	head = (u32)(data - frame);
+	len -= head;
+	if (cap < head + nq_varint_len(len) + len)
+		return 0;
+	memcpy(p, frame, head);
+	*p |= 0x02;
+	p = nq_put_varint(p + head, len);
+	memcpy(p, data, len);
+	return (u32)(p - start) + len;
+}

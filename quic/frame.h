@@ -96,6 +96,12 @@ static inline bool nq_frame_elicits_ack(u8 type)
 	       type != NQ_FRAME_CONNECTION_CLOSE && type != NQ_FRAME_CONNECTION_CLOSE + 1;
 }
 
+/* Does a frame of this type have no length and so reach to the end of its packet? */
+static inline bool nq_frame_open_ended(u8 type)
+{
+	return type == NQ_FRAME_DATAGRAM || (type & ~0x05) == NQ_FRAME_STREAM;
+}
+
 /* The ranges of a parsed ACK frame, highest first; @it starts at zero. */
 struct nq_ack_iter {
 	u64 i;
@@ -112,5 +118,7 @@ u32 nq_put_close(u8 *p, u32 cap, bool application, u64 code, const char *reason)
 u32 nq_put_new_cid(u8 *p, u32 cap, const struct nq_cid *cid, u64 retire_prior_to);
 u32 nq_put_retire_cid(u8 *p, u32 cap, u64 seq);
 u32 nq_put_path(u8 *p, u32 cap, u8 type, const u8 *data);
+/* The STREAM frame at @frame, which is open-ended, with a length: others may follow it. */
+u32 nq_put_stream(u8 *p, u32 cap, const u8 *frame, u32 len);
 
 #endif /* NQ_FRAME_H */

@@ -171,7 +171,8 @@ int nq_tx_control(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us);
 bool nq_tx_ecn(const struct nq_conn *c);
 
 /* Queue whole frames (punt replies, at most 256 bytes) for the next control packet; they are repeated
- * until acknowledged. 0, -ENOBUFS (later), -EMSGSIZE, -EINVAL (not whole frames).
+ * until acknowledged. 0, -ENOBUFS (later), -EMSGSIZE, -EINVAL (not whole frames,
+ * or one without a length).
  */
 int nq_tx_queue_frames(struct nq_conn *c, const u8 *frames, u32 len);
 
@@ -239,7 +240,9 @@ enum nq_event {
 /* The events since the last call, cleared. */
 u32 nq_take_events(struct nq_conn *c);
 
-/* Copy out punted frames (whole); returns bytes, 0 if none. What did not fit @cap stays. */
+/* Copy out punted frames (whole, STREAM always with a length); returns bytes, 0 if none. What did
+ * not fit @cap stays.
+ */
 u32 nq_take_punt(struct nq_conn *c, u8 *buf, u32 cap);
 
 enum nq_close_cause {

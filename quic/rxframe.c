@@ -10,11 +10,19 @@
  */
 static void punt(struct nq_conn *c, const u8 *p, u32 len, struct nq_rx_sink *sink)
 {
-	if (len > NQ_PUNT_BYTES - c->punt_len) {
+	u32 room = NQ_PUNT_BYTES - c->punt_len;
+	u8 *at = c->punt + c->punt_len;
+
+	if (nq_frame_open_ended(*p))
+		len = nq_put_stream(at, room, p, len);
+	else if (len <= room)
+		memcpy(at, p, len);
+	else
+		len = 0;
+	if (!len) {
 		sink->unreportable = true;
 		return;
 	}
-	memcpy(c->punt + c->punt_len, p, len);
 	c->punt_len += len;
 	c->events |= NQ_EV_PUNT;
 }

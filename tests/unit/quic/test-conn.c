@@ -342,7 +342,13 @@ static void test_punt(void **state)
 	assert_int_equal(nq_take_punt(c, out, 4), 0);
 	assert_int_equal(nq_take_punt(c, out, 7), 5);
 	assert_memory_equal(out, "\x06\x00\x02\xaa\xbb", 5);
-	assert_int_equal(nq_take_punt(c, out, sizeof(out)), 3);
+	/* A STREAM frame that reached to the end of its packet now has a length: others follow. */
+	assert_int_equal(INJECT(1, 4, 0x10, 0x05, 0x0d, 0x04, 0x41, 0x00, 0xdd, 0xee), NQ_RX_OK);
+	assert_int_equal(INJECT(1, 5, 0x10, 0x06), NQ_RX_OK);
+	assert_int_equal(nq_take_punt(c, out, 4), 4);
+	assert_memory_equal(out, "\x0a\x00\x01\xcc", 4);
+	assert_int_equal(nq_take_punt(c, out, sizeof(out)), 2 + 7 + 2);
+	assert_memory_equal(out, "\x10\x05\x0f\x04\x41\x00\x02\xdd\xee\x10\x06", 11);
 	assert_int_equal(nq_take_punt(c, out, sizeof(out)), 0);
 	/* Without room the packet is not acknowledged, so that the content comes again. */
 	assert_int_equal(inject(1, 2, big, sizeof(big)), NQ_RX_OK);
@@ -361,6 +367,9 @@ static void test_queued_frames_are_repeated(void **state)
 
 	assert_int_equal(nq_tx_queue_frames(c, big, 257), -EMSGSIZE);
 	assert_int_equal(nq_tx_queue_frames(c, (const u8 *)"\x10\x44", 2), -EINVAL);
+	/* What is written behind these would become part of them. */
+	assert_int_equal(nq_tx_queue_frames(c, (const u8 *)"\x08\x00\xaa", 3), -EINVAL);
+	assert_int_equal(nq_tx_queue_frames(c, (const u8 *)"\x30\x00\xaa", 3), -EINVAL);
 	assert_int_equal(nq_tx_queue_frames(c, frame, sizeof(frame)), 0);
 	assert_int_equal(nq_tx_queue_frames(c, big, 255), -ENOBUFS);
 	p.link[0].loss_permille = 1000;
