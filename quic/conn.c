@@ -67,9 +67,11 @@ static void init_path(struct nq_conn *c, const struct nq_conn_params *p, u64 now
 	memcpy(c->prefix, p->prefix, p->prefix_len);
 	if (p->srtt_us) {
 		c->rtt.has_sample = true;
-		c->rtt.srtt_us = c->rtt.latest_us = p->srtt_us;
-		c->rtt.rttvar_us = p->rttvar_us;
-		c->rtt.min_us = p->min_rtt_us ? p->min_rtt_us : p->srtt_us;
+		c->rtt.srtt_us = c->rtt.latest_us = (u32)nq_min(p->srtt_us, NQ_RTT_MAX_US);
+		c->rtt.rttvar_us = (u32)nq_min(p->rttvar_us, NQ_RTT_MAX_US);
+		c->rtt.min_us = c->rtt.srtt_us;
+		if (p->min_rtt_us)
+			c->rtt.min_us = (u32)nq_min(p->min_rtt_us, NQ_RTT_MAX_US);
 		c->rtt.first_sample_us = now_us;
 	}
 	if (p->ecn)

@@ -28,6 +28,8 @@
 #define NQ_PACKET_THRESHOLD_MAX 64
 #define NQ_GRANULARITY_US 1000
 #define NQ_DEFAULT_RTT_US 333000
+/* No sample counts for more: four and more of them fit 32 bits. */
+#define NQ_RTT_MAX_US 60000000
 
 /* ---- a sent packet ---- */
 

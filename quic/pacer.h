@@ -20,8 +20,11 @@
 #define NQ_PACER_BURST_MAX 128
 /* Wake up for this much time's worth rather than for single packets. */
 #define NQ_PACER_QUANTUM_US 100
-/* Longer pauses fill the bucket anyway; the cap keeps rate * time far from overflow. */
-#define NQ_PACER_IDLE_US 1000000ULL
+/*
+ * The cap keeps rate * time within 63 bits at the highest rate (congestion.c). It must exceed what
+ * one packet takes at the lowest: a window of two packets at a round trip of a minute.
+ */
+#define NQ_PACER_IDLE_US 60000000ULL
 
 struct nq_pacer {
 	u64 at_us;

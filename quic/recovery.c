@@ -306,7 +306,7 @@ static void on_newly_acked(struct nq_conn *c, const struct nq_ack_frame *f, cons
 		if (f->delay < delay_us >> c->peer_ack_delay_exponent)
 			delay_us = f->delay << c->peer_ack_delay_exponent;
 		delay_us = nq_min(delay_us, c->peer_max_ack_delay_us);
-		nq_rtt_update(&c->rtt, (u32)nq_min(now_us - a->largest_us, 60000000), (u32)delay_us,
+		nq_rtt_update(&c->rtt, (u32)nq_min(now_us - a->largest_us, NQ_RTT_MAX_US), (u32)delay_us,
 			      now_us);
 	}
 	if (nq_ecn_on_ack(c, f, a->ect0)) {

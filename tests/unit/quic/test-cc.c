@@ -239,6 +239,28 @@ static void test_pacer_bursts(void **state)
 	assert_true(nq_pacer_when(&p, 1, 1400) > 200010000);
 }
 
+/* One packet in 14 s, as with a window of two packets at a round trip of half a minute. */
+static void test_pacer_slow(void **state)
+{
+	struct nq_pacer p = { 0 };
+	u64 now_us = 1000000, t;
+	int i;
+
+	nq_pacer_set(&p, 100, 1400, now_us);
+	assert_int_equal(nq_pacer_allows(&p, 64, 1400, now_us), NQ_PACER_BURST_MIN);
+	nq_pacer_spend(&p, 1400 * NQ_PACER_BURST_MIN);
+	for (i = 0; i < 5; i++) {
+		t = nq_pacer_when(&p, 1, 1400);
+		assert_int_equal(t, now_us + 14000000);
+		now_us = t;
+		assert_int_equal(nq_pacer_allows(&p, 1, 1400, now_us), 1);
+		nq_pacer_spend(&p, 1400);
+	}
+	/* The longest pause at the highest rate does not overflow. */
+	nq_pacer_set(&p, 100000000000ULL, 65527, now_us);
+	assert_true(nq_pacer_allows(&p, 1000, 65527, ~0ULL) <= NQ_PACER_BURST_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +275,7 @@ int main(void)
 		cmocka_unit_test(test_pacing_rate),
 		cmocka_unit_test(test_pacer_formula),
 		cmocka_unit_test(test_pacer_bursts),
+		cmocka_unit_test(test_pacer_slow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,6 +78,25 @@ static void test_rtt(void **state)
 	assert_int_equal(r.min_us, 200);
 }
 
+static void absurd_rtt(struct nq_conn_params *p)
+{
+	p->srtt_us = p->rttvar_us = p->min_rtt_us = 0xffffffff;
+}
+
+/* Whatever round trip was measured before the hand-over: no sum overflows, sending stays paced. */
+static void test_rtt_is_bounded(void **state)
+{
+	struct one *o = setup_one(absurd_rtt);
+
+	assert_true(nq_pto_us(o->c) >= 5 * 60000000ULL);
+	assert_true(o->c->pacer.rate > 0);
+	send(o, 1);
+	o->p.now_us += 10000;
+	assert_int_equal(ack_range(o, 0, 0), 0);
+	assert_true(o->c->rtt.srtt_us < 60000000);
+	teardown_one(o);
+}
+
 static void test_ack_counts_once(void **state)
 {
 	struct one *o = setup_one(NULL);
@@ -468,6 +487,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rtt),
+		cmocka_unit_test(test_rtt_is_bounded),
 		cmocka_unit_test(test_ack_counts_once),
 		cmocka_unit_test(test_optimistic_ack),
 		cmocka_unit_test(test_unsealed_numbers_return),
