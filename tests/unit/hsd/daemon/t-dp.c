@@ -225,3 +225,20 @@ void t_dp_send(struct t_dp *dp, const void *data, size_t len)
 	put(dp, buf, pkt.len);
 	nq_tx_commit(dp->conn, &b, &pkt, 1, now_us());
 }
+
+void t_wait_both(struct t_hsd *client, struct t_session *cs, int sock, struct t_hsd *server,
+		 struct t_session *ss)
+{
+	uint64_t limit = t_now_ms() + T_WAIT_MS;
+	struct t_dp dp;
+	struct t_msg m;
+
+	t_wait_session(client, cs);
+	t_dp_install(&dp, client, cs, sock);
+	while (!t_next_msg(server, &m, 5)) {
+		assert_true(t_now_ms() < limit);
+		t_dp_pump(&dp);
+	}
+	t_parse_session(&m, ss);
+	t_dp_free(&dp);
+}

@@ -26,6 +26,12 @@ void t_dp_install(struct t_dp *dp, struct t_hsd *h, const struct t_session *s, i
 void t_dp_free(struct t_dp *dp);
 /* Read the punt socket, run timers, send what the engine has to say. */
 void t_dp_pump(struct t_dp *dp);
+/*
+ * Wait for a client's session and then for the server's, with a data plane at the client meanwhile
+ * (@sock: its socket): a server's last words may come after the client's hand-over.
+ */
+void t_wait_both(struct t_hsd *client, struct t_session *cs, int sock, struct t_hsd *server,
+		 struct t_session *ss);
 /* One DATAGRAM. */
 void t_dp_send(struct t_dp *dp, const void *data, size_t len);
 

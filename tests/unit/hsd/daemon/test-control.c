@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "t-dp.h"
 #include "t-hsd.h"
 #include "t-net.h"
 
@@ -242,10 +243,12 @@ static void lost_control(void **state)
 	close(s.server.ctl);
 	s.server.ctl = -1;
 	assert_int_equal(t_connect(&s.client, 5, &s.server_addr), 0);
-	t_wait_session(&s.client, &cs);
+	/* Wait with the client's end ready, then be the server's next control process. */
+	assert_true(poll(&(struct pollfd){ .fd = s.client.ctl, .events = POLLIN }, 1, T_WAIT_MS) >
+		    0);
 	t_hsd_new_control(&s.server);
 	assert_int_equal(t_set_server(&s.server, &t_default_config, s.server_sock), 0);
-	t_wait_session(&s.server, &ss);
+	t_wait_both(&s.client, &cs, s.client_sock, &s.server, &ss);
 	assert_int_equal(ss.k[NQD_A_KEYS_RX_KEY].len, 16);
 	assert_memory_equal(ss.k[NQD_A_KEYS_RX_KEY].data, cs.k[NQD_A_KEYS_TX_KEY].data, 16);
 	t_session_free(&ss);
@@ -326,6 +329,7 @@ static void punted_packets(void **state)
 {
 	struct t_session ss, cs;
 	struct hs_punt_hdr hdr;
+	struct t_dp dp;
 	uint8_t buf[4096];
 	struct pollfd p;
 	struct scene s;
@@ -364,7 +368,10 @@ static void punted_packets(void **state)
 		if (!client_done && t_next_msg(&s.client, &m, 0)) {
 			t_parse_session(&m, &cs);
 			client_done = true;
+			t_dp_install(&dp, &s.client, &cs, s.client_sock);
 		}
+		if (client_done)
+			t_dp_pump(&dp);
 		if (!server_done && t_next_msg(&s.server, &m, 0)) {
 			t_parse_session(&m, &ss);
 			server_done = true;
@@ -372,6 +379,7 @@ static void punted_packets(void **state)
 	}
 	t_session_free(&ss);
 	t_session_free(&cs);
+	t_dp_free(&dp);
 	t_net_close(&net);
 	stop(&s);
 }

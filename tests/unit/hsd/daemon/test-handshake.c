@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "t-dp.h"
 #include "t-hsd.h"
 
 struct pair {
@@ -194,11 +195,10 @@ static void shake_hands(struct pair *p, const struct t_config *sc, const struct 
 	close(sock);
 	sock = t_udp(family, wildcard, &ignored);
 	assert_int_equal(t_set_client(&p->client, cc, sock), 0);
-	close(sock);
 	t_loopback(&addr);
 	assert_int_equal(t_connect(&p->client, 42, &addr), 0);
-	t_wait_session(&p->client, &p->cs);
-	t_wait_session(&p->server, &p->ss);
+	t_wait_both(&p->client, &p->cs, sock, &p->server, &p->ss);
+	close(sock);
 }
 
 static void handshake_of_cipher(const char *server, const char *client, uint16_t suite)

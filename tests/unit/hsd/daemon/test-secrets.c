@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "t-dp.h"
 #include "t-hsd.h"
 
 #define CHUNK (1 << 20)
@@ -97,12 +98,10 @@ static void no_key_stays(void **state)
 	close(sock);
 	sock = t_udp(AF_INET, false, &ignored);
 	assert_int_equal(t_set_client(&client, &t_default_config, sock), 0);
-	close(sock);
 	/* More than one, so that memory is reused under the search. */
 	for (i = 1; i <= 5; i++) {
 		assert_int_equal(t_connect(&client, i, &addr), 0);
-		t_wait_session(&client, &cs);
-		t_wait_session(&server, &ss);
+		t_wait_both(&client, &cs, sock, &server, &ss);
 		/* Once each has answered something else, its export is over. */
 		t_stat(&client, HS_A_STATS_PENDING);
 		t_stat(&server, HS_A_STATS_PENDING);
@@ -117,6 +116,7 @@ static void no_key_stays(void **state)
 	nxm_put_str(t_begin(&server, HS_CMD_DEL_TUNNEL), HS_A_TUNNEL, T_TUNNEL);
 	assert_int_equal(t_request(&server, NULL, 0), 0);
 	assert_int_equal(search(server.pid, secret, 32, "long-term key after the end"), 0);
+	close(sock);
 	t_hsd_stop(&client);
 	t_hsd_stop(&server);
 }
