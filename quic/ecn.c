@@ -36,11 +36,11 @@ bool nq_ecn_on_ack(struct nq_conn *c, const struct nq_ack_frame *a, u64 newly_ec
 			e->state = NQ_ECN_FAILED;
 		return false;
 	}
-	/* An older ACK that was overtaken has smaller counts: nothing to learn from it. */
-	if (a->ect0 + a->ce < e->peer_ect0 + e->peer_ce || a->largest < c->loss.largest_acked)
+	/* Fewer than before: a peer that was handed over counts anew. Nothing to learn from it yet. */
+	if (a->ect0 + a->ce < e->peer_ect0 + e->peer_ce)
 		return false;
 	if (a->ect1 || a->ect0 + a->ce > e->sent_ect0 || a->ce < e->peer_ce ||
-	    a->ect0 + a->ce - e->peer_ect0 - e->peer_ce < newly_ect0) {
+	    a->ect0 + a->ce < e->peer_ect0 + e->peer_ce + newly_ect0) {
 		e->state = NQ_ECN_FAILED;
 		return false;
 	}

@@ -297,7 +297,7 @@ static int ack_range(struct nq_conn *c, u64 first, u64 last, struct acked *a)
 }
 
 static void on_newly_acked(struct nq_conn *c, const struct nq_ack_frame *f, const struct acked *a,
-			   u64 flight_before, u64 now_us)
+			   bool advanced, u64 flight_before, u64 now_us)
 {
 	u64 delay_us = NQ_DEFAULT_RTT_US * 100ULL;
 	bool in_use;
@@ -309,7 +309,8 @@ static void on_newly_acked(struct nq_conn *c, const struct nq_ack_frame *f, cons
 		nq_rtt_update(&c->rtt, (u32)nq_min(now_us - a->largest_us, NQ_RTT_MAX_US), (u32)delay_us,
 			      now_us);
 	}
-	if (nq_ecn_on_ack(c, f, a->ect0)) {
+	/* An ACK that was overtaken has old counts: nothing to learn from it (13.4.2.1). */
+	if (advanced && nq_ecn_on_ack(c, f, a->ect0)) {
 		reduce(c, a->largest_us, now_us);
 		c->stats.ecn_ce = c->ecn.peer_ce;
 	}
@@ -330,11 +331,13 @@ int nq_loss_on_ack(struct nq_conn *c, const struct nq_ack_frame *f, u64 now_us)
 	struct nq_ack_iter it = { 0 };
 	struct acked a = { 0 };
 	struct nq_range r;
+	bool advanced;
 
 	/* Below known_pn the records are gone, below first_pn they never were ours. */
 	if (f->largest >= c->next_pn)
 		return -EPROTO;
-	if (!c->loss.has_largest_acked || f->largest > c->loss.largest_acked) {
+	advanced = !c->loss.has_largest_acked || f->largest > c->loss.largest_acked;
+	if (advanced) {
 		c->loss.has_largest_acked = true;
 		c->loss.largest_acked = f->largest;
 	}
@@ -343,7 +346,7 @@ int nq_loss_on_ack(struct nq_conn *c, const struct nq_ack_frame *f, u64 now_us)
 			return -EPROTO;
 	}
 	if (a.packets)
-		on_newly_acked(c, f, &a, flight_before, now_us);
+		on_newly_acked(c, f, &a, advanced, flight_before, now_us);
 	return 0;
 }
 

@@ -483,6 +483,30 @@ static void test_ecn_fails(void **state)
 	teardown_one(o);
 }
 
+/* RFC 9000 13.4.2.1: an ACK that does not raise the largest acknowledged number proves nothing. */
+static void test_ecn_overtaken_ack(void **state)
+{
+	struct one *o = setup_one(with_ecn);
+	struct nq_ranges r = { 0 };
+
+	send(o, 8);
+	o->p.now_us += 10000;
+	nq_ranges_add(&r, 6, 7);
+	assert_int_equal(ack(o, &r, (u64[]){ 2, 0, 0 }), 0);
+	assert_int_equal(o->c->ecn.state, NQ_ECN_CAPABLE);
+	/* Older: newly acknowledges one, with the counts of its time; or without any. */
+	assert_int_equal(ack_range(o, 5, 5), 0);
+	r.n = 0;
+	nq_ranges_add(&r, 4, 7);
+	assert_int_equal(ack(o, &r, (u64[]){ 2, 0, 0 }), 0);
+	assert_true(nq_tx_ecn(o->c));
+	/* The next that does raise it is judged. */
+	send(o, 1);
+	assert_int_equal(ack_ecn(o, 8, 2, 0, 0), 0);
+	assert_false(nq_tx_ecn(o->c));
+	teardown_one(o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -505,6 +529,7 @@ int main(void)
 		cmocka_unit_test(test_pacing_holds),
 		cmocka_unit_test(test_ecn_capable_and_ce),
 		cmocka_unit_test(test_ecn_fails),
+		cmocka_unit_test(test_ecn_overtaken_ack),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
