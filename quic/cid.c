@@ -73,19 +73,30 @@ static bool want_retire(struct nq_cids *s, u64 seq)
 	return true;
 }
 
-static bool retire_below(struct nq_conn *c, u64 seq)
+static u32 retire_room(const struct nq_cids *s)
 {
-	struct nq_cids *s = &c->cids;
-	u32 i, kept = 0;
+	const struct nq_pending *r;
+	u32 n = 0;
 
+	for (r = s->retire; r < s->retire + NQ_RETIRE_MAX; r++)
+		n += r->fate == NQ_FATE_NONE;
+	return n;
+}
+
+/* All or nothing: the header is written with remote[0] even when this breaks the connection. */
+static bool retire_below(struct nq_cids *s, u64 seq)
+{
+	u32 i, kept = 0, going = 0;
+
+	for (i = 0; i < s->n_remote; i++)
+		going += s->remote[i].seq < seq;
+	if (going > retire_room(s))
+		return false;
 	for (i = 0; i < s->n_remote; i++) {
-		if (s->remote[i].seq >= seq) {
-			if (kept != i)
-				s->remote[kept] = s->remote[i];
-			kept++;
-		} else if (!want_retire(s, s->remote[i].seq)) {
-			return false;
-		}
+		if (s->remote[i].seq < seq)
+			want_retire(s, s->remote[i].seq);
+		else if (kept++ != i)
+			s->remote[kept - 1] = s->remote[i];
 	}
 	s->n_remote = kept;
 	s->retire_prior_to = seq;
@@ -125,7 +136,7 @@ u64 nq_cid_on_new(struct nq_conn *c, const struct nq_frame *f)
 	if (known < 0)
 		return NQ_PROTOCOL_VIOLATION;
 	if (f->new_cid.retire_prior_to > s->retire_prior_to &&
-	    !retire_below(c, f->new_cid.retire_prior_to))
+	    !retire_below(s, f->new_cid.retire_prior_to))
 		return NQ_CONNECTION_ID_LIMIT_ERROR;
 	if (f->new_cid.seq < s->retire_prior_to)
 		return want_retire(s, f->new_cid.seq) ? 0 : NQ_CONNECTION_ID_LIMIT_ERROR;

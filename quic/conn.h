@@ -22,7 +22,8 @@
 /* A frame that fills a packet must fit, or it could never be taken. */
 #define NQ_PUNT_BYTES 2048
 #define NQ_OUT_BYTES 256
-#define NQ_RETIRE_MAX 8
+/* RFC 9000 5.1.2: at least twice the IDs that may be active. */
+#define NQ_RETIRE_MAX (2 * NQ_CIDS_MAX)
 #define NQ_PATH_MAX 4
 #define NQ_PACKET_THRESHOLD 3
 #define NQ_PACKET_THRESHOLD_MAX 64

@@ -483,6 +483,45 @@ static void test_too_many_cids(void **state)
 	assert_int_equal(error_of(0), NQ_CONNECTION_ID_LIMIT_ERROR);
 }
 
+/* RFC 9000 5.1.2: twice the IDs that may be active can wait for their retirement to be confirmed. */
+static void test_retire_many(void **state)
+{
+	struct nq_conn *c = p.end[0].conn;
+	u8 frame[40];
+	u8 i;
+
+	for (i = 1; i <= 2 * NQ_CIDS_MAX; i++) {
+		new_cid_frame(frame, i, i, 0x70 + i);
+		assert_int_equal(inject(1, i, frame, 40), NQ_RX_OK);
+		assert_int_equal(c->cids.n_remote, 1);
+	}
+	new_cid_frame(frame, i, i, 0x70 + i);
+	assert_int_equal(inject(1, i, frame, 40), NQ_RX_FRAME);
+	assert_int_equal(error_of(0), NQ_CONNECTION_ID_LIMIT_ERROR);
+}
+
+/* A demand that breaks the limit leaves the ID in use, and the header, as they were. */
+static void test_broken_retirement(void **state)
+{
+	struct nq_conn *c = p.end[0].conn;
+	u8 frame[40];
+	u8 i, k = 0;
+
+	for (i = 1; i <= 2 * NQ_CIDS_MAX - 1; i++) {
+		new_cid_frame(frame, i, i, 0x70 + i);
+		assert_int_equal(inject(1, k++, frame, 40), NQ_RX_OK);
+	}
+	/* In use: 15; another of 4 bytes to be kept; a third to go, for which there is no room. */
+	memcpy(frame, "\x18\x32\x0f\x04", 4);
+	assert_int_equal(inject(1, k++, frame, 24), NQ_RX_OK);
+	new_cid_frame(frame, 20, 15, 0xa0);
+	assert_int_equal(inject(1, k++, frame, 40), NQ_RX_OK);
+	new_cid_frame(frame, 60, 50, 0xb0);
+	assert_int_equal(inject(1, k++, frame, 40), NQ_RX_FRAME);
+	assert_int_equal(c->cids.remote[0].seq, 15);
+	assert_int_equal(c->hdr_len, 1 + c->cids.remote[0].len + NQ_PN_LEN);
+}
+
 static void test_issue_and_retire(void **state)
 {
 	struct nq_conn *c = p.end[0].conn;
@@ -564,6 +603,8 @@ int main(void)
 		ONE(test_path_challenge),
 		ONE(test_peer_changes_cids),
 		ONE(test_too_many_cids),
+		ONE(test_retire_many),
+		ONE(test_broken_retirement),
 		ONE(test_issue_and_retire),
 		ONE(test_peer_limit),
 		ONE(test_skipped_numbers),
