@@ -52,6 +52,8 @@ class Bus:
         with open(config, "w") as f:
             f.write(BUS_CONFIG.format(dir=self.dir, extra=extra,
                                       policy=os.path.abspath(os.environ["DBUS_POLICY"])))
+        # A copy that other users reach, wherever the build folder lies.
+        self.nexusctl = shutil.copy(os.environ["NEXUSCTL"], self.dir)
         self.address = f"unix:path={self.dir}/socket"
         self.env = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=self.address, LC_ALL="C", TZ="UTC")
         self.daemon = subprocess.Popen(
@@ -118,6 +120,6 @@ class BusTest(unittest.TestCase):
             self.daemon = None
 
     def ctl(self, *argv, code=0, **kwargs):
-        p = self.bus.run(os.environ["NEXUSCTL"], *argv, **kwargs)
+        p = self.bus.run(self.bus.nexusctl, *argv, **kwargs)
         self.assertEqual(p.returncode, code, p.stdout + p.stderr)
         return p
