@@ -9,7 +9,9 @@
  */
 #include "conn.h"
 
-#define OPEN_CHUNK 16
+/* The stack holds this many AEAD operations and masks at a time: a kernel's is small. */
+#define OPEN_CHUNK 8
+#define MASK_CHUNK 16
 /* Marks a packet whose header is unmasked and whose turn has not come; never seen by a caller. */
 #define RX_PENDING 0xff
 #define STATELESS_RESET_MIN 21
@@ -56,11 +58,11 @@ static void decode_pn(struct nq_conn *c, struct nq_rx_pkt *pkt, const u8 *mask)
 	}
 }
 
-static void unmask(struct nq_conn *c, struct nq_rx_pkt *pkts, unsigned int n, u64 now_us)
+static void unmask_chunk(struct nq_conn *c, struct nq_rx_pkt *pkts, unsigned int n, u64 now_us)
 {
-	u8 masks[NQ_BURST_MAX][NQ_HP_MASK_LEN];
-	const u8 *samples[NQ_BURST_MAX];
-	u8 index[NQ_BURST_MAX];
+	u8 masks[MASK_CHUNK][NQ_HP_MASK_LEN];
+	const u8 *samples[MASK_CHUNK];
+	u8 index[MASK_CHUNK];
 	unsigned int i, m = 0;
 
 	for (i = 0; i < n; i++) {
@@ -74,6 +76,14 @@ static void unmask(struct nq_conn *c, struct nq_rx_pkt *pkts, unsigned int n, u6
 		c->crypto->hp_mask(c->keys.rx_hp, samples, masks, m);
 	for (i = 0; i < m; i++)
 		decode_pn(c, &pkts[index[i]], masks[i]);
+}
+
+static void unmask(struct nq_conn *c, struct nq_rx_pkt *pkts, unsigned int n, u64 now_us)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i += MASK_CHUNK)
+		unmask_chunk(c, pkts + i, (unsigned int)nq_min(n - i, MASK_CHUNK), now_us);
 }
 
 /* ---- duplicates ---- */

@@ -8,8 +8,9 @@
  */
 #include "conn.h"
 
-/* AEAD operations that stand on the stack at a time. */
-#define SEAL_CHUNK 16
+/* AEAD operations and masks that stand on the stack at a time: a kernel's is small. */
+#define SEAL_CHUNK 8
+#define MASK_CHUNK 16
 /* A number is left out after this many, plus up to as many again that only a clock knows. */
 #define SKIP_MIN 4096
 
@@ -190,8 +191,8 @@ static int seal_chunk(struct nq_conn *c, u64 first_pn, struct nq_tx_pkt *pkts, u
 static void protect_headers(struct nq_conn *c, struct nq_tx_pkt *pkts, unsigned int n)
 {
 	u32 pn_at = c->hdr_len - NQ_PN_LEN;
-	u8 masks[NQ_BURST_MAX][NQ_HP_MASK_LEN];
-	const u8 *samples[NQ_BURST_MAX];
+	u8 masks[MASK_CHUNK][NQ_HP_MASK_LEN];
+	const u8 *samples[MASK_CHUNK];
 	unsigned int i;
 	u8 *p;
 
@@ -222,7 +223,7 @@ int nq_seal_at(struct nq_conn *c, u64 first_pn, struct nq_tx_pkt *pkts, unsigned
 			return err;
 	}
 	for (i = 0; i < n; i += some) {
-		some = n - i < NQ_BURST_MAX ? n - i : NQ_BURST_MAX;
+		some = n - i < MASK_CHUNK ? n - i : MASK_CHUNK;
 		protect_headers(c, pkts + i, some);
 	}
 	return 0;
