@@ -369,7 +369,7 @@ int nx_config_load_report(const char *path, bool insecure_keylog, struct nx_conf
 			  struct nx_config **out)
 {
 	char line[NX_CONFIG_ERROR_LEN];
-	char *text;
+	char *text = NULL;
 	int r;
 
 	*out = NULL;

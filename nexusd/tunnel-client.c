@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 #include "backoff.h"
 #include "lib/log.h"
 #include "net-link.h"
@@ -99,7 +100,9 @@ void nx_client_retry(struct nx_tunnel *t, enum nx_reason reason, const char *tex
 	uint64_t delay;
 
 	nx_client_reset(t);
-	(void)getrandom(&random, sizeof(random), 0);
+	/* Only jitter: without randomness all clients of a server come back at the same moment. */
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
+		random = (uint32_t)getpid();
 	/* A session that was up is replaced at once; only what fails again has to wait. */
 	delay = p->failures ? nx_backoff_us(p->failures, is_refusal(reason), random)
 			    : 10000 + random % 100000;
