@@ -78,8 +78,8 @@ static inline size_t make_packet(const struct flow *f, uint8_t *pkt, size_t n)
 		put16(pkt + 4, len - 40);
 		pkt[6] = f->udp ? 17 : 6;
 		pkt[7] = 64;
-		memset(pkt + 8, 0x20, 16);
-		memset(pkt + 24, 0x30, 16);
+		for (i = 8; i < 40; i++)
+			pkt[i] = i < 24 ? 0x20 : 0x30;
 	} else {
 		pkt[0] = 0x45;
 		pkt[1] = f->tos;
