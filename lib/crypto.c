@@ -12,7 +12,7 @@
 
 #include <gnutls/crypto.h>
 
-/* Key 00 01 02..., nonce zero, header and text of 16 and 32 zero bytes: the tag that must come out. */
+/* Key 00 01 02..., nonce zero, header and text of 16 and 32 zero bytes: the tag that comes out. */
 static const struct {
 	u16 cipher;
 	u8 tag[NQ_TAG_LEN];

@@ -2,14 +2,14 @@
 /*
  * Acknowledging what arrives (RFC 9000 13.2): which numbers, when, with which ECN counts.
  *
- * An ACK is due at once after a gap, a late packet or a CE mark, after every second packet that asks
- * for one, and otherwise no later than max_ack_delay. ack_wanted_now() is the only place that
+ * An ACK is due at once after a gap, a late packet or a CE mark, after every second packet that
+ * asks for one, and otherwise no later than max_ack_delay. ack_wanted_now() is the only place that
  * decides. Received numbers are forgotten once the peer confirms an ACK that reported them.
  */
 #include "conn.h"
 
 #define ACK_EVERY 2
-/* A stream of ACK-only packets that report this many ranges asks for a confirmation now and then. */
+/* ACK-only packets in a row that report so many ranges ask for a confirmation now and then. */
 #define ACK_LONELY_MAX 32
 #define ACK_LONELY_RANGES 4
 

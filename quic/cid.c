@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Connection IDs (RFC 9000 5.1, 19.15, 19.16): the peer's that we may use, ours that it may use, and
- * the frames that give and take them, repeated until they are acknowledged.
+ * Connection IDs (RFC 9000 5.1, 19.15, 19.16): the peer's that we may use, ours that it may use,
+ * and the frames that give and take them, repeated until they are acknowledged.
  *
  * remote[0] is in use; it changes only when the peer retires it. Everything is bounded by
  * NQ_CIDS_MAX and NQ_RETIRE_MAX: a peer that demands more breaks the limit and the connection.

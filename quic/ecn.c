@@ -2,9 +2,10 @@
 /*
  * Validation of ECN on the path (RFC 9000 13.4.2, A.4).
  *
- * Packets are marked ECT(0). As long as the counts in the peer's ACK frames account for every marked
- * packet it acknowledges, marking goes on; if they do not, or the first ten marked packets are lost,
- * marking stops for good: a path that bleaches or mangles the field gives no signal to rely on.
+ * Packets are marked ECT(0). As long as the counts in the peer's ACK frames account for every
+ * marked packet it acknowledges, marking goes on; if they do not, or the first ten marked packets
+ * are lost, marking stops for good: a path that bleaches or mangles the field gives no signal to
+ * rely on.
  */
 #include "conn.h"
 
@@ -36,7 +37,7 @@ bool nq_ecn_on_ack(struct nq_conn *c, const struct nq_ack_frame *a, u64 newly_ec
 			e->state = NQ_ECN_FAILED;
 		return false;
 	}
-	/* Fewer than before: a peer that was handed over counts anew. Nothing to learn from it yet. */
+	/* Fewer than before: a peer that was handed over counts anew. Nothing to learn yet. */
 	if (a->ect0 + a->ce < e->peer_ect0 + e->peer_ce)
 		return false;
 	if (a->ect1 || a->ect0 + a->ce > e->sent_ect0 || a->ce < e->peer_ce ||

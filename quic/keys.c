@@ -4,9 +4,9 @@
  *
  * The engine derives nothing: the owner installs the keys of the phase after the current one with
  * nq_set_next_keys(), so a peer's update costs no key schedule while a packet waits. Three receive
- * keys are held: previous (until three PTOs after the first packet of the new phase), current, next.
- * An update rotates both directions at once; which receive key opens a packet follows from its
- * phase bit and, when that is the other phase, from its packet number (6.5).
+ * keys are held: previous (until three PTOs after the first packet of the new phase), current,
+ * next. An update rotates both directions at once; which receive key opens a packet follows from
+ * its phase bit and, when that is the other phase, from its packet number (6.5).
  */
 #include "conn.h"
 

@@ -3,10 +3,11 @@
  * The QUIC 1-RTT engine (RFC 9000, 9001, 9002, 9221): what a data plane calls.
  *
  * It promises: no packet leaves beyond what congestion control and pacing allow (packets that
- * RFC 9002 exempts: probes, ACK-only, close); a packet number is never used twice; a packet is never
- * delivered twice; DATAGRAM payload is never retransmitted; every input byte is length-checked.
- * It does not allocate, lock, sleep, do I/O or read a clock: memory and time (@now_us, monotonic
- * microseconds) are arguments. One connection is used by one thread at a time; the caller sees to it.
+ * RFC 9002 exempts: probes, ACK-only, close); a packet number is never used twice; a packet is
+ * never delivered twice; DATAGRAM payload is never retransmitted; every input byte is
+ * length-checked. It does not allocate, lock, sleep, do I/O or read a clock: memory and time (@now_us, monotonic
+ * microseconds) are arguments. One connection is used by one thread at a time; the caller sees to
+ * it.
  *
  * A burst out:  n = nq_tx_reserve() -> lay the frames behind hdr_len in each buffer -> nq_tx_seal()
  *               -> nq_tx_control() for what the engine itself has to say -> send -> nq_tx_commit().
@@ -93,7 +94,8 @@ size_t nq_conn_bytes(const struct nq_conn_params *p);
 
 /*
  * Build a connection in @mem (zeroed, nq_conn_bytes(), 64-byte aligned). Returns it or NULL with a
- * negative errno in *@err: -EINVAL (a parameter out of its range), -EOPNOTSUPP (cipher, congestion).
+ * negative errno in *@err: -EINVAL (a parameter out of its range), -EOPNOTSUPP (cipher,
+ * congestion).
  */
 struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_us, int *err);
 
@@ -134,8 +136,9 @@ u32 nq_tx_overhead_bytes(const struct nq_conn *c);
 u32 nq_max_payload_bytes(const struct nq_conn *c);
 
 /*
- * Reserve up to @n packets of at most @pkt_bytes on the wire each. Returns how many (also in @b->n);
- * with fewer than asked, @b->limit says why. A reservation must be committed before the next one.
+ * Reserve up to @n packets of at most @pkt_bytes on the wire each. Returns how many (also in
+ * @b->n); with fewer than asked, @b->limit says why. A reservation must be committed before the
+ * next one.
  */
 unsigned int nq_tx_reserve(struct nq_conn *c, struct nq_tx_burst *b, unsigned int n, u32 pkt_bytes,
 			   u64 now_us);
@@ -170,9 +173,9 @@ int nq_tx_control(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us);
 /* Does it want packets marked ECT(0) now (RFC 9000 13.4.2)? */
 bool nq_tx_ecn(const struct nq_conn *c);
 
-/* Queue whole frames (punt replies, at most 256 bytes) for the next control packet; they are repeated
- * until acknowledged. 0, -ENOBUFS (later), -EMSGSIZE, -EINVAL (not whole frames,
- * or one without a length).
+/* Queue whole frames (punt replies, at most 256 bytes) for the next control packet; they are
+ * repeated until acknowledged. 0, -ENOBUFS (later), -EMSGSIZE, -EINVAL (not whole frames, or one
+ * without a length).
  */
 int nq_tx_queue_frames(struct nq_conn *c, const u8 *frames, u32 len);
 
@@ -181,7 +184,7 @@ int nq_tx_queue_frames(struct nq_conn *c, const u8 *frames, u32 len);
 enum nq_rx_status {
 	NQ_RX_OK,
 	NQ_RX_TOO_SHORT,	/* cannot hold a sample, or not a short header */
-	NQ_RX_BAD_HEADER,	/* fixed bit 0; or it opened, but has reserved bits set or a key phase
+	NQ_RX_BAD_HEADER,	/* fixed bit 0; or it opened, but has reserved bits set or a phase
 				 * that may not follow yet: connection error */
 	NQ_RX_DUPLICATE,
 	NQ_RX_OLD,		/* older than the window can judge */
@@ -206,9 +209,9 @@ struct nq_rx_datagram {
 };
 
 /*
- * Open @n (<= NQ_BURST_MAX) packets that arrived for this connection and act on their frames. Writes
- * at most @cap (>= NQ_BURST_MAX) datagrams, sets *@n_datagrams; returns how many packets were
- * consumed: fewer than @n only when @cap ran out: call again with the rest. A peer may put several
+ * Open @n (<= NQ_BURST_MAX) packets that arrived for this connection and act on their frames.
+ * Writes at most @cap (>= NQ_BURST_MAX) datagrams, sets *@n_datagrams; returns how many packets
+ * were consumed: fewer than @n only when @cap ran out: call again with the rest. A peer may put several
  * DATAGRAMs into a packet: those beyond @cap are dropped and counted.
  */
 unsigned int nq_rx_open(struct nq_conn *c, struct nq_rx_pkt *pkts, unsigned int n,

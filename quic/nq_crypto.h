@@ -35,8 +35,8 @@ struct nq_aead_op {
 
 struct nq_crypto_ops {
 	const char *name;
-	/* Bytes of an AEAD key context and of a header-protection context, multiples of 64; contexts
-	 * are given 64-byte aligned memory.
+	/* Bytes of an AEAD key context and of a header-protection context, multiples of 64;
+	 * contexts are given 64-byte aligned memory.
 	 */
 	u32 aead_ctx_bytes;
 	u32 hp_ctx_bytes;
@@ -53,7 +53,7 @@ struct nq_crypto_ops {
 			unsigned int n);
 };
 
-/* Length of the AEAD key of @cipher, which is also its header-protection key length; 0 if unknown. */
+/* Length of the AEAD and of the header-protection key of @cipher; 0 if unknown. */
 static inline u32 nq_key_len(u16 cipher)
 {
 	return cipher == NQ_AES_128_GCM ? 16 :

@@ -4,7 +4,8 @@
  *
  * Guarantee: in any interval of t microseconds, whatever was asked,
  *	bytes sent <= rate * t / 1000000 + burst + one packet
- * and a sender that always has something to send and wakes when told gets at least rate * t - burst.
+ * and a sender that always has something to send and wakes when told gets at least
+ *	rate * t / 1000000 - burst
  * A rate of 0 means: not paced. Used by tx.c; the rate comes from congestion.c.
  */
 #ifndef NQ_PACER_H

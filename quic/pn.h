@@ -9,7 +9,7 @@
 
 #define NQ_PN_MAX ((1ULL << 62) - 1)
 
-/* The number nearest to @expected (largest received + 1) whose low 8 * @bytes bits are @truncated. */
+/* The number nearest to @expected (largest received + 1) that ends in the @bytes of @truncated. */
 u64 nq_pn_decode(u64 expected, u32 truncated, u32 bytes);
 
 /* Bytes that a sender needs for @pn if @unacked packets up to and with it may be outstanding. */

@@ -242,7 +242,7 @@ static void on_spurious_loss(struct nq_conn *c, u64 pn)
 	c->loss.packet_threshold = (u32)nq_min(distance, NQ_PACKET_THRESHOLD_MAX);
 }
 
-/* Note in the record of @last, or in @all that ack_range() visited, how far down the run reaches. */
+/* Note in the record of @last, or in @all that ack_range() saw, how far down the run reaches. */
 static void mark_run(struct nq_conn *c, u64 first, u64 last, bool all)
 {
 	struct nq_sent *s;
@@ -289,8 +289,8 @@ static int ack_range(struct nq_conn *c, u64 first, u64 last, struct acked *a)
 			break;
 		pn -= run;
 	}
-	/* One old run below the new packets is the rule. More: all of them get the longer mark, or a
-	 * peer could make us walk the same records again by lowering the top of its range.
+	/* One old run below the new packets is the rule. More: all of them get the longer mark, or
+	 * a peer could make us walk the same records again by lowering the top of its range.
 	 */
 	mark_run(c, first, last, old > 1);
 	return 0;
@@ -306,8 +306,8 @@ static void on_newly_acked(struct nq_conn *c, const struct nq_ack_frame *f, cons
 		if (f->delay < delay_us >> c->peer_ack_delay_exponent)
 			delay_us = f->delay << c->peer_ack_delay_exponent;
 		delay_us = nq_min(delay_us, c->peer_max_ack_delay_us);
-		nq_rtt_update(&c->rtt, (u32)nq_min(now_us - a->largest_us, NQ_RTT_MAX_US), (u32)delay_us,
-			      now_us);
+		nq_rtt_update(&c->rtt, (u32)nq_min(now_us - a->largest_us, NQ_RTT_MAX_US),
+			      (u32)delay_us, now_us);
 	}
 	/* An ACK that was overtaken has old counts: nothing to learn from it (13.4.2.1). */
 	if (advanced && nq_ecn_on_ack(c, f, a->ect0)) {

@@ -45,7 +45,7 @@ static void deliver(struct nq_conn *c, u8 *data, u32 len, struct nq_rx_sink *sin
 {
 	struct nq_rx_datagram *d;
 
-	/* An unknown context (RFC 9297): not for us; and what the caller has no room for is lost. */
+	/* An unknown context (RFC 9297): not for us; what the caller has no room for is lost. */
 	if (len < c->prefix_len || memcmp(data, c->prefix, c->prefix_len) || sink->n == sink->cap) {
 		c->stats.datagram_dropped++;
 		return;

@@ -25,6 +25,29 @@ static void send_more(struct nq_conn *c, unsigned int n, u64 now_us)
 	nq_tx_commit(c, &b, pkts, n > 4 ? n - 1 : n, now_us);
 }
 
+/* A peer that sends much and acknowledges late: ACK-only packets pass what is in flight. A part of a
+ * reservation is given back on the way.
+ */
+static void answer_much(struct nq_conn *c, unsigned int n, u64 now_us)
+{
+	u64 pn = c->ack.ranges.n ? c->ack.ranges.r[0].last + 2 : 0;
+	struct nq_rx_meta m = { .eliciting = true };
+	struct nq_tx_burst b;
+	u8 buf[1500];
+
+	nq_tx_reserve(c, &b, n, 100, now_us);
+	nq_tx_commit(c, &b, NULL, 0, now_us);
+	for (; n > 0; n--, pn += 2) {
+		m.pn = pn;
+		nq_ack_on_received(c, &m, now_us);
+		if (c->state == NQ_ACTIVE && nq_ack_due(c, now_us) &&
+		    nq_tx_control(c, buf, sizeof(buf), now_us) <= 0)
+			abort();
+		if (c->next_pn - c->loss.base_pn > c->ring_mask + 1ULL)
+			abort();
+	}
+}
+
 int LLVMFuzzerTestOneInput(const u8 *data, size_t len)
 {
 	const u8 *p = data, *end = data + len;
@@ -39,6 +62,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t len)
 		p += 2;
 		now_us += (u64)head[1] * 100;
 		send_more(c, head[0] & 0x3f, now_us);
+		if (head[0] & 0x40)
+			answer_much(c, head[1], now_us);
 		if (nq_frame_parse(p, end, &f))
 			break;
 		p += f.len;
