@@ -85,18 +85,8 @@ static void imb_seal(void *ctx, struct nq_aead_op *ops, unsigned int n)
 			seal_chacha(aead, op, op->text + op->text_len);
 		op->status = 0;
 	}
-}
-
-/* Equal, in a time that does not depend on where they differ? */
-static bool tag_equal(const u8 *a, const u8 *b)
-{
-	u8 diff = 0;
-	int i;
-
-	for (i = 0; i < NQ_TAG_LEN; i++)
-		diff |= a[i] ^ b[i];
-	__asm__ __volatile__("" : "+r"(diff));
-	return !diff;
+	/* It holds a hash state and a block of key stream. */
+	nq_memzero(&gcm, sizeof(gcm));
 }
 
 static void imb_open(void *ctx, struct nq_aead_op *ops, unsigned int n)
@@ -115,8 +105,11 @@ static void imb_open(void *ctx, struct nq_aead_op *ops, unsigned int n)
 					   op->nonce, op->aad, op->aad_len, tag, NQ_TAG_LEN);
 		else
 			open_chacha(aead, op, tag);
-		op->status = tag_equal(tag, op->text + op->text_len) ? 0 : -EBADMSG;
+		op->status = nq_differ(tag, op->text + op->text_len, NQ_TAG_LEN) ? -EBADMSG : 0;
 	}
+	nq_memzero(&gcm, sizeof(gcm));
+	/* The tag that a forger lacks. */
+	nq_memzero(tag, sizeof(tag));
 }
 
 static const struct nq_crypto_ops *imb_start(void)
