@@ -2,10 +2,10 @@
 /*
  * The QUIC 1-RTT engine (RFC 9000, 9001, 9002, 9221): what a data plane calls.
  *
- * It promises: no packet leaves beyond what congestion control and pacing allow (packets that
- * RFC 9002 exempts: probes, ACK-only, close); a packet number is never used twice; a packet is
- * never delivered twice; DATAGRAM payload is never retransmitted; every input byte is
- * length-checked. It does not allocate, lock, sleep, do I/O or read a clock: memory and time (@now_us, monotonic
+ * It promises: no packet leaves beyond what congestion control and pacing allow (packets that RFC
+ * 9002 exempts: probes, ACK-only, close); a packet number is never used twice; a packet is never
+ * delivered twice; DATAGRAM payload is never retransmitted; every input byte is length-checked. It
+ * does not allocate, lock, sleep, do I/O or read a clock: memory and time (@now_us, monotonic
  * microseconds) are arguments. One connection is used by one thread at a time; the caller sees to
  * it.
  *
@@ -211,8 +211,8 @@ struct nq_rx_datagram {
 /*
  * Open @n (<= NQ_BURST_MAX) packets that arrived for this connection and act on their frames.
  * Writes at most @cap (>= NQ_BURST_MAX) datagrams, sets *@n_datagrams; returns how many packets
- * were consumed: fewer than @n only when @cap ran out: call again with the rest. A peer may put several
- * DATAGRAMs into a packet: those beyond @cap are dropped and counted.
+ * were consumed: fewer than @n only when @cap ran out: call again with the rest. A peer may put
+ * several DATAGRAMs into a packet: those beyond @cap are dropped and counted.
  */
 unsigned int nq_rx_open(struct nq_conn *c, struct nq_rx_pkt *pkts, unsigned int n,
 			struct nq_rx_datagram *datagrams, unsigned int cap,
