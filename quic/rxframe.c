@@ -57,7 +57,7 @@ static void deliver(struct nq_conn *c, u8 *data, u32 len, struct nq_rx_sink *sin
 	c->stats.datagram_rx++;
 }
 
-/* The latest challenges are answered; more than NQ_PATH_MAX at a time is abuse. */
+/* More than NQ_PATH_MAX before an answer has left is abuse: those go unanswered. */
 static void on_path_challenge(struct nq_conn *c, const u8 *data)
 {
 	if (c->n_path == NQ_PATH_MAX)

@@ -236,8 +236,12 @@ int nq_tx_seal(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts,
 
 	if (n > b->n - b->used)
 		return -EINVAL;
+	/* A shorter or longer ID of the peer came into use since: the frames stand elsewhere. */
+	if (b->hdr_len != c->hdr_len)
+		return -EAGAIN;
 	for (i = 0; i < n; i++) {
-		if (pkts[i].len <= c->hdr_len || pkts[i].len + NQ_TAG_LEN > nq_packet_max(c))
+		if (pkts[i].len <= c->hdr_len || pkts[i].len + NQ_TAG_LEN > nq_packet_max(c) ||
+		    pkts[i].len - c->hdr_len > c->peer_max_datagram)
 			return -EMSGSIZE;
 	}
 	b->used += n;

@@ -469,6 +469,33 @@ static void test_peer_changes_cids(void **state)
 	assert_int_equal(error_of(0), NQ_PROTOCOL_VIOLATION);
 }
 
+/* What is sealed has room for its header and fits what the peer takes, whatever came in between. */
+static void test_seal_checks_the_layout(void **state)
+{
+	struct nq_conn *c = p.end[0].conn;
+	struct nq_tx_burst b;
+	struct nq_tx_pkt pkt;
+	u8 buf[1500] = { 0 };
+	u8 frame[40];
+
+	pkt.buf = buf;
+	assert_int_equal(nq_tx_reserve(c, &b, 1, 1000, p.now_us), 1);
+	pkt.len = b.hdr_len + 500;
+	c->peer_max_datagram = 499;
+	assert_int_equal(nq_tx_seal(c, &b, &pkt, 1), -EMSGSIZE);
+	c->peer_max_datagram = 500;
+	/* A shorter ID takes over between reserve and seal. */
+	memcpy(frame, "\x18\x01\x01\x04", 4);
+	memset(frame + 4, 0x71, 20);
+	assert_int_equal(inject(1, 0, frame, 24), NQ_RX_OK);
+	assert_int_equal(nq_tx_seal(c, &b, &pkt, 1), -EAGAIN);
+	nq_tx_commit(c, &b, &pkt, 0, p.now_us);
+	assert_int_equal(nq_tx_reserve(c, &b, 1, 1000, p.now_us), 1);
+	pkt.len = b.hdr_len + 500;
+	assert_int_equal(nq_tx_seal(c, &b, &pkt, 1), 0);
+	nq_tx_commit(c, &b, &pkt, 1, p.now_us);
+}
+
 static void test_too_many_cids(void **state)
 {
 	u8 frame[40];
@@ -602,6 +629,7 @@ int main(void)
 		ONE(test_frames_survive_a_failed_seal),
 		ONE(test_path_challenge),
 		ONE(test_peer_changes_cids),
+		ONE(test_seal_checks_the_layout),
 		ONE(test_too_many_cids),
 		ONE(test_retire_many),
 		ONE(test_broken_retirement),
