@@ -149,8 +149,8 @@ unsigned int nq_tx_reserve(struct nq_conn *c, struct nq_tx_burst *b, unsigned in
 u32 nq_tx_datagram_header(const struct nq_conn *c, u8 *at);
 
 /* Seal the next @n packets of the burst in place: header, AEAD, header protection. 0 or -errno; on
- * error no packet of the burst may be sent and the burst must be committed with 0 sent. -EAGAIN: the
- * header changed its length since nq_tx_reserve(); -EMSGSIZE: more than path or peer take.
+ * error no packet of the burst may be sent and the burst must be committed with 0 sent. -EAGAIN:
+ * the header changed its length since nq_tx_reserve(); -EMSGSIZE: more than path or peer take.
  */
 int nq_tx_seal(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts, unsigned int n);
 
