@@ -95,7 +95,7 @@ struct dp_session *dp_cid_find(struct dp *dp, const struct dp_socket *sock, cons
 	return NULL;
 }
 
-/* The peer retired one of ours: give the engine another one to issue. */
+/* Give the engine a connection ID to issue. */
 static void issue_cid(struct dp *dp, struct dp_session *s)
 {
 	struct nq_cid cid = { .seq = s->next_cid_seq, .len = s->cid_len, .has_token = true };
@@ -111,7 +111,8 @@ static void issue_cid(struct dp *dp, struct dp_session *s)
 	s->next_cid_seq++;
 }
 
-static void retire_cids(struct dp *dp, struct dp_session *s)
+/* The peer retired some of ours: each is replaced. */
+static void replace_retired_cids(struct dp *dp, struct dp_session *s)
 {
 	struct nq_cid cid;
 	struct dp_cid *c;
@@ -122,6 +123,7 @@ static void retire_cids(struct dp *dp, struct dp_session *s)
 			break;
 		if (c)
 			dp_cid_free(dp, c);
+		issue_cid(dp, s);
 	}
 }
 
@@ -285,10 +287,8 @@ static void run_session(struct dp *dp, struct dp_session *s)
 
 void dp_session_cids(struct dp *dp, struct dp_session *s, u32 events)
 {
-	if (events & NQ_EV_CID_RETIRED)
-		retire_cids(dp, s);
-	if (events & NQ_EV_CID_WANTED)
-		issue_cid(dp, s);
+	if (events & (NQ_EV_CID_RETIRED | NQ_EV_CID_WANTED))
+		replace_retired_cids(dp, s);
 }
 
 void dp_run_dirty(struct dp *dp)
