@@ -81,5 +81,6 @@ static const struct nxa_policy hs[] = {
 	A(HS_A_TEXT, STRING(0, 255)),
 	A(HS_A_NET, NEST(hs_net_set)),
 	A(HS_A_STATS, NEST(hs_stats_set)),
+	A(HS_A_REPLAY, FLAG),
 };
 const struct nxa_set hs_set = { .name = "hs_set", .max = HS_A_MAX, .policy = hs };

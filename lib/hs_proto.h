@@ -71,6 +71,7 @@ enum hs_attr {
 	HS_A_TEXT,			/* string <= 255 */
 	HS_A_NET,			/* nest, enum hs_net_attr: what the capsules agreed on */
 	HS_A_STATS,			/* nest, enum hs_stats_attr */
+	HS_A_REPLAY,			/* flag; server: the last descriptor is the replay cache's memory */
 	__HS_A_MAX,
 	HS_A_MAX = __HS_A_MAX - 1,
 };
@@ -128,6 +129,14 @@ enum hs_stats_attr {			/* u64 each; server */
 };
 
 extern const struct nxa_set hs_set, hs_user_set, hs_prefix_set, hs_net_set, hs_stats_set;
+
+/*
+ * The memory of a server's replay cache: sealed against changes of its size, zeros at first, made by
+ * the control process and kept by the monitor so that it outlives nexus-hsd, which alone reads and
+ * writes it.
+ */
+#define HS_REPLAY_ENTRIES	65536
+#define HS_REPLAY_MEMORY_LEN	(64 + HS_REPLAY_ENTRIES * 48)
 
 /* One UDP payload that landed on the other's socket. */
 struct hs_punt_hdr {

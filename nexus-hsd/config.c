@@ -233,6 +233,7 @@ static int parse_common(struct parse *ps)
 	if (cfg->handshake_timeout_ms < 100 || cfg->handshake_timeout_ms > 120000)
 		return refuse(ps->e, -ERANGE, "HS_A_HANDSHAKE_TIMEOUT_MS: 100 to 120000");
 	cfg->keylog = tb[HS_A_KEYLOG].present;
+	cfg->replay = tb[HS_A_REPLAY].present && cfg->server;
 	bad = hs_tls_priority(tb[HS_A_CIPHERS].present ? nxa_str(&tb[HS_A_CIPHERS]) : "",
 			      cfg->server, cfg->priority, sizeof(cfg->priority));
 	if (bad)

@@ -5,9 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "clock.h"
 #include "hsd.h"
+#include "lib/log.h"
+#include "replay.h"
 #include "secrets.h"
 #include "server.h"
+
+_Static_assert(HS_REPLAY_MEMORY_LEN == HS_REPLAY_RING_LEN(HS_REPLAY_ENTRIES),
+	       "the control process makes the memory of the replay cache");
 
 struct hs_tunnel *hs_tunnel_find(struct hsd *h, const char *name)
 {
@@ -95,6 +101,26 @@ static int make_gate(const struct hs_config *cfg, struct hs_gate **out, struct n
 	}
 	*out = g;
 	return 0;
+}
+
+/*
+ * The gate works without: its own memory then serves, until this process ends. Takes care before
+ * the first datagram of a new tunnel, because its sockets are opened later.
+ */
+static void keep_replay(struct hs_tunnel *t, int fd)
+{
+	int r;
+
+	if (!t->gate || fd < 0)
+		return;
+	r = hs_gate_keep_replay(t->gate, fd, hs_unix_time_s());
+	if (r < 0)
+		nx_err("tunnel %s: the replay cache will not survive a restart: %s",
+		       t->config->name, strerror(-r));
+	else if (r > 0)
+		nx_log_full(LOG_ERR, "ReplayCacheDamaged", t->config->name,
+			    "the replay cache is damaged: nobody is let in for %u s",
+			    t->config->time_window_s);
 }
 
 /* ---- sockets ---- */
@@ -242,8 +268,14 @@ static struct hs_tunnel *new_tunnel(struct hsd *h)
 	return t;
 }
 
-static int apply(struct hsd *h, struct hs_config *cfg, int *fds, unsigned int n_socks,
-		 int *keylog_fd, struct nxm_error *e)
+/* The descriptors of a SET_TUNNEL; -1 = none. */
+struct passed_fds {
+	int *socks;
+	unsigned int n_socks;
+	int keylog, replay;
+};
+
+static int apply(struct hsd *h, struct hs_config *cfg, struct passed_fds *fds, struct nxm_error *e)
 {
 	struct hs_tunnel *t = hs_tunnel_find(h, cfg->name);
 	struct hs_gate *gate = NULL;
@@ -268,9 +300,10 @@ static int apply(struct hsd *h, struct hs_config *cfg, int *fds, unsigned int n_
 		}
 		replace_config(t, cfg, gate);
 	}
-	set_keylog(t, *keylog_fd);
-	*keylog_fd = -1;
-	err = set_socks(t, fds, n_socks);
+	set_keylog(t, fds->keylog);
+	fds->keylog = -1;
+	keep_replay(t, fds->replay);
+	err = set_socks(t, fds->socks, fds->n_socks);
 	if (err < 0) {
 		e->err = err;
 		snprintf(e->text, sizeof(e->text), "a descriptor is no usable UDP socket: %s",
@@ -281,27 +314,39 @@ static int apply(struct hsd *h, struct hs_config *cfg, int *fds, unsigned int n_
 	return err;
 }
 
+static int take_last(struct passed_fds *f)
+{
+	int fd;
+
+	if (f->n_socks == 0)
+		return -1;
+	fd = f->socks[--f->n_socks];
+	f->socks[f->n_socks] = -1;
+	return fd;
+}
+
 int hs_tunnel_set(struct hsd *h, struct hs_config *cfg, int *fds, unsigned int n_fds,
 		  struct nxm_error *e)
 {
-	unsigned int n_socks = n_fds - (cfg->keylog && n_fds > 0);
-	int keylog_fd = -1, err;
+	struct passed_fds passed = { .socks = fds, .n_socks = n_fds, .keylog = -1, .replay = -1 };
+	int err;
 
-	if (n_socks == 0) {
+	if (cfg->replay)
+		passed.replay = take_last(&passed);
+	if (cfg->keylog)
+		passed.keylog = take_last(&passed);
+	if (passed.n_socks == 0) {
 		hs_config_free(cfg);
-		nx_close_fds(fds, n_fds);
-		e->err = -EINVAL;
+		e->err = err = -EINVAL;
 		snprintf(e->text, sizeof(e->text), "no socket came with HS_CMD_SET_TUNNEL");
-		return -EINVAL;
+	} else {
+		err = apply(h, cfg, &passed, e);
 	}
-	if (n_socks < n_fds) {
-		keylog_fd = fds[n_socks];
-		fds[n_socks] = -1;
-	}
-	err = apply(h, cfg, fds, n_socks, &keylog_fd, e);
 	nx_close_fds(fds, n_fds);
-	if (keylog_fd >= 0)
-		close(keylog_fd);
+	if (passed.keylog >= 0)
+		close(passed.keylog);
+	if (passed.replay >= 0)
+		close(passed.replay);
 	return err;
 }
 

@@ -23,7 +23,6 @@
 #define HS_USERS_MAX 4096
 #define HS_USER_ADDRESSES_MAX 8
 #define HS_PRIORITY_MAX 320
-#define HS_REPLAY_ENTRIES 65536
 #define HS_TIME_WINDOW_S 90
 #define HS_HANDSHAKE_TIMEOUT_MS 10000
 
@@ -51,6 +50,7 @@ struct hs_config {
 	uint32_t idle_timeout_ms, keepalive_ms, handshake_timeout_ms, time_window_s;
 	char priority[HS_PRIORITY_MAX];
 	bool keylog;
+	bool replay; /* its memory came along */
 	/* server: offered to clients; client: wanted (mtu only) */
 	struct hs_net net;
 	struct hs_user *users;

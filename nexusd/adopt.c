@@ -222,6 +222,8 @@ static void adopt_tunnel(struct nx_tunnel *t)
 {
 	adopt_pairs(t);
 	adopt_device(t);
+	if (t->config->role == NX_ROLE_SERVER)
+		t->priv->replay_fd = nx_manager_claim(t->manager, "replay:%s", t->config->name);
 	if (t->priv->n_pairs && pairs_match(t) &&
 	    (!t->ifindex || !strcmp(t->ifname, t->config->interface)))
 		return;

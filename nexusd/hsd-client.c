@@ -151,7 +151,7 @@ static void put_ciphers(struct nxm *m, char **ciphers)
 }
 
 int nx_hsd_set_tunnel(struct nx_hsd *h, const struct nx_tunnel_config *c, const int *fds,
-		      unsigned int n_fds, uint32_t mtu, nx_reply_fn fn, void *userdata)
+		      unsigned int n_fds, uint32_t mtu, bool replay, nx_reply_fn fn, void *userdata)
 {
 	uint8_t buf[NX_IPC_MAX_LEN];
 	bool server = c->role == NX_ROLE_SERVER;
@@ -166,6 +166,8 @@ int nx_hsd_set_tunnel(struct nx_hsd *h, const struct nx_tunnel_config *c, const 
 	put_ciphers(&m, c->ciphers);
 	if (c->insecure_keylog_file)
 		nxm_put_flag(&m, HS_A_KEYLOG);
+	if (replay)
+		nxm_put_flag(&m, HS_A_REPLAY);
 	if (server)
 		put_server(&m, c);
 	else

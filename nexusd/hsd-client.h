@@ -34,7 +34,8 @@ bool nx_hsd_connected(const struct nx_hsd *h);
 
 /* @fds: the handshake sockets. @mtu: inner MTU offered or wanted. */
 int nx_hsd_set_tunnel(struct nx_hsd *h, const struct nx_tunnel_config *c, const int *fds,
-		      unsigned int n_fds, uint32_t mtu, nx_reply_fn fn, void *userdata);
+		      unsigned int n_fds, uint32_t mtu, bool replay, nx_reply_fn fn,
+		      void *userdata);
 /* Sessions reported before the answer are still to be dealt with. */
 int nx_hsd_del_tunnel(struct nx_hsd *h, const char *tunnel, nx_reply_fn fn, void *userdata);
 int nx_hsd_connect(struct nx_hsd *h, const char *tunnel, uint64_t attempt,

@@ -73,6 +73,7 @@ struct nx_tunnel_private {
 	uint32_t hsd_mtu; /* as in the last SET_TUNNEL */
 
 	int keylog_fd; /* of the monitor, for nexus-hsd; -1 = none */
+	int replay_fd; /* server: memory of the replay cache, stored at the monitor; -1 = none */
 	int tun_fd; /* -1 = none */
 	bool tun_requested;
 	enum nx_dp_phase dp_phase;
@@ -141,6 +142,8 @@ enum nx_reason nx_reason_of_down(enum nqd_down_reason r);
 /* 0 when open; -EAGAIN: tried again later; other errors have failed the tunnel. */
 int nx_server_open_sockets(struct nx_tunnel *t);
 void nx_server_step(struct nx_tunnel *t);
+/* The memory of the replay cache, made if it is not there; -1 without memory. */
+int nx_server_replay_fd(struct nx_tunnel *t);
 uint32_t nx_server_mtu(struct nx_tunnel *t);
 void nx_server_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const struct nxa *tb);
 void nx_server_installed(struct nx_tunnel *t, struct nx_session *s);

@@ -5,9 +5,12 @@
  * changed.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include "config-internal.h"
 #include "lib/log.h"
 #include "net-link.h"
@@ -74,6 +77,43 @@ int nx_server_open_sockets(struct nx_tunnel *t)
 	p->open_deadline_us = 0;
 	nx_tunnel_store_pairs(t);
 	return 0;
+}
+
+static int new_replay_memory(void)
+{
+	int fd = memfd_create("nexus-replay", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, HS_REPLAY_MEMORY_LEN) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/*
+ * It lives as long as the tunnel is configured: neither a restart of the other processes nor of the
+ * tunnel may let a captured first flight in again.
+ */
+int nx_server_replay_fd(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	if (p->replay_fd >= 0)
+		return p->replay_fd;
+	p->replay_fd = new_replay_memory();
+	if (p->replay_fd < 0) {
+		nx_log_full(LOG_WARNING, NULL, t->config->name,
+			    "no memory for a lasting replay cache: %s", strerror(-p->replay_fd));
+		p->replay_fd = -1;
+	} else {
+		nx_manager_store(t->manager, p->replay_fd, "replay:%s", t->config->name);
+	}
+	return p->replay_fd;
 }
 
 /* What fits an outer packet of 1500 bytes to any client, unless configured. */

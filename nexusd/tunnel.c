@@ -83,6 +83,7 @@ struct nx_tunnel *nx_tunnel_new(struct nx_manager *m, struct nx_tunnel_config *c
 	TAILQ_INIT(&t->sessions);
 	TAILQ_INIT(&p->installing);
 	p->tun_fd = -1;
+	p->replay_fd = -1;
 	p->state_fd = -1;
 	p->keylog_fd = -1;
 	for (size_t i = 0; i < NX_PAIRS_MAX; i++)
@@ -105,6 +106,10 @@ void nx_tunnel_free(struct nx_tunnel *t)
 	nx_requests_forget(&t->manager->priv->dp.requests, t);
 	nx_tunnel_disarm_timer(t);
 	nx_resolve_cancel(p->resolve);
+	if (p->replay_fd >= 0) {
+		nx_manager_unstore(t->manager, "replay:%s", t->config->name);
+		close(p->replay_fd);
+	}
 	nx_tunnel_config_free(p->next_config);
 	nx_tunnel_config_free(t->config);
 	free(p->planned);
@@ -324,18 +329,23 @@ static void on_set_tunnel(void *userdata, const struct nx_chan_msg *msg, int err
 static void set_tunnel(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
-	int fds[NX_PAIRS_MAX + 1];
+	bool server = t->config->role == NX_ROLE_SERVER;
+	int fds[NX_PAIRS_MAX + 2];
 	unsigned int n = 0;
-	int r;
+	int replay = -1, r;
 
 	for (size_t i = 0; i < p->n_pairs; i++)
 		fds[n++] = p->pairs[i].hs_fd;
 	if (t->config->insecure_keylog_file && p->keylog_fd >= 0)
 		fds[n++] = p->keylog_fd;
-	p->hsd_mtu = t->config->role == NX_ROLE_SERVER ? nx_server_mtu(t) : nx_client_wanted_mtu(t);
+	if (server)
+		replay = nx_server_replay_fd(t);
+	if (replay >= 0)
+		fds[n++] = replay;
+	p->hsd_mtu = server ? nx_server_mtu(t) : nx_client_wanted_mtu(t);
 	p->hsd_phase = NX_HSD_SETTING;
-	r = nx_hsd_set_tunnel(&t->manager->priv->hsd, t->config, fds, n, p->hsd_mtu, on_set_tunnel,
-			      t);
+	r = nx_hsd_set_tunnel(&t->manager->priv->hsd, t->config, fds, n, p->hsd_mtu, replay >= 0,
+			      on_set_tunnel, t);
 	if (r == -EMSGSIZE)
 		refused(t, "too many users for one tunnel: split them among several");
 	else if (r)
