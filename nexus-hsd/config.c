@@ -157,6 +157,23 @@ static int parse_user(struct parse *ps, const struct nxa *nest, struct hs_user *
 	return 0;
 }
 
+static void parse_relay(struct parse *ps)
+{
+	struct hs_relay_limits *l = &ps->cfg->relay;
+	const struct nxa *tb = ps->tb;
+
+	*l = (struct hs_relay_limits){ HS_RELAY_MAX_FLOWS, HS_RELAY_MAX_FLOWS_PER_SITE,
+				       HS_RELAY_IDLE_TIMEOUT_MS, HS_RELAY_MAX_RATE_MBIT };
+	if (tb[HS_A_RELAY_MAX_FLOWS].present)
+		l->max_flows = nxa_u32(&tb[HS_A_RELAY_MAX_FLOWS]);
+	if (tb[HS_A_RELAY_MAX_FLOWS_PER_SITE].present)
+		l->max_flows_per_site = nxa_u32(&tb[HS_A_RELAY_MAX_FLOWS_PER_SITE]);
+	if (tb[HS_A_RELAY_IDLE_TIMEOUT_MS].present)
+		l->idle_timeout_ms = nxa_u32(&tb[HS_A_RELAY_IDLE_TIMEOUT_MS]);
+	if (tb[HS_A_RELAY_MAX_RATE_MBIT].present)
+		l->max_rate_mbit = nxa_u32(&tb[HS_A_RELAY_MAX_RATE_MBIT]);
+}
+
 static int parse_server(struct parse *ps)
 {
 	struct hs_config *cfg = ps->cfg;
@@ -168,6 +185,7 @@ static int parse_server(struct parse *ps)
 	cfg->time_window_s = ps->tb[HS_A_TIME_WINDOW_S].present
 				     ? nxa_u32(&ps->tb[HS_A_TIME_WINDOW_S])
 				     : HS_TIME_WINDOW_S;
+	parse_relay(ps);
 	key = hs_secret_get(cfg->name, "private-key", NULL);
 	if (!key)
 		return refuse(ps->e, -ENOKEY, "no private key arrived for tunnel %s", cfg->name);

@@ -26,19 +26,25 @@ struct hs_tunnel *hs_tunnel_find(struct hsd *h, const char *name)
 	return NULL;
 }
 
-struct hs_sock *hs_tunnel_sock_by_port(struct hsd *h, int family, uint16_t port)
+struct hs_sock *hs_tunnel_sock_by_port(struct hsd *h, int family, uint16_t port,
+				       const union hs_addr *local)
 {
+	struct hs_sock *found = NULL, *sock;
 	struct hs_tunnel *t;
 	unsigned int i;
 
 	TAILQ_FOREACH (t, &h->tunnels, entry) {
 		for (i = 0; i < t->n_socks; i++) {
-			if (t->socks[i]->name.sa.sa_family == family &&
-			    hs_addr_port(&t->socks[i]->name) == port)
-				return t->socks[i];
+			sock = t->socks[i];
+			if (sock->name.sa.sa_family != family || hs_addr_port(&sock->name) != port)
+				continue;
+			if (hs_addr_equal(&sock->name, local))
+				return sock;
+			if (!found)
+				found = sock;
 		}
 	}
-	return NULL;
+	return found;
 }
 
 static const struct hs_user *find_user(const struct hs_config *cfg, uint64_t short_id)
@@ -135,6 +141,7 @@ static void on_readable(struct hs_source *s, uint32_t events)
 	struct hs_sock *sock = s->owner;
 
 	hs_udp_receive(s->fd, sock, &sock->name, deliver, sock->tunnel->hsd);
+	hs_relay_flush(sock->tunnel->hsd);
 }
 
 static void end_conns_of(struct hsd *h, const struct hs_sock *sock)
@@ -148,11 +155,22 @@ static void end_conns_of(struct hsd *h, const struct hs_sock *sock)
 	}
 }
 
+/* Everything that answers through this socket. */
+static void end_flows_of(struct hs_sock *sock)
+{
+	struct hs_tunnel *t = sock->tunnel;
+
+	end_conns_of(t->hsd, sock);
+	hs_flows_drop_sock(&t->hsd->flows, sock);
+	if (t->relay)
+		hs_relay_drop_sock(t->relay, sock);
+}
+
 static void drop_sock(struct hs_tunnel *t, unsigned int i)
 {
 	struct hs_sock *sock = t->socks[i];
 
-	end_conns_of(t->hsd, sock);
+	end_flows_of(sock);
 	hs_source_close(&t->hsd->loop, &sock->src);
 	free(sock);
 	t->socks[i] = NULL;
@@ -172,7 +190,7 @@ static int set_sock(struct hs_tunnel *t, unsigned int i, int *fd)
 	if (err < 0)
 		return err;
 	if (sock && !hs_addr_equal(&sock->name, &name))
-		end_conns_of(t->hsd, sock);
+		end_flows_of(sock);
 	if (!sock) {
 		sock = calloc(1, sizeof(*sock));
 		if (!sock)
@@ -251,18 +269,25 @@ static void replace_config(struct hs_tunnel *t, struct hs_config *cfg, struct hs
 	if (!cfg->server)
 		hs_conns_end(t->hsd, t, 0, "the configuration was replaced");
 	t->config = cfg;
+	if (t->relay)
+		hs_relay_set_limits(t->relay, &cfg->relay);
 	if (old)
 		end_removed_users(t, old);
 	hs_config_free(old);
 }
 
-static struct hs_tunnel *new_tunnel(struct hsd *h)
+static struct hs_tunnel *new_tunnel(struct hsd *h, bool server)
 {
 	struct hs_tunnel *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return NULL;
 	t->hsd = h;
+	t->relay = server ? hs_relay_new(t) : NULL;
+	if (server && !t->relay) {
+		free(t);
+		return NULL;
+	}
 	t->keylog_fd = -1;
 	TAILQ_INSERT_TAIL(&h->tunnels, t, entry);
 	return t;
@@ -292,7 +317,7 @@ static int apply(struct hsd *h, struct hs_config *cfg, struct passed_fds *fds, s
 	} else {
 		err = cfg->server ? make_gate(cfg, &gate, e) : 0;
 		if (err == 0 && !t)
-			t = new_tunnel(h);
+			t = new_tunnel(h, cfg->server);
 		if (err < 0 || !t) {
 			hs_gate_free(gate);
 			hs_config_free(cfg);
@@ -357,6 +382,7 @@ void hs_tunnel_delete(struct hs_tunnel *t)
 	hs_conns_end(h, t, 0, "the tunnel was deleted");
 	while (t->n_socks > 0)
 		drop_sock(t, --t->n_socks);
+	hs_relay_free(t->relay);
 	set_keylog(t, -1);
 	hs_gate_free(t->gate);
 	hs_config_free(t->config);

@@ -16,6 +16,7 @@
 #include "capsule.h"
 #include "loop.h"
 #include "reality.h"
+#include "relay.h"
 #include "udp.h"
 
 #define HS_TUNNEL_NAME_MAX 31
@@ -57,6 +58,7 @@ struct hs_config {
 	size_t n_users;
 	struct hs_reality_client credential; /* client */
 	uint8_t private_key[32]; /* server */
+	struct hs_relay_limits relay; /* server */
 };
 
 struct hs_sock {
@@ -76,6 +78,7 @@ struct hs_tunnel {
 	struct hsd *hsd;
 	struct hs_config *config;
 	struct hs_gate *gate; /* server */
+	struct hs_relay *relay; /* server */
 	struct hs_sock *socks[NX_IPC_MAX_FDS];
 	unsigned int n_socks;
 	int keylog_fd;
@@ -83,8 +86,12 @@ struct hs_tunnel {
 };
 
 struct hs_tunnel *hs_tunnel_find(struct hsd *h, const char *name);
-/* The socket that is bound to @port (network order) for @family, any tunnel. */
-struct hs_sock *hs_tunnel_sock_by_port(struct hsd *h, int family, uint16_t port);
+/*
+ * The socket that is bound to @port (network order) for @family, any tunnel; of several the one
+ * whose address is @local's (AF_UNSPEC: not known).
+ */
+struct hs_sock *hs_tunnel_sock_by_port(struct hsd *h, int family, uint16_t port,
+				       const union hs_addr *local);
 const struct hs_user *hs_tunnel_user(const struct hs_tunnel *t, uint64_t short_id);
 
 /* Take over a parsed configuration and the descriptors (always consumed). 0 or negative errno. */

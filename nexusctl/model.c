@@ -35,6 +35,8 @@ const struct model_field model_tunnel_fields[] = {
 	TUNNEL("Mtu", "mtu", 'u', mtu),
 	TUNNEL("Cipher", "cipher", 's', cipher),
 	TUNNEL("ConnectedSince", "connected_since", 't', connected_since),
+	TUNNEL("CoverAddress", "cover_address", 's', cover_address),
+	TUNNEL("CoverState", "cover_state", 's', cover_state),
 	{ NULL },
 };
 

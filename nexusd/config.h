@@ -26,6 +26,11 @@ struct nx_user_config {
 	char *group;			/* NULL = reaches nobody */
 };
 
+/* Bounds of a server's relay to its cover. */
+struct nx_relay_config {
+	uint32_t max_flows, max_flows_per_site, idle_timeout_s, max_rate_mbit;
+};
+
 struct nx_tunnel_config {
 	char *name;			/* [a-zA-Z0-9_-]{1,31} */
 	unsigned int line;
@@ -58,6 +63,7 @@ struct nx_tunnel_config {
 	size_t n_addresses, n_routes;
 	char **dns, **dns_domains;
 	uint32_t time_window_s;
+	struct nx_relay_config relay;
 	struct nx_user_config *users;
 	size_t n_users;
 };

@@ -163,6 +163,22 @@ static void on_hsd_failed(void *userdata, const struct nxa *tb)
 					 tb[HS_A_TEXT].present ? nxa_str(&tb[HS_A_TEXT]) : "");
 }
 
+static void on_hsd_relay_wanted(void *userdata, const struct nxa *tb)
+{
+	struct nx_tunnel *t = tunnel_of(userdata, tb);
+
+	if (t && tb[HS_A_COUNT].present)
+		nx_cover_wanted(t, nxa_u32(&tb[HS_A_COUNT]));
+}
+
+static void on_hsd_cover_state(void *userdata, const struct nxa *tb)
+{
+	struct nx_tunnel *t = tunnel_of(userdata, tb);
+
+	if (t && tb[HS_A_COVER_STATE].present)
+		nx_cover_report(t, nxa_u8(&tb[HS_A_COVER_STATE]));
+}
+
 /* A step may remove the tunnel it is called for. */
 #define FOR_EACH_TUNNEL(m, t, next)                                                          \
 	for ((t) = TAILQ_FIRST(&(m)->tunnels); (t) && ((next) = TAILQ_NEXT(t, entry), true); \
@@ -424,6 +440,8 @@ static const struct nx_mon_ops mon_ops = {
 static const struct nx_hsd_ops hsd_ops = {
 	.session = on_hsd_session,
 	.failed = on_hsd_failed,
+	.relay_wanted = on_hsd_relay_wanted,
+	.cover_state = on_hsd_cover_state,
 	.up = on_hsd_up,
 	.down = on_hsd_down,
 };

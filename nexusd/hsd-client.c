@@ -50,6 +50,10 @@ static void on_message(void *userdata, const struct nx_chan_msg *msg)
 		h->ops->session(h->userdata, msg, tb);
 	else if (msg->hdr.cmd == HS_CMD_FAILED)
 		h->ops->failed(h->userdata, tb);
+	else if (msg->hdr.cmd == HS_CMD_RELAY_WANTED && h->ops->relay_wanted)
+		h->ops->relay_wanted(h->userdata, tb);
+	else if (msg->hdr.cmd == HS_CMD_COVER_STATE && h->ops->cover_state)
+		h->ops->cover_state(h->userdata, tb);
 }
 
 static void on_closed(void *userdata)
@@ -129,6 +133,10 @@ static void put_server(struct nxm *m, const struct nx_tunnel_config *c)
 	for (char **s = c->dns_domains; s && *s; s++)
 		nxm_put_str(m, HS_A_DNS_DOMAIN, *s);
 	nxm_put_u32(m, HS_A_TIME_WINDOW_S, c->time_window_s);
+	nxm_put_u32(m, HS_A_RELAY_MAX_FLOWS, c->relay.max_flows);
+	nxm_put_u32(m, HS_A_RELAY_MAX_FLOWS_PER_SITE, c->relay.max_flows_per_site);
+	nxm_put_u32(m, HS_A_RELAY_IDLE_TIMEOUT_MS, c->relay.idle_timeout_s * 1000);
+	nxm_put_u32(m, HS_A_RELAY_MAX_RATE_MBIT, c->relay.max_rate_mbit);
 }
 
 static void put_client(struct nxm *m, const struct nx_tunnel_config *c)
@@ -219,6 +227,19 @@ int nx_hsd_installed(struct nx_hsd *h, uint64_t attempt)
 	nx_request_begin(&h->requests, &m, buf, sizeof(buf), HS_CMD_INSTALLED, NLM_F_ACK);
 	nxm_put_u64(&m, HS_A_ATTEMPT, attempt);
 	return nx_request_send(&h->requests, &m, NULL, 0, NULL, NULL);
+}
+
+int nx_hsd_relay_sockets(struct nx_hsd *h, const char *tunnel, const int *fds, unsigned int n_fds,
+			 bool replace)
+{
+	uint8_t buf[128];
+	struct nxm m;
+
+	nx_request_begin(&h->requests, &m, buf, sizeof(buf), HS_CMD_RELAY_SOCKETS, NLM_F_ACK);
+	nxm_put_str(&m, HS_A_TUNNEL, tunnel);
+	if (replace)
+		nxm_put_flag(&m, HS_A_REPLACE);
+	return nx_request_send(&h->requests, &m, fds, n_fds, NULL, NULL);
 }
 
 int nx_hsd_get_stats(struct nx_hsd *h, const char *tunnel, nx_reply_fn fn, void *userdata)

@@ -371,6 +371,20 @@ GETTER(get_connected_since)
 	return sd_bus_message_append(reply, "t", s ? s->connected_since_s : 0);
 }
 
+GETTER(get_cover_address)
+{
+	struct nx_tunnel *t = userdata;
+
+	return sd_bus_message_append(reply, "s", t->cover_address);
+}
+
+GETTER(get_cover_state)
+{
+	struct nx_tunnel *t = userdata;
+
+	return sd_bus_message_append(reply, "s", t->cover_state ? t->cover_state : "");
+}
+
 #define CONST SD_BUS_VTABLE_PROPERTY_CONST
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 
@@ -399,6 +413,8 @@ const sd_bus_vtable nx_tunnel_vtable[] = {
 	SD_BUS_PROPERTY("Mtu", "u", get_mtu, 0, CHANGES),
 	SD_BUS_PROPERTY("Cipher", "s", get_cipher, 0, CHANGES),
 	SD_BUS_PROPERTY("ConnectedSince", "t", get_connected_since, 0, CHANGES),
+	SD_BUS_PROPERTY("CoverAddress", "s", get_cover_address, 0, CHANGES),
+	SD_BUS_PROPERTY("CoverState", "s", get_cover_state, 0, CHANGES),
 	SD_BUS_SIGNAL_WITH_ARGS("StateChanged",
 				SD_BUS_ARGS("s", old, "s", new, "s", reason, "s", text), 0),
 	SD_BUS_VTABLE_END,

@@ -11,6 +11,7 @@
 #ifndef NX_TUNNEL_INTERNAL_H
 #define NX_TUNNEL_INTERNAL_H
 
+#include "cover.h"
 #include "manager-internal.h"
 #include "resolve.h"
 #include "route-plan.h"
@@ -91,6 +92,7 @@ struct nx_tunnel_private {
 	uint64_t attempt; /* running, 0 = none */
 	unsigned int failures;
 	sd_event_source *timer; /* retry, guard of an attempt, or end of a disconnect */
+	struct nx_cover cover; /* server */
 	int state_fd; /* memfd with the net offer, stored at the monitor */
 };
 

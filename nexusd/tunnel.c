@@ -105,6 +105,7 @@ void nx_tunnel_free(struct nx_tunnel *t)
 	nx_requests_forget(&t->manager->priv->hsd.requests, t);
 	nx_requests_forget(&t->manager->priv->dp.requests, t);
 	nx_tunnel_disarm_timer(t);
+	nx_cover_stop(t);
 	nx_resolve_cancel(p->resolve);
 	if (p->replay_fd >= 0) {
 		nx_manager_unstore(t->manager, "replay:%s", t->config->name);
@@ -323,6 +324,8 @@ static void on_set_tunnel(void *userdata, const struct nx_chan_msg *msg, int err
 		return;
 	}
 	p->hsd_phase = NX_HSD_READY;
+	if (t->config->role == NX_ROLE_SERVER)
+		nx_cover_start(t);
 	nx_tunnel_step(t);
 }
 
@@ -511,6 +514,7 @@ static void take_down(struct nx_tunnel *t)
 	struct nx_manager_private *mp = t->manager->priv;
 
 	nx_tunnel_disarm_timer(t);
+	nx_cover_stop(t);
 	nx_requests_forget(&mp->hsd.requests, t);
 	nx_requests_forget(&mp->dp.requests, t);
 	nx_client_reset(t);

@@ -78,6 +78,8 @@ struct nx_tunnel {
 	size_t n_addresses, n_routes;
 	char **dns, **dns_domains;		/* NULL-terminated */
 	TAILQ_HEAD(, nx_session) sessions;
+	char cover_address[NX_ADDR_STRLEN];	/* server: "" = not resolved yet */
+	const char *cover_state;	/* "unknown", "alive", "dead"; NULL = none */
 	struct nx_tunnel_private *priv;	/* tunnel.c: sockets, timers, attempts */
 };
 

@@ -107,7 +107,7 @@ write_server_conf() {
 			tunnel = { srv = {
 			role = "server";
 			listen = [ "0.0.0.0:443", "[::]:443" ];
-			cover = "www.example.org:443";
+			cover = "${NX_COVER:-www.example.org:443}";
 			server_names = [ "www.example.org" ];
 			private_key_file = "$T/server/secrets/server.key";
 			interface = "nexus0";

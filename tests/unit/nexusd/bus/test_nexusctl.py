@@ -199,7 +199,7 @@ class Status(BusTest):
         tunnel_keys = {"name", "role", "state", "state_reason", "state_text", "data_plane",
                        "data_plane_reason", "interface", "endpoint", "local_endpoint", "addresses",
                        "routes", "dns", "dns_domains", "mtu", "cipher", "connected_since",
-                       "statistics", "rates", "peers"}
+                       "cover_address", "cover_state", "statistics", "rates", "peers"}
         for t in root["tunnels"]:
             self.assertEqual(set(t), tunnel_keys)
         office = root["tunnels"][names.index("office")]
