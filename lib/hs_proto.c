@@ -62,6 +62,7 @@ static const struct nxa_policy stats[] = {
 	A(HS_A_STATS_RELAY_FROM_COVER_BYTES, U64),
 	A(HS_A_STATS_RELAY_RATE_DROPS, U64),
 	A(HS_A_STATS_COVER_STATE, U64),
+	A(HS_A_STATS_REJECTED_BUDGET, U64),
 };
 const struct nxa_set hs_stats_set = { .name = "hs_stats_set",
 				      .max = HS_A_STATS_MAX,
@@ -102,5 +103,7 @@ static const struct nxa_policy hs[] = {
 	A(HS_A_RELAY_MAX_FLOWS_PER_SITE, U32(RANGE(1, 8192))),
 	A(HS_A_RELAY_IDLE_TIMEOUT_MS, U32(RANGE(1, 3600000))),
 	A(HS_A_RELAY_MAX_RATE_MBIT, U32(RANGE(1, 100000))),
+	A(HS_A_GATE_MAX_AUTH_PER_S, U32(RANGE(1, 1000000))),
+	A(HS_A_GATE_MAX_AUTH_PER_SITE_PER_S, U32(RANGE(1, 1000000))),
 };
 const struct nxa_set hs_set = { .name = "hs_set", .max = HS_A_MAX, .policy = hs };

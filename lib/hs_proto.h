@@ -93,6 +93,8 @@ enum hs_attr {
 	HS_A_RELAY_MAX_FLOWS_PER_SITE,	/* u32 */
 	HS_A_RELAY_IDLE_TIMEOUT_MS,	/* u32 */
 	HS_A_RELAY_MAX_RATE_MBIT,	/* u32: of one flow, both directions together */
+	HS_A_GATE_MAX_AUTH_PER_S,	/* u32; server: strangers judged per second, in all */
+	HS_A_GATE_MAX_AUTH_PER_SITE_PER_S, /* u32; server: of one site */
 	__HS_A_MAX,
 	HS_A_MAX = __HS_A_MAX - 1,
 };
@@ -153,6 +155,7 @@ enum hs_stats_attr {			/* u64 each; server */
 	HS_A_STATS_RELAY_FROM_COVER_BYTES,
 	HS_A_STATS_RELAY_RATE_DROPS,	/* packets */
 	HS_A_STATS_COVER_STATE,		/* enum hs_cover_state */
+	HS_A_STATS_REJECTED_BUDGET,	/* not judged: too many at that moment */
 	__HS_A_STATS_MAX,
 	HS_A_STATS_MAX = __HS_A_STATS_MAX - 1,
 };

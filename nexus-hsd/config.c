@@ -174,6 +174,16 @@ static void parse_relay(struct parse *ps)
 		l->max_rate_mbit = nxa_u32(&tb[HS_A_RELAY_MAX_RATE_MBIT]);
 }
 
+static void parse_gate(struct parse *ps)
+{
+	const struct nxa *all = &ps->tb[HS_A_GATE_MAX_AUTH_PER_S];
+	const struct nxa *site = &ps->tb[HS_A_GATE_MAX_AUTH_PER_SITE_PER_S];
+
+	ps->cfg->max_auth_per_s = all->present ? nxa_u32(all) : HS_BUDGET_MAX_PER_S;
+	ps->cfg->max_auth_per_site_per_s = site->present ? nxa_u32(site)
+							 : HS_BUDGET_MAX_PER_SITE_PER_S;
+}
+
 static int parse_server(struct parse *ps)
 {
 	struct hs_config *cfg = ps->cfg;
@@ -186,6 +196,7 @@ static int parse_server(struct parse *ps)
 				     ? nxa_u32(&ps->tb[HS_A_TIME_WINDOW_S])
 				     : HS_TIME_WINDOW_S;
 	parse_relay(ps);
+	parse_gate(ps);
 	key = hs_secret_get(cfg->name, "private-key", NULL);
 	if (!key)
 		return refuse(ps->e, -ENOKEY, "no private key arrived for tunnel %s", cfg->name);

@@ -330,6 +330,7 @@ static int get_stats(struct request *r)
 	nxm_put_u64(&m, HS_A_STATS_PENDING, count_pending(r->h, t));
 	if (t->relay)
 		put_relay_stats(&m, t->relay);
+	nxm_put_u64(&m, HS_A_STATS_REJECTED_BUDGET, s->rejected[HS_REJECT_BUDGET]);
 	nxm_nest_end(&m, nest);
 	post(r->h, buf, nxm_end(&m));
 	return 0;

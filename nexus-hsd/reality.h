@@ -18,8 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HS_REALITY_CID_LEN 20
-#define HS_REALITY_VERSION 1
+#define HS_REALITY_CID_LEN	20
+#define HS_REALITY_VERSION	1
 
 /* ---- client ---- */
 struct hs_reality_client {
@@ -40,8 +40,7 @@ int hs_reality_attempt_init(struct hs_reality_attempt *a, const struct hs_realit
 			    uint64_t unix_time_s);
 /* Step 5: the tag over the finished ClientHello (handshake message with its 4-byte header). */
 int hs_reality_attempt_dcid(const struct hs_reality_attempt *a, uint32_t quic_version,
-			    const uint8_t *client_hello, size_t len,
-			    uint8_t dcid[HS_REALITY_CID_LEN]);
+			    const uint8_t *client_hello, size_t len, uint8_t dcid[HS_REALITY_CID_LEN]);
 /* Step 7: the key of the server's certificate proof. */
 int hs_reality_cert_key(const uint8_t k1[32], const uint8_t *client_hello, size_t len,
 			uint8_t key[64]);
@@ -50,12 +49,13 @@ void hs_reality_attempt_wipe(struct hs_reality_attempt *a);
 /* ---- server ---- */
 enum hs_verdict {
 	HS_ACCEPT,
-	HS_REJECT_FORMAT, /* not 20-byte CIDs, no TLS 1.3 ClientHello, name not ours ... */
-	HS_REJECT_KEY, /* version byte or zero pad: not made for our key */
+	HS_REJECT_FORMAT,	/* not 20-byte CIDs, no TLS 1.3 ClientHello, name not ours ... */
+	HS_REJECT_KEY,		/* version byte or zero pad: not made for our key */
 	HS_REJECT_TIME,
 	HS_REJECT_SHORT_ID,
 	HS_REJECT_TAG,
-	HS_REJECT_REPLAY, /* seen, or the cache is full */
+	HS_REJECT_REPLAY,	/* seen, or the cache is full */
+	HS_REJECT_BUDGET,	/* not judged: too many at this moment (the caller's verdict) */
 };
 
 struct hs_reality_user {
@@ -64,8 +64,8 @@ struct hs_reality_user {
 	uint8_t public_key[32];
 	bool has_psk;
 	uint8_t psk[32];
-	uint8_t shared[32]; /* X25519(s,C), computed by hs_gate_add_user() */
-	void *owner; /* of the caller */
+	uint8_t shared[32];	/* X25519(s,C), computed by hs_gate_add_user() */
+	void *owner;		/* of the caller */
 };
 
 struct hs_gate;
@@ -78,8 +78,8 @@ int hs_gate_add_user(struct hs_gate *g, const struct hs_reality_user *u);
 /* Take the replay cache of an older gate along (a reload must not open the window again). */
 void hs_gate_inherit(struct hs_gate *g, struct hs_gate *old);
 /*
- * Keep the replay cache in the shared memory @fd (hs_replay_attach(); not consumed) from now on,
- * with what is in there and what the gate has seen itself. 0; 1: it was damaged; -errno: all stays as it was.
+ * Keep the replay cache in the shared memory @fd (hs_replay_attach(); not consumed) from now on, with
+ * what is in there and what the gate has seen itself. 0; 1: it was damaged; -errno: all stays as it was.
  */
 int hs_gate_keep_replay(struct hs_gate *g, int fd, uint64_t unix_time_s);
 void hs_gate_free(struct hs_gate *g); /* wipes */
@@ -89,14 +89,14 @@ struct hs_first_flight {
 	uint32_t quic_version;
 	const uint8_t *dcid, *scid;
 	size_t dcid_len, scid_len;
-	const uint8_t *client_hello; /* handshake message with header */
+	const uint8_t *client_hello;	/* handshake message with header */
 	size_t client_hello_len;
-	const uint8_t *random; /* 32 bytes, inside the ClientHello */
+	const uint8_t *random;		/* 32 bytes, inside the ClientHello */
 };
 
 struct hs_gate_result {
 	const struct hs_reality_user *user;
-	uint8_t k1[32]; /* the caller wipes */
+	uint8_t k1[32];			/* the caller wipes */
 };
 
 /* Steps 6: one scalar multiplication at most; the tag is compared in constant time; an accepted

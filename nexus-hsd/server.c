@@ -214,7 +214,9 @@ static bool judge(const struct hs_dgram *d, const struct first_flight *f)
 		.client_hello_len = f->client_hello_len,
 		.random = ch.random,
 	};
-	verdict = hs_gate_check(t->gate, &flight, hs_unix_time_s(), &result);
+	verdict = hs_budget_take(t->budget, &d->remote, hs_now_ns())
+			  ? hs_gate_check(t->gate, &flight, hs_unix_time_s(), &result)
+			  : HS_REJECT_BUDGET;
 	if (verdict != HS_ACCEPT) {
 		count_refused(t, verdict, d);
 		return false;

@@ -266,6 +266,8 @@ static void replace_config(struct hs_tunnel *t, struct hs_config *cfg, struct hs
 		hs_gate_inherit(gate, t->gate);
 	hs_gate_free(t->gate);
 	t->gate = gate;
+	if (t->budget)
+		hs_budget_set_limits(t->budget, cfg->max_auth_per_s, cfg->max_auth_per_site_per_s);
 	if (!cfg->server)
 		hs_conns_end(t->hsd, t, 0, "the configuration was replaced");
 	t->config = cfg;
@@ -282,6 +284,13 @@ static struct hs_tunnel *new_tunnel(struct hsd *h, bool server)
 
 	if (!t)
 		return NULL;
+	if (server)
+		t->budget = malloc(sizeof(*t->budget));
+	if (server && (!t->budget || hs_budget_init(t->budget) < 0)) {
+		free(t->budget);
+		free(t);
+		return NULL;
+	}
 	t->hsd = h;
 	t->relay = server ? hs_relay_new(t) : NULL;
 	if (server && !t->relay) {
@@ -385,6 +394,7 @@ void hs_tunnel_delete(struct hs_tunnel *t)
 	hs_relay_free(t->relay);
 	set_keylog(t, -1);
 	hs_gate_free(t->gate);
+	free(t->budget);
 	hs_config_free(t->config);
 	TAILQ_REMOVE(&h->tunnels, t, entry);
 	free(t);

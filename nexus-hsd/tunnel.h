@@ -13,6 +13,7 @@
 #include <linux/nexus_quic_dco.h>
 #include "lib/hs_proto.h"
 #include "lib/ipc.h"
+#include "budget.h"
 #include "capsule.h"
 #include "loop.h"
 #include "reality.h"
@@ -56,6 +57,7 @@ struct hs_config {
 	struct hs_net net;
 	struct hs_user *users;
 	size_t n_users;
+	uint32_t max_auth_per_s, max_auth_per_site_per_s; /* server */
 	struct hs_reality_client credential; /* client */
 	uint8_t private_key[32]; /* server */
 	struct hs_relay_limits relay; /* server */
@@ -70,7 +72,7 @@ struct hs_sock {
 
 struct hs_stats {
 	uint64_t initials, authenticated, handshakes_ok, handshakes_failed;
-	uint64_t rejected[HS_REJECT_REPLAY + 1]; /* by enum hs_verdict */
+	uint64_t rejected[HS_REJECT_BUDGET + 1]; /* by enum hs_verdict */
 };
 
 struct hs_tunnel {
@@ -79,6 +81,7 @@ struct hs_tunnel {
 	struct hs_config *config;
 	struct hs_gate *gate; /* server */
 	struct hs_relay *relay; /* server */
+	struct hs_budget *budget; /* server */
 	struct hs_sock *socks[NX_IPC_MAX_FDS];
 	unsigned int n_socks;
 	int keylog_fd;

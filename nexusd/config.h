@@ -31,6 +31,11 @@ struct nx_relay_config {
 	uint32_t max_flows, max_flows_per_site, idle_timeout_s, max_rate_mbit;
 };
 
+/* Bounds of what strangers can make a server calculate. */
+struct nx_gate_config {
+	uint32_t max_auth_per_s, max_auth_per_site_per_s;
+};
+
 struct nx_tunnel_config {
 	char *name;			/* [a-zA-Z0-9_-]{1,31} */
 	unsigned int line;
@@ -64,6 +69,7 @@ struct nx_tunnel_config {
 	char **dns, **dns_domains;
 	uint32_t time_window_s;
 	struct nx_relay_config relay;
+	struct nx_gate_config gate;
 	struct nx_user_config *users;
 	size_t n_users;
 };

@@ -137,6 +137,8 @@ static void put_server(struct nxm *m, const struct nx_tunnel_config *c)
 	nxm_put_u32(m, HS_A_RELAY_MAX_FLOWS_PER_SITE, c->relay.max_flows_per_site);
 	nxm_put_u32(m, HS_A_RELAY_IDLE_TIMEOUT_MS, c->relay.idle_timeout_s * 1000);
 	nxm_put_u32(m, HS_A_RELAY_MAX_RATE_MBIT, c->relay.max_rate_mbit);
+	nxm_put_u32(m, HS_A_GATE_MAX_AUTH_PER_S, c->gate.max_auth_per_s);
+	nxm_put_u32(m, HS_A_GATE_MAX_AUTH_PER_SITE_PER_S, c->gate.max_auth_per_site_per_s);
 }
 
 static void put_client(struct nxm *m, const struct nx_tunnel_config *c)

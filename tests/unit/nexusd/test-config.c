@@ -292,6 +292,7 @@ static void test_server(void **state)
 	struct nx_config *c = parse_good(SERVER(
 		"routes = [ \"10.66.0.0/24\" ]; dns = [ \"10.66.0.1\", \"fd66::1\" ]; time_window_s = 30;\n"
 		"relay = { max_flows = 7; max_rate_mbit = 5; };\n"
+		"gate = { max_auth_per_s = 500; };\n"
 		"users = (\n" ALICE
 		",\n" USER("bob", KEY_B, "00000000000000ff", "fd66::3",
 			   "allowed_ips = [ \"192.168.7.0/24\" ]; group = \"staff\"; ") ");"));
@@ -305,6 +306,8 @@ static void test_server(void **state)
 	assert_int_equal(t->relay.max_flows_per_site, 32);
 	assert_int_equal(t->relay.idle_timeout_s, 60);
 	assert_int_equal(t->relay.max_rate_mbit, 5);
+	assert_int_equal(t->gate.max_auth_per_s, 500);
+	assert_int_equal(t->gate.max_auth_per_site_per_s, 20);
 	assert_true(t->users[1].short_id == 255);
 	assert_string_equal(t->users[1].group, "staff");
 	assert_int_equal(t->users[1].allowed_ips[0].len, 24);
@@ -330,17 +333,21 @@ static void test_equal(void **state)
 	static const char other_user[] = SERVER(
 		"users = ( " USER("alice", KEY_B, "0000000000000001", "10.66.0.2", "") " );");
 	static const char other_window[] = SERVER("time_window_s = 30; users = ( " ALICE " );");
+	static const char other_gate[] =
+		SERVER("gate = { max_auth_per_s = 1; }; users = ( " ALICE " );");
 	struct nx_config *a = parse_good(base), *b = parse_good(base), *u = parse_good(other_user);
-	struct nx_config *w = parse_good(other_window);
+	struct nx_config *w = parse_good(other_window), *g = parse_good(other_gate);
 
 	assert_true(nx_tunnel_config_equal(a->tunnels[0], b->tunnels[0]));
 	assert_false(nx_tunnel_config_equal(a->tunnels[0], u->tunnels[0]));
 	assert_true(nx_tunnel_config_equal_but_users(a->tunnels[0], u->tunnels[0]));
 	assert_false(nx_tunnel_config_equal_but_users(a->tunnels[0], w->tunnels[0]));
+	assert_false(nx_tunnel_config_equal_but_users(a->tunnels[0], g->tunnels[0]));
 	nx_config_free(a);
 	nx_config_free(b);
 	nx_config_free(u);
 	nx_config_free(w);
+	nx_config_free(g);
 }
 
 static void test_group_ids(void **state)
