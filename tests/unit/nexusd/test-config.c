@@ -303,7 +303,7 @@ static void test_server(void **state)
 	assert_int_equal(t->n_users, 2);
 	assert_int_equal(t->time_window_s, 30);
 	assert_int_equal(t->relay.max_flows, 7);
-	assert_int_equal(t->relay.max_flows_per_site, 32);
+	assert_int_equal(t->relay.max_flows_per_site, 256);
 	assert_int_equal(t->relay.idle_timeout_s, 60);
 	assert_int_equal(t->relay.max_rate_mbit, 5);
 	assert_int_equal(t->gate.max_auth_per_s, 500);
