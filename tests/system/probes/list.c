@@ -22,6 +22,7 @@ enum {
 	AS_IT_IS,
 	OTHER_ADDRESS,
 	OTHER_SHARE,
+	FIRST_HALF,
 };
 
 void pr_random(void *out, size_t len)
@@ -207,27 +208,30 @@ static void make_coalesced(struct pr_side *s, const struct pr_probe *p, const st
 }
 
 /* The ClientHello in two Initials: arg 0 one datagram, 1 two, 2 two in reverse order, 3 the first half
- * only, 4 the second half only.
+ * only, 4 the second half only, 5 two at once, 6 two at once in reverse order.
  */
 static void make_halves(struct pr_side *s, const struct pr_probe *p, const struct pr_flight *f)
 {
 	struct shape h = { .dcid_len = 20, .scid_len = 20 };
 	uint8_t first[PR_DATAGRAM], second[PR_DATAGRAM];
 	struct pr_sent *d[2];
+	const bool one = p->arg == 0 || p->arg == 3 || p->arg == 4;
+	const bool reversed = p->arg == 2 || p->arg == 6;
+	const unsigned int gap_ms = p->arg >= 5 ? 0 : 20;
 	size_t n, m, half;
 
 	shape_init(&h, s);
 	half = h.hello_len / 2;
 	n = t_crypto_frame(first, 0, h.hello, half);
 	m = t_crypto_frame(second, (uint32_t)half, h.hello + half, h.hello_len - half);
-	d[0] = add(s, p->arg == 2 ? 20 : 0, 0);
-	d[1] = p->arg == 0 || p->arg >= 3 ? d[0] : add(s, p->arg == 2 ? 0 : 20, 0);
+	d[0] = add(s, reversed ? gap_ms : 0, 0);
+	d[1] = one ? d[0] : add(s, reversed ? 0 : gap_ms, 0);
 	if (p->arg != 4)
 		put_initial(d[0], &h.p, first, n, p->arg ? FULL : 400);
 	h.p.pn = 1;
 	if (p->arg != 3)
 		put_initial(d[1], &h.p, second, m, p->arg ? FULL : 800);
-	if (p->arg == 2) {
+	if (reversed) {
 		struct pr_sent later = *d[0];
 
 		*d[0] = *d[1];
@@ -406,7 +410,9 @@ static void make_captured(struct pr_side *s, const struct pr_probe *p, const str
 	}
 	if (p->arg == OTHER_SHARE)
 		change_share(hello, len);
-	if (f && p->arg != OTHER_SHARE) {
+	if (p->arg == FIRST_HALF) {
+		put_initial(d, &h.p, frames, t_crypto_frame(frames, 0, hello, len / 2), FULL);
+	} else if (f && p->arg != OTHER_SHARE) {
 		memcpy(d->data, f->data, f->len);
 		d->len = f->len;
 	} else {
@@ -454,6 +460,8 @@ const struct pr_probe pr_probes[] = {
 	{ "ClientHello in two packets", make_halves, 0 },
 	{ "ClientHello in two datagrams", make_halves, 1 },
 	{ "ClientHello in two datagrams, reversed", make_halves, 2 },
+	{ "ClientHello in two datagrams at once", make_halves, 5 },
+	{ "ClientHello in two datagrams at once, reversed", make_halves, 6 },
 	{ "half a ClientHello", make_halves, 3, 3000 },
 	{ "second half of a ClientHello", make_halves, 4 },
 	{ "Initial with PING", make_frames, 0x01 },
@@ -493,6 +501,7 @@ const struct pr_probe pr_probes[] = {
 	{ "flight, then a wrong Handshake", make_then, 0xe0 },
 	{ "captured flight, replayed", make_captured, AS_IT_IS, 3000, true },
 	{ "captured flight, from two addresses", make_captured, OTHER_ADDRESS, 3000, true },
+	{ "captured flight, its first half", make_captured, FIRST_HALF, 3000, true },
 	{ "captured random, another key share", make_captured, OTHER_SHARE, 3000, true },
 };
 const size_t pr_n_probes = sizeof(pr_probes) / sizeof(pr_probes[0]);
