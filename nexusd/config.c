@@ -17,10 +17,10 @@
 
 #define DEFAULT_IDLE_TIMEOUT_S 120
 #define DEFAULT_TIME_WINDOW_S 90
-#define DEFAULT_RELAY                                                              \
-	{                                                                          \
+#define DEFAULT_RELAY                                                               \
+	{                                                                           \
 		.max_flows = 1024, .max_flows_per_site = 256, .idle_timeout_s = 60, \
-		.max_rate_mbit = 100,                                              \
+		.max_rate_mbit = 100,                                               \
 	}
 #define DEFAULT_MAX_AUTH_PER_S 2000
 #define DEFAULT_MAX_AUTH_PER_SITE_PER_S 20
