@@ -183,10 +183,34 @@ static void resolve_later(struct nx_tunnel *t, uint64_t delay_us)
 					 on_timer, t);
 }
 
-/* Can the kernel route to it? */
-static bool has_route(struct nx_tunnel *t, const struct nx_endpoint *e)
+/* One can bind to an address of this machine, and to no other. */
+static bool is_local(const struct nx_endpoint *e)
 {
-	int fd = nx_cover_socket(e, t->priv->mark);
+	int fd = socket(e->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct nx_endpoint any_port = *e;
+	bool local;
+
+	if (fd < 0)
+		return false;
+	nx_endpoint_set_port(&any_port, 0);
+	local = bind(fd, &any_port.sa, nx_endpoint_len(&any_port)) == 0;
+	close(fd);
+	return local;
+}
+
+/* Does it lead to a socket of this tunnel? Then strangers would go round in circles. */
+static bool is_ourselves(const struct nx_tunnel *t, const struct nx_endpoint *e)
+{
+	for (size_t i = 0; i < t->config->n_listen; i++)
+		if (nx_endpoint_collides(&t->config->listen[i], e))
+			return is_local(e);
+	return false;
+}
+
+/* Is there a route, and to somebody else? */
+static bool is_usable(struct nx_tunnel *t, const struct nx_endpoint *e)
+{
+	int fd = is_ourselves(t, e) ? -1 : nx_cover_socket(e, t->priv->mark);
 
 	if (fd >= 0)
 		close(fd);
@@ -210,7 +234,7 @@ static const struct nx_endpoint *choose(struct nx_tunnel *t, const struct nx_end
 		break;
 	}
 	for (size_t i = 0; i < n; i++)
-		if (has_route(t, &list[(first + i) % n]))
+		if (is_usable(t, &list[(first + i) % n]))
 			return &list[(first + i) % n];
 	return NULL;
 }
@@ -243,7 +267,7 @@ static void on_resolved(void *userdata, int err, const char *text, const struct 
 	}
 	e = choose(t, list, n);
 	if (!e) {
-		log_failure(t, "no route to any of its addresses");
+		log_failure(t, "no address that has a route and is not this server");
 		resolve_later(t, RESOLVE_RETRY_US);
 		return;
 	}

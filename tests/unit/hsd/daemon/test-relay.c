@@ -20,7 +20,6 @@
 #include "hsd.h"
 #include "t-hsd.h"
 
-#define POOL 40
 #define SEGMENT 1100
 
 struct scene {
@@ -297,11 +296,21 @@ static void segments(void **state)
 
 /* ---- first flights in pieces ---- */
 
-static const uint8_t dcid[20] = "destination-cid-0123", scid[20] = "source-cid-012345678";
+static const uint8_t dcid[20] = "destination-cid-0123";
+static uint8_t scid[20], hello[1024];
+static size_t hello_len;
 
-/* Bytes [first, end) of @hello as an Initial of 1200 bytes. */
-static size_t piece(uint8_t packet[1500], const uint8_t *hello, size_t first, size_t end,
-		    uint32_t pn)
+static void make_hello(void)
+{
+	uint8_t random[32];
+
+	t_random(random, sizeof(random));
+	t_random(scid, sizeof(scid));
+	hello_len = t_client_hello(hello, sizeof(hello), random, scid, 20, T_NAME);
+}
+
+/* Bytes [first, end) of the hello as an Initial of 1200 bytes. */
+static size_t piece(uint8_t packet[1500], size_t first, size_t end, uint32_t pn)
 {
 	const struct t_initial p = {
 		.dcid = dcid, .dcid_len = 20, .scid = scid, .scid_len = 20, .pn = pn, .pn_len = 2
@@ -314,17 +323,16 @@ static size_t piece(uint8_t packet[1500], const uint8_t *hello, size_t first, si
 
 static void pieces_keep_their_order(void **state)
 {
-	uint8_t hello[1024], random[32], one[1500], two[1500];
-	size_t hello_len, one_len, two_len;
+	uint8_t one[1500], two[1500];
+	size_t one_len, two_len;
 	struct scene s;
 	int client;
 
 	start(&s, AF_INET, 8);
 	client = client_socket(&s.server);
-	t_random(random, sizeof(random));
-	hello_len = t_client_hello(hello, sizeof(hello), random, scid, 20, T_NAME);
-	one_len = piece(one, hello, 0, 200, 0);
-	two_len = piece(two, hello, 200, hello_len, 1);
+	make_hello();
+	one_len = piece(one, 0, 200, 0);
+	two_len = piece(two, 200, hello_len, 1);
 	assert_true(one_len >= 1200 && two_len >= 1200);
 	say(client, one, one_len);
 	say(client, "\xd0 behind the first piece", 24);
@@ -334,32 +342,30 @@ static void pieces_keep_their_order(void **state)
 	expect_bytes(s.cover, "\xd0 behind the first piece", 24, NULL);
 	expect_bytes(s.cover, two, two_len, NULL);
 	expect_bytes(s.cover, "\xd0 behind all", 12, NULL);
-	assert_int_equal(t_stat(&s.h, HS_A_STATS_REJECTED_KEY), 1);
 	close(client);
 	/* One that is never completed goes too, with what came behind it. */
 	client = client_socket(&s.server);
-	say(client, one, one_len);
+	say(client, two, two_len);
 	say(client, "\xd0 behind", 8);
-	expect_bytes(s.cover, one, one_len, NULL);
+	expect_bytes(s.cover, two, two_len, NULL);
 	expect_bytes(s.cover, "\xd0 behind", 8, NULL);
-	assert_false(readable(s.cover, 0));
 	close(client);
+	assert_false(readable(s.cover, 0));
 	stop(&s);
 }
 
 /* More than the flight may keep: nothing is lost, nothing overtakes. */
 static void full_flight(void **state)
 {
-	uint8_t hello[1024], random[32], one[1500], other[100] = { 0xd0 };
-	size_t hello_len, one_len;
+	uint8_t one[1500], other[100] = { 0xd0 };
 	struct scene s;
+	size_t one_len;
 	int client, i;
 
 	start(&s, AF_INET, 8);
 	client = client_socket(&s.server);
-	t_random(random, sizeof(random));
-	hello_len = t_client_hello(hello, sizeof(hello), random, scid, 20, T_NAME);
-	one_len = piece(one, hello, 0, hello_len / 2, 0);
+	make_hello();
+	one_len = piece(one, 0, hello_len / 2, 0);
 	say(client, one, one_len);
 	for (i = 0; i < 2 * HS_FLOW_DGRAMS_MAX; i++) {
 		other[1] = (uint8_t)i;
@@ -381,8 +387,10 @@ static void bounded_per_site(void **state)
 	int clients[HS_RELAY_MAX_FLOWS_PER_SITE + 1], i;
 	struct scene s;
 
-	start(&s, AF_INET, POOL);
+	start(&s, AF_INET, 8);
 	for (i = 0; i < HS_RELAY_MAX_FLOWS_PER_SITE; i++) {
+		if (i % 8 == 0)
+			assert_int_equal(give_sockets(&s, &s.cover_name, 8, false), 0);
 		clients[i] = client_socket(&s.server);
 		exchange(&s, clients[i], (const uint8_t *)"\xc0 one", 5);
 	}
