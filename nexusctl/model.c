@@ -32,6 +32,7 @@ const struct model_field model_tunnel_fields[] = {
 	TUNNEL("Routes", "routes", 'a', routes),
 	TUNNEL("Dns", "dns", 'a', dns),
 	TUNNEL("DnsDomains", "dns_domains", 'a', dns_domains),
+	TUNNEL("RevokedUsers", "revoked_users", 'a', revoked_users),
 	TUNNEL("Mtu", "mtu", 'u', mtu),
 	TUNNEL("Cipher", "cipher", 's', cipher),
 	TUNNEL("ConnectedSince", "connected_since", 't', connected_since),

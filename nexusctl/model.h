@@ -33,7 +33,7 @@ struct model_tunnel {
 	char *name, *role, *state, *reason, *text;
 	char *data_plane, *data_plane_reason, *interface, *endpoint, *local_endpoint, *cipher;
 	char *cover_address, *cover_state;
-	char **addresses, **routes, **dns, **dns_domains;
+	char **addresses, **routes, **dns, **dns_domains, **revoked_users;
 	uint32_t mtu;
 	uint64_t connected_since;
 	struct model_stats stats, earlier;

@@ -207,6 +207,7 @@ static void print_tunnel(const struct model_tunnel *t)
 	line_strv("routes", t->routes);
 	line_strv("dns", t->dns);
 	line_strv("dns domains", t->dns_domains);
+	line_strv("revoked", t->revoked_users);
 	line("cipher", t->cipher);
 	if (t->data_plane[0] || t->data_plane_reason[0]) {
 		label("data plane");

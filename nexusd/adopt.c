@@ -137,7 +137,7 @@ static bool acceptable(const struct nx_tunnel *t, const struct nx_session *s)
 	if (!t->ifindex || !t->priv->n_pairs)
 		return false;
 	if (t->config->role == NX_ROLE_SERVER)
-		return nx_server_user(t, s->user) != NULL;
+		return nx_server_user(t, s->user) && !nx_server_user(t, s->user)->revoked;
 	return TAILQ_EMPTY(&t->sessions);
 }
 

@@ -24,6 +24,7 @@ struct nx_user_config {
 	struct nx_prefix *addresses, *allowed_ips;
 	size_t n_addresses, n_allowed_ips;
 	char *group;			/* NULL = reaches nobody */
+	bool revoked;			/* not of the file: locked out for now (revoked.h) */
 };
 
 /* Bounds of a server's relay to its cover. */

@@ -96,6 +96,9 @@ static const char *const allowed_calls[] = {
 	"readlink",
 	"readlinkat",
 	"readv",
+	"rename",
+	"renameat",
+	"renameat2",
 	"recvfrom",
 	"recvmmsg",
 	"recvmsg",
@@ -464,6 +467,12 @@ struct nx_manager *nx_control_new(sd_event *event, int monitor_fd, const struct 
 	TAILQ_INIT(&m->tunnels);
 	TAILQ_INIT(&p->stored);
 	p->insecure_keylog = o->insecure_keylog;
+	r = nx_revoked_load(&p->revoked, o->state_dir);
+	if (r < 0)
+		nx_log_full(LOG_ERR, "RevokedUsersUnread", NULL,
+			    "the list of revoked users in %s cannot be read%s: %s", o->state_dir,
+			    r == -EBADMSG ? " completely" : "", strerror(-r));
+	r = -ENOMEM;
 	/* The high bit marks attempts of a server's nexus-hsd. */
 	p->last_attempt = nx_random_id() >> 2;
 	m->config_file = strdup(o->config_file);
@@ -497,6 +506,7 @@ void nx_control_free(struct nx_manager *m)
 	struct nx_stored *s;
 
 	nx_manager_bus_stop(m);
+	nx_revoked_free(&p->revoked);
 	p->alive = sd_event_source_disable_unref(p->alive);
 	nx_hsd_close(&p->hsd);
 	nx_dp_close(&p->dp);

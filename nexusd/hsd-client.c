@@ -121,7 +121,8 @@ static void put_server(struct nxm *m, const struct nx_tunnel_config *c)
 	for (char **s = c->server_names; s && *s; s++)
 		nxm_put_str(m, HS_A_SERVER_NAME, *s);
 	for (size_t i = 0; i < c->n_users; i++)
-		put_user(m, &c->users[i]);
+		if (!c->users[i].revoked)
+			put_user(m, &c->users[i]);
 	for (size_t i = 0; i < c->n_routes; i++)
 		put_prefix(m, HS_A_ROUTE, &c->routes[i]);
 	for (char **s = c->dns; s && *s; s++) {

@@ -151,7 +151,7 @@ static void allow_many_fds(void)
 static void exec_child(const struct nx_child *c, pid_t parent, int channel)
 {
 	const struct nx_options *o = c->monitor->options;
-	char *argv[8], **env = clean_environment();
+	char *argv[10], **env = clean_environment();
 	size_t n = 0;
 	int r;
 
@@ -160,6 +160,8 @@ static void exec_child(const struct nx_child *c, pid_t parent, int channel)
 		argv[n++] = (char *)"--control";
 		argv[n++] = (char *)"--config";
 		argv[n++] = (char *)o->config_file;
+		argv[n++] = (char *)"--state-dir";
+		argv[n++] = (char *)o->state_dir;
 		if (o->insecure_keylog)
 			argv[n++] = (char *)"--insecure-keylog";
 		if (o->debug)

@@ -150,6 +150,8 @@ uint32_t nx_server_mtu(struct nx_tunnel *t);
 void nx_server_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const struct nxa *tb);
 void nx_server_installed(struct nx_tunnel *t, struct nx_session *s);
 void nx_server_change_users(struct nx_tunnel *t, struct nx_tunnel_config *c);
+/* Note in @c who of its users is revoked. */
+void nx_server_mark_revoked(const struct nx_manager *m, struct nx_tunnel_config *c);
 const struct nx_user_config *nx_server_user(const struct nx_tunnel *t, uint64_t short_id);
 void nx_server_user_routes(struct nx_tunnel *t, const struct nx_user_config *u, bool add);
 void nx_server_drop_session(struct nx_tunnel *t, struct nx_session *s);

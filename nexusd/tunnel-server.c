@@ -264,7 +264,7 @@ static int install(struct nx_tunnel *t, struct nx_session *s, const struct nxa *
 	if (r)
 		return r;
 	u = nx_server_user(t, s->user);
-	if (!u || pair >= p->n_pairs)
+	if (!u || u->revoked || pair >= p->n_pairs)
 		return -ENOENT;
 	r = copy_addresses(s, u);
 	if (r)
@@ -299,7 +299,7 @@ void nx_server_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const
 	if (!r)
 		return;
 	nx_log_full(LOG_WARNING, NULL, t->config->name, "a finished handshake was dropped: %s",
-		    r == -ENOENT ? "the user is not configured any more" : strerror(-r));
+		    r == -ENOENT ? "the user is not let in any more" : strerror(-r));
 	if (s)
 		nx_session_free(s);
 	(void)nx_hsd_cancel(&t->manager->priv->hsd, t->config->name, attempt);
@@ -382,10 +382,43 @@ static void move_to_group(struct nx_tunnel *t, const struct nx_user_config *u)
 			(void)nx_dp_set_peer_group(dp, s->id, nx_group_id(u->group));
 }
 
+void nx_server_mark_revoked(const struct nx_manager *m, struct nx_tunnel_config *c)
+{
+	for (size_t i = 0; i < c->n_users; i++)
+		c->users[i].revoked = nx_revoked_has(&m->priv->revoked, c->name, c->users[i].name);
+}
+
+int nx_tunnel_revoke(struct nx_tunnel *t, const char *user, bool revoked)
+{
+	static char *changed[] = { "RevokedUsers", NULL };
+	struct nx_user_config *u = NULL;
+	int r;
+
+	if (t->config->role != NX_ROLE_SERVER)
+		return -EINVAL;
+	for (size_t i = 0; i < t->config->n_users; i++)
+		if (!strcmp(t->config->users[i].name, user))
+			u = &t->config->users[i];
+	if (!u)
+		return -ENOENT;
+	u->revoked = revoked;
+	if (revoked)
+		end_user(t, u);
+	r = nx_revoked_set(&t->manager->priv->revoked, t->config->name, user, revoked);
+	nx_log_full(LOG_NOTICE, revoked ? "UserRevoked" : "UserRestored", t->config->name,
+		    "user %s is %s", u->name, revoked ? "revoked" : "restored");
+	nx_tunnel_bus_properties_changed(t, changed);
+	/* nexus-hsd learns it with the whole configuration. */
+	t->priv->hsd_phase = NX_HSD_NONE;
+	nx_tunnel_step(t);
+	return r;
+}
+
 void nx_server_change_users(struct nx_tunnel *t, struct nx_tunnel_config *c)
 {
 	struct nx_tunnel_config *old = t->config;
 
+	nx_server_mark_revoked(t->manager, c);
 	/* Users are known by their short id; whoever lost it, its key or its addresses is out now. */
 	for (size_t i = 0; i < old->n_users; i++) {
 		const struct nx_user_config *now = find_user(c, old->users[i].short_id);

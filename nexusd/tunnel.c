@@ -78,6 +78,7 @@ struct nx_tunnel *nx_tunnel_new(struct nx_manager *m, struct nx_tunnel_config *c
 	}
 	t->manager = m;
 	t->config = c;
+	nx_server_mark_revoked(m, c);
 	t->priv = p;
 	t->data_plane = "";
 	TAILQ_INIT(&t->sessions);
@@ -561,6 +562,7 @@ static void restart_with(struct nx_tunnel *t, struct nx_tunnel_config *c)
 
 	nx_tunnel_config_free(t->config);
 	t->config = c;
+	nx_server_mark_revoked(t->manager, c);
 	p->mark = c->fwmark;
 	if (!p->mark && c->role == NX_ROLE_CLIENT)
 		p->mark = nx_tunnel_default_mark(c->name);
