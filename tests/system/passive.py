@@ -18,7 +18,8 @@ FIELDS = ["ip.src", "udp.length", "quic.header_form", "quic.long.packet_type", "
           "tls.handshake.extensions.supported_version"]
 LETTERS = {0: "Initial", 1: "0-RTT", 2: "Handshake", 3: "Retry"}
 # Meant to be equal today; the others wait for a profile of the cover.
-EQUAL = ["QUIC version", "client connection IDs", "client's first datagrams", "ServerHello cipher"]
+EQUAL = ["QUIC version", "client connection IDs", "client's first datagrams", "ServerHello cipher",
+         "ServerHello group"]
 
 
 def number(text):
