@@ -16,8 +16,8 @@
 
 #define HS_FLOWS_MAX 512
 #define HS_FLOWS_SITE_MAX 16
-#define HS_FLOW_DGRAMS_MAX 4
-#define HS_FLOW_BYTES_MAX 6144
+#define HS_FLOW_DGRAMS_MAX 3
+#define HS_FLOW_BYTES_MAX 3840
 /*
  * The cover acknowledges a piece of a ClientHello at once, so every millisecond here can be measured by
  * whoever compares; the pieces of one flight leave a client together.
@@ -31,7 +31,6 @@ struct hs_flow {
 	struct hs_sock *sock;
 	union hs_addr remote, local;
 	uint8_t dcid[HS_CID_LEN], scid[HS_CID_LEN];
-	struct hs_reassembly reassembly;
 	unsigned int n_dgrams;
 	size_t used;
 	uint16_t lens[HS_FLOW_DGRAMS_MAX];
@@ -39,6 +38,8 @@ struct hs_flow {
 	bool follows[HS_FLOW_DGRAMS_MAX];
 	uint8_t data[HS_FLOW_BYTES_MAX];
 };
+
+_Static_assert(sizeof(struct hs_flow) <= 4096, "what a stranger's flow may cost");
 
 struct hs_flows {
 	TAILQ_HEAD(, hs_flow) list; /* oldest first */
