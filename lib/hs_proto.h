@@ -26,6 +26,12 @@ enum hs_cmd {
 	HS_CMD_SESSION,		/* established: HS_A_TUNNEL, HS_A_ATTEMPT, HS_A_SOCKET, HS_A_NET, NQD nests */
 	HS_CMD_FAILED,		/* client: HS_A_TUNNEL, HS_A_ATTEMPT, HS_A_REASON, HS_A_TEXT */
 	HS_CMD_STATS,
+	/* control -> hsd */
+	HS_CMD_RELAY_SOCKETS,	/* HS_A_TUNNEL; fds: sockets connected to the cover; HS_A_REPLACE: the
+				 * unused ones of before lead to an older address, drop them */
+	/* hsd -> control */
+	HS_CMD_RELAY_WANTED,	/* HS_A_TUNNEL, HS_A_COUNT: so many more sockets */
+	HS_CMD_COVER_STATE,	/* HS_A_TUNNEL, HS_A_COVER_STATE: it has changed */
 	__HS_CMD_MAX,
 };
 
@@ -39,6 +45,14 @@ enum hs_reason {
 	HS_REASON_REFUSED_CONFIG,	/* capsules: no address, bad MTU ... */
 	HS_REASON_SOCKET,		/* sendmsg failed */
 	HS_REASON_CANCELLED,
+};
+
+/* What a server's relay knows of the cover. */
+enum hs_cover_state {
+	HS_COVER_NONE,			/* no socket has come: strangers are dropped */
+	HS_COVER_UNKNOWN,		/* nobody has talked to it yet */
+	HS_COVER_ALIVE,			/* it has answered */
+	HS_COVER_DEAD,			/* unreachable, or many asked and nobody got an answer */
 };
 
 enum hs_attr {
@@ -71,6 +85,16 @@ enum hs_attr {
 	HS_A_TEXT,			/* string <= 255 */
 	HS_A_NET,			/* nest, enum hs_net_attr: what the capsules agreed on */
 	HS_A_STATS,			/* nest, enum hs_stats_attr */
+	HS_A_REPLAY,			/* flag; server: the last descriptor is the replay cache's memory */
+	HS_A_REPLACE,			/* flag */
+	HS_A_COUNT,			/* u32 */
+	HS_A_COVER_STATE,		/* u8, enum hs_cover_state */
+	HS_A_RELAY_MAX_FLOWS,		/* u32; server: bounds of the relay */
+	HS_A_RELAY_MAX_FLOWS_PER_SITE,	/* u32 */
+	HS_A_RELAY_IDLE_TIMEOUT_MS,	/* u32 */
+	HS_A_RELAY_MAX_RATE_MBIT,	/* u32: of one flow, both directions together */
+	HS_A_GATE_MAX_AUTH_PER_S,	/* u32; server: strangers judged per second, in all */
+	HS_A_GATE_MAX_AUTH_PER_SITE_PER_S, /* u32; server: of one site */
 	__HS_A_MAX,
 	HS_A_MAX = __HS_A_MAX - 1,
 };
@@ -123,11 +147,28 @@ enum hs_stats_attr {			/* u64 each; server */
 	HS_A_STATS_HANDSHAKES_OK,
 	HS_A_STATS_HANDSHAKES_FAILED,
 	HS_A_STATS_PENDING,
+	HS_A_STATS_RELAY_FLOWS,
+	HS_A_STATS_RELAY_FLOWS_REFUSED,
+	HS_A_STATS_RELAY_TO_COVER_PACKETS,
+	HS_A_STATS_RELAY_TO_COVER_BYTES,
+	HS_A_STATS_RELAY_FROM_COVER_PACKETS,
+	HS_A_STATS_RELAY_FROM_COVER_BYTES,
+	HS_A_STATS_RELAY_RATE_DROPS,	/* packets */
+	HS_A_STATS_COVER_STATE,		/* enum hs_cover_state */
+	HS_A_STATS_REJECTED_BUDGET,	/* not judged: too many at that moment */
 	__HS_A_STATS_MAX,
 	HS_A_STATS_MAX = __HS_A_STATS_MAX - 1,
 };
 
 extern const struct nxa_set hs_set, hs_user_set, hs_prefix_set, hs_net_set, hs_stats_set;
+
+/*
+ * The memory of a server's replay cache: sealed against changes of its size, zeros at first, made by
+ * the control process and kept by the monitor so that it outlives nexus-hsd, which alone reads and
+ * writes it.
+ */
+#define HS_REPLAY_ENTRIES	65536
+#define HS_REPLAY_MEMORY_LEN	(64 + HS_REPLAY_ENTRIES * 48)
 
 /* One UDP payload that landed on the other's socket. */
 struct hs_punt_hdr {
@@ -140,7 +181,7 @@ struct hs_punt_hdr {
 		struct sockaddr sa;
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
-	} remote;
+	} remote, local; /* local, dp -> hsd: what the datagram was sent to; AF_UNSPEC = not known */
 };
 
 #endif /* NX_HS_PROTO_H */

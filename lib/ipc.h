@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define NX_IPC_MAX_FDS	8
+#define NX_IPC_MAX_FDS	10
 /* Largest message on any internal socket (= NQD_MSG_MAX_LEN). */
 #define NX_IPC_MAX_LEN	65536
 /* The monitor's channel in every child. */

@@ -157,6 +157,33 @@ static int parse_user(struct parse *ps, const struct nxa *nest, struct hs_user *
 	return 0;
 }
 
+static void parse_relay(struct parse *ps)
+{
+	struct hs_relay_limits *l = &ps->cfg->relay;
+	const struct nxa *tb = ps->tb;
+
+	*l = (struct hs_relay_limits){ HS_RELAY_MAX_FLOWS, HS_RELAY_MAX_FLOWS_PER_SITE,
+				       HS_RELAY_IDLE_TIMEOUT_MS, HS_RELAY_MAX_RATE_MBIT };
+	if (tb[HS_A_RELAY_MAX_FLOWS].present)
+		l->max_flows = nxa_u32(&tb[HS_A_RELAY_MAX_FLOWS]);
+	if (tb[HS_A_RELAY_MAX_FLOWS_PER_SITE].present)
+		l->max_flows_per_site = nxa_u32(&tb[HS_A_RELAY_MAX_FLOWS_PER_SITE]);
+	if (tb[HS_A_RELAY_IDLE_TIMEOUT_MS].present)
+		l->idle_timeout_ms = nxa_u32(&tb[HS_A_RELAY_IDLE_TIMEOUT_MS]);
+	if (tb[HS_A_RELAY_MAX_RATE_MBIT].present)
+		l->max_rate_mbit = nxa_u32(&tb[HS_A_RELAY_MAX_RATE_MBIT]);
+}
+
+static void parse_gate(struct parse *ps)
+{
+	const struct nxa *all = &ps->tb[HS_A_GATE_MAX_AUTH_PER_S];
+	const struct nxa *site = &ps->tb[HS_A_GATE_MAX_AUTH_PER_SITE_PER_S];
+
+	ps->cfg->max_auth_per_s = all->present ? nxa_u32(all) : HS_BUDGET_MAX_PER_S;
+	ps->cfg->max_auth_per_site_per_s = site->present ? nxa_u32(site)
+							 : HS_BUDGET_MAX_PER_SITE_PER_S;
+}
+
 static int parse_server(struct parse *ps)
 {
 	struct hs_config *cfg = ps->cfg;
@@ -168,6 +195,8 @@ static int parse_server(struct parse *ps)
 	cfg->time_window_s = ps->tb[HS_A_TIME_WINDOW_S].present
 				     ? nxa_u32(&ps->tb[HS_A_TIME_WINDOW_S])
 				     : HS_TIME_WINDOW_S;
+	parse_relay(ps);
+	parse_gate(ps);
 	key = hs_secret_get(cfg->name, "private-key", NULL);
 	if (!key)
 		return refuse(ps->e, -ENOKEY, "no private key arrived for tunnel %s", cfg->name);
@@ -233,6 +262,7 @@ static int parse_common(struct parse *ps)
 	if (cfg->handshake_timeout_ms < 100 || cfg->handshake_timeout_ms > 120000)
 		return refuse(ps->e, -ERANGE, "HS_A_HANDSHAKE_TIMEOUT_MS: 100 to 120000");
 	cfg->keylog = tb[HS_A_KEYLOG].present;
+	cfg->replay = tb[HS_A_REPLAY].present && cfg->server;
 	bad = hs_tls_priority(tb[HS_A_CIPHERS].present ? nxa_str(&tb[HS_A_CIPHERS]) : "",
 			      cfg->server, cfg->priority, sizeof(cfg->priority));
 	if (bad)

@@ -128,6 +128,30 @@ void hs_control_failed(struct hsd *h, const char *tunnel, uint64_t attempt, enum
 	post(h, buf, nxm_end(&m));
 }
 
+void hs_control_relay_wanted(struct hsd *h, const char *tunnel, uint32_t count)
+{
+	struct nxm_hdr hdr = { .type = NXM_FAMILY_HS, .cmd = HS_CMD_RELAY_WANTED, .version = 1 };
+	uint8_t buf[128];
+	struct nxm m;
+
+	nxm_begin(&m, buf, sizeof(buf), &hdr);
+	nxm_put_str(&m, HS_A_TUNNEL, tunnel);
+	nxm_put_u32(&m, HS_A_COUNT, count);
+	post(h, buf, nxm_end(&m));
+}
+
+void hs_control_cover_state(struct hsd *h, const char *tunnel, enum hs_cover_state state)
+{
+	struct nxm_hdr hdr = { .type = NXM_FAMILY_HS, .cmd = HS_CMD_COVER_STATE, .version = 1 };
+	uint8_t buf[128];
+	struct nxm m;
+
+	nxm_begin(&m, buf, sizeof(buf), &hdr);
+	nxm_put_str(&m, HS_A_TUNNEL, tunnel);
+	nxm_put_u8(&m, HS_A_COVER_STATE, (uint8_t)state);
+	post(h, buf, nxm_end(&m));
+}
+
 /* ---- in ---- */
 
 __attribute__((format(printf, 3, 4))) static int refuse(struct request *r, int err, const char *fmt,
@@ -242,6 +266,31 @@ static int installed(struct request *r)
 	return 0;
 }
 
+static int relay_sockets(struct request *r)
+{
+	struct hs_tunnel *t = named_tunnel(r);
+
+	if (!t)
+		return r->e.err;
+	if (!t->relay)
+		return refuse(r, -EINVAL, "HS_A_TUNNEL: %s is a client", t->config->name);
+	hs_relay_add_sockets(t->relay, r->fds, r->n_fds, r->tb[HS_A_REPLACE].present);
+	r->n_fds = 0;
+	return 0;
+}
+
+static void put_relay_stats(struct nxm *m, const struct hs_relay *r)
+{
+	nxm_put_u64(m, HS_A_STATS_RELAY_FLOWS, r->n_flows);
+	nxm_put_u64(m, HS_A_STATS_RELAY_FLOWS_REFUSED, r->stats.flows_refused);
+	nxm_put_u64(m, HS_A_STATS_RELAY_TO_COVER_PACKETS, r->stats.to_packets);
+	nxm_put_u64(m, HS_A_STATS_RELAY_TO_COVER_BYTES, r->stats.to_bytes);
+	nxm_put_u64(m, HS_A_STATS_RELAY_FROM_COVER_PACKETS, r->stats.from_packets);
+	nxm_put_u64(m, HS_A_STATS_RELAY_FROM_COVER_BYTES, r->stats.from_bytes);
+	nxm_put_u64(m, HS_A_STATS_RELAY_RATE_DROPS, r->stats.rate_drops);
+	nxm_put_u64(m, HS_A_STATS_COVER_STATE, r->state);
+}
+
 static uint64_t count_pending(const struct hsd *h, const struct hs_tunnel *t)
 {
 	struct hs_conn *c;
@@ -279,6 +328,9 @@ static int get_stats(struct request *r)
 	nxm_put_u64(&m, HS_A_STATS_HANDSHAKES_OK, s->handshakes_ok);
 	nxm_put_u64(&m, HS_A_STATS_HANDSHAKES_FAILED, s->handshakes_failed);
 	nxm_put_u64(&m, HS_A_STATS_PENDING, count_pending(r->h, t));
+	if (t->relay)
+		put_relay_stats(&m, t->relay);
+	nxm_put_u64(&m, HS_A_STATS_REJECTED_BUDGET, s->rejected[HS_REJECT_BUDGET]);
 	nxm_nest_end(&m, nest);
 	post(r->h, buf, nxm_end(&m));
 	return 0;
@@ -287,9 +339,10 @@ static int get_stats(struct request *r)
 static int dispatch(struct request *r)
 {
 	static int (*const handlers[])(struct request *) = {
-		[HS_CMD_SET_TUNNEL] = set_tunnel,  [HS_CMD_DEL_TUNNEL] = del_tunnel,
-		[HS_CMD_CONNECT] = connect_tunnel, [HS_CMD_CANCEL] = cancel,
-		[HS_CMD_INSTALLED] = installed,	   [HS_CMD_GET_STATS] = get_stats,
+		[HS_CMD_SET_TUNNEL] = set_tunnel,	[HS_CMD_DEL_TUNNEL] = del_tunnel,
+		[HS_CMD_CONNECT] = connect_tunnel,	[HS_CMD_CANCEL] = cancel,
+		[HS_CMD_INSTALLED] = installed,		[HS_CMD_GET_STATS] = get_stats,
+		[HS_CMD_RELAY_SOCKETS] = relay_sockets,
 	};
 	int err;
 

@@ -234,6 +234,8 @@ int hs_export(struct hs_conn *c)
 	if (err < 0)
 		return err;
 	c->tunnel->stats.handshakes_ok++;
+	if (c->server)
+		hs_budget_remember(c->tunnel->budget, &c->remote, hs_now_ns());
 	nx_log_full(LOG_INFO, "HandshakeDone", c->tunnel->config->name, "session with %s%s%s",
 		    c->server ? c->user_name : "the server", c->server ? " at " : "",
 		    c->server ? hs_addr_str(&c->remote, addr) : "");

@@ -18,9 +18,19 @@ struct hs_flow *hs_flow_find(struct hs_flows *f, const struct hs_dgram *d,
 
 	TAILQ_FOREACH (fl, &f->list, entry) {
 		if (memcmp(fl->dcid, h->dcid, HS_CID_LEN) == 0 &&
-		    memcmp(fl->scid, h->scid, HS_CID_LEN) == 0 &&
-		    fl->local_port == hs_addr_port(&d->local) &&
+		    memcmp(fl->scid, h->scid, HS_CID_LEN) == 0 && fl->sock == d->sock &&
 		    hs_addr_equal(&fl->remote, &d->remote))
+			return fl;
+	}
+	return NULL;
+}
+
+struct hs_flow *hs_flow_find_source(struct hs_flows *f, const struct hs_dgram *d)
+{
+	struct hs_flow *fl;
+
+	TAILQ_FOREACH (fl, &f->list, entry) {
+		if (fl->sock == d->sock && hs_addr_equal(&fl->remote, &d->remote))
 			return fl;
 	}
 	return NULL;
@@ -48,7 +58,9 @@ struct hs_flow *hs_flow_new(struct hs_flows *f, const struct hs_dgram *d,
 		return NULL;
 	fl->gone_ns = hs_now_ns() + HS_FLOW_TIMEOUT_MS * HS_NS_PER_MS;
 	fl->remote = d->remote;
-	fl->local_port = hs_addr_port(&d->local);
+	fl->local = d->local;
+	fl->sock = d->sock;
+	fl->linked = true;
 	memcpy(fl->dcid, h->dcid, HS_CID_LEN);
 	memcpy(fl->scid, h->scid, HS_CID_LEN);
 	TAILQ_INSERT_TAIL(&f->list, fl, entry);
@@ -56,20 +68,29 @@ struct hs_flow *hs_flow_new(struct hs_flows *f, const struct hs_dgram *d,
 	return fl;
 }
 
-bool hs_flow_keep(struct hs_flow *fl, const uint8_t *data, size_t len)
+bool hs_flow_keep(struct hs_flow *fl, const uint8_t *data, size_t len, bool follows)
 {
 	if (fl->n_dgrams == HS_FLOW_DGRAMS_MAX || len > HS_FLOW_BYTES_MAX - fl->used)
 		return false;
 	memcpy(fl->data + fl->used, data, len);
 	fl->used += len;
+	fl->follows[fl->n_dgrams] = follows;
 	fl->lens[fl->n_dgrams++] = (uint16_t)len;
 	return true;
 }
 
+void hs_flow_unlink(struct hs_flows *f, struct hs_flow *fl)
+{
+	if (!fl->linked)
+		return;
+	TAILQ_REMOVE(&f->list, fl, entry);
+	fl->linked = false;
+	f->n--;
+}
+
 void hs_flow_free(struct hs_flows *f, struct hs_flow *fl)
 {
-	TAILQ_REMOVE(&f->list, fl, entry);
-	f->n--;
+	hs_flow_unlink(f, fl);
 	free(fl);
 }
 
@@ -79,15 +100,21 @@ void hs_flows_clear(struct hs_flows *f)
 		hs_flow_free(f, TAILQ_FIRST(&f->list));
 }
 
-uint64_t hs_flows_run_timers(struct hs_flows *f)
+void hs_flows_drop_sock(struct hs_flows *f, const struct hs_sock *sock)
 {
-	uint64_t now = hs_now_ns();
-	struct hs_flow *fl;
+	struct hs_flow *fl, *next;
 
-	while ((fl = TAILQ_FIRST(&f->list))) {
-		if (fl->gone_ns > now)
-			return fl->gone_ns;
-		hs_flow_free(f, fl);
+	for (fl = TAILQ_FIRST(&f->list); fl; fl = next) {
+		next = TAILQ_NEXT(fl, entry);
+		if (fl->sock == sock)
+			hs_flow_free(f, fl);
 	}
-	return UINT64_MAX;
+}
+
+struct hs_flow *hs_flows_expired(struct hs_flows *f, uint64_t now_ns, uint64_t *next_ns)
+{
+	struct hs_flow *fl = TAILQ_FIRST(&f->list);
+
+	*next_ns = fl ? fl->gone_ns : UINT64_MAX;
+	return fl && fl->gone_ns <= now_ns ? fl : NULL;
 }

@@ -16,22 +16,30 @@
 
 #define HS_FLOWS_MAX 512
 #define HS_FLOWS_SITE_MAX 16
-#define HS_FLOW_DGRAMS_MAX 4
-#define HS_FLOW_BYTES_MAX 6144
-#define HS_FLOW_TIMEOUT_MS 3000
+#define HS_FLOW_DGRAMS_MAX 3
+#define HS_FLOW_BYTES_MAX 3840
+/*
+ * The cover acknowledges a piece of a ClientHello at once, so every millisecond here can be measured by
+ * whoever compares; the pieces of one flight leave a client together.
+ */
+#define HS_FLOW_TIMEOUT_MS 10
 
 struct hs_flow {
 	TAILQ_ENTRY(hs_flow) entry;
+	bool linked;
 	uint64_t gone_ns;
-	union hs_addr remote;
-	uint16_t local_port;
+	struct hs_sock *sock;
+	union hs_addr remote, local;
 	uint8_t dcid[HS_CID_LEN], scid[HS_CID_LEN];
-	struct hs_reassembly reassembly;
 	unsigned int n_dgrams;
 	size_t used;
 	uint16_t lens[HS_FLOW_DGRAMS_MAX];
+	/* Not of this first flight: it came behind it and keeps its place. */
+	bool follows[HS_FLOW_DGRAMS_MAX];
 	uint8_t data[HS_FLOW_BYTES_MAX];
 };
+
+_Static_assert(sizeof(struct hs_flow) <= 4096, "what a stranger's flow may cost");
 
 struct hs_flows {
 	TAILQ_HEAD(, hs_flow) list; /* oldest first */
@@ -45,10 +53,17 @@ struct hs_flow *hs_flow_find(struct hs_flows *f, const struct hs_dgram *d,
 /* A new one, or NULL if a bound is reached. */
 struct hs_flow *hs_flow_new(struct hs_flows *f, const struct hs_dgram *d,
 			    const struct hs_long_header *h);
+/* The oldest flow of this source and socket, whatever its IDs, or NULL. */
+struct hs_flow *hs_flow_find_source(struct hs_flows *f, const struct hs_dgram *d);
 /* Keep a copy of the datagram; false if the flow is full. */
-bool hs_flow_keep(struct hs_flow *fl, const uint8_t *data, size_t len);
+bool hs_flow_keep(struct hs_flow *fl, const uint8_t *data, size_t len, bool follows);
+/* Take it off the list; hs_flow_free() then only frees. */
+void hs_flow_unlink(struct hs_flows *f, struct hs_flow *fl);
 void hs_flow_free(struct hs_flows *f, struct hs_flow *fl);
-uint64_t hs_flows_run_timers(struct hs_flows *f);
+/* The oldest flow if its time is over at @now_ns, else NULL and *@next_ns the time it will be. */
+struct hs_flow *hs_flows_expired(struct hs_flows *f, uint64_t now_ns, uint64_t *next_ns);
+/* The socket goes away. */
+void hs_flows_drop_sock(struct hs_flows *f, const struct hs_sock *sock);
 void hs_flows_clear(struct hs_flows *f);
 
 #endif /* HS_FLOW_H */

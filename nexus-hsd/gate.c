@@ -73,6 +73,22 @@ void hs_gate_inherit(struct hs_gate *g, struct hs_gate *old)
 	hs_replay_inherit(&g->replay, &old->replay);
 }
 
+int hs_gate_keep_replay(struct hs_gate *g, int fd, uint64_t unix_time_s)
+{
+	struct hs_replay *kept;
+	int r;
+
+	if (hs_replay_is_at(g->replay, fd))
+		return 0;
+	r = hs_replay_attach(fd, (int64_t)unix_time_s, g->time_window_s, &kept);
+	if (r < 0)
+		return r;
+	hs_replay_inherit(&kept, &g->replay);
+	hs_replay_free(g->replay);
+	g->replay = kept;
+	return r;
+}
+
 /* The slot that holds @short_id, or the free one where it belongs. */
 static struct hs_reality_user **slot_of(struct hs_reality_user **slots, size_t n_slots,
 					uint64_t short_id)

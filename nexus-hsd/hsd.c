@@ -7,6 +7,7 @@
 #include "hsd.h"
 #include "monitor.h"
 #include "secrets.h"
+#include "server.h"
 #include "tls.h"
 
 int hs_init(struct hsd *h, int monitor_fd)
@@ -43,8 +44,9 @@ int hs_turn(struct hsd *h)
 {
 	uint64_t next = hs_conns_run_timers(h);
 
-	next = earlier(next, hs_flows_run_timers(&h->flows));
+	next = earlier(next, hs_server_run_timers(h));
 	next = earlier(next, hs_tombs_run_timers(h));
+	next = earlier(next, hs_relays_run_timers(h));
 	return hs_loop_turn(&h->loop, next);
 }
 

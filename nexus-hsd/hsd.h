@@ -10,6 +10,7 @@
 #include "conn.h"
 #include "flow.h"
 #include "loop.h"
+#include "relay.h"
 #include "tombstone.h"
 #include "tunnel.h"
 
@@ -27,6 +28,7 @@ struct hsd {
 	struct hs_cidtable cids;
 	struct hs_flows flows;
 	struct hs_tombs tombs;
+	struct hs_relay_batch relay_batch;
 	bool stop;
 };
 

@@ -6,6 +6,7 @@
 #include "lib/ipc.h"
 #include "lib/log.h"
 #include "punt.h"
+#include "relay.h"
 #include "server.h"
 
 /* A turn of the loop reads this many, then others have theirs. */
@@ -27,14 +28,17 @@ static void received(struct hsd *h, const uint8_t *buf, size_t len)
 		d.remote.in6 = hdr.remote.in6;
 	else
 		return;
-	d.sock = hs_tunnel_sock_by_port(h, d.remote.sa.sa_family, hdr.local_port);
+	memcpy(&d.local, &hdr.local, sizeof(d.local));
+	d.sock = hs_tunnel_sock_by_port(h, d.remote.sa.sa_family, hdr.local_port, &d.local);
 	if (!d.sock)
 		return;
-	/* Which of the socket's addresses is not told; a connection knows its own. */
-	d.local = d.sock->name;
+	/* Without the address the kernel chooses one; a connection knows its own. */
+	if (d.local.sa.sa_family != d.remote.sa.sa_family)
+		d.local = d.sock->name;
 	d.data = buf + sizeof(hdr);
 	d.len = hdr.len;
 	hs_server_datagram(h, &d);
+	hs_relay_flush(h);
 }
 
 static void on_readable(struct hs_source *s, uint32_t events)

@@ -55,6 +55,7 @@ enum hs_verdict {
 	HS_REJECT_SHORT_ID,
 	HS_REJECT_TAG,
 	HS_REJECT_REPLAY,	/* seen, or the cache is full */
+	HS_REJECT_BUDGET,	/* not judged: too many at this moment (the caller's verdict) */
 };
 
 struct hs_reality_user {
@@ -76,6 +77,11 @@ struct hs_gate *hs_gate_new(const uint8_t server_secret[32], uint32_t time_windo
 int hs_gate_add_user(struct hs_gate *g, const struct hs_reality_user *u);
 /* Take the replay cache of an older gate along (a reload must not open the window again). */
 void hs_gate_inherit(struct hs_gate *g, struct hs_gate *old);
+/*
+ * Keep the replay cache in the shared memory @fd (hs_replay_attach(); not consumed) from now on, with
+ * what is in there and what the gate has seen itself. 0; 1: it was damaged; -errno: all stays as it was.
+ */
+int hs_gate_keep_replay(struct hs_gate *g, int fd, uint64_t unix_time_s);
 void hs_gate_free(struct hs_gate *g); /* wipes */
 
 /* What the parsers found in the first flight. */

@@ -21,21 +21,77 @@
 struct first_flight {
 	const uint8_t *data; /* datagrams back to back */
 	const uint16_t *lens;
+	const bool *follows; /* not of the flight but behind it */
 	unsigned int n_dgrams;
 	const uint8_t *client_hello;
 	size_t client_hello_len;
 	const struct hs_long_header *hdr;
 };
 
-/*
- * The sender is not one of ours: count, say nothing. Everything that is refused passes here with
- * its datagrams (@f; NULL for the single datagram @d), whatever the reason.
- */
-static void refuse(struct hs_tunnel *t, enum hs_verdict verdict, const struct hs_dgram *d,
-		   const struct first_flight *f)
+/* ---- to the cover ---- */
+
+/* Everything of a flight that waits no more, in order. Frees @fl. */
+static void relay_flow(struct hsd *h, struct hs_flow *fl)
+{
+	struct hs_dgram d = {
+		.sock = fl->sock, .local = fl->local, .remote = fl->remote, .data = fl->data
+	};
+	unsigned int i;
+
+	for (i = 0; i < fl->n_dgrams; d.data += fl->lens[i++]) {
+		d.len = fl->lens[i];
+		hs_relay_pass(fl->sock->tunnel->relay, &d);
+	}
+	hs_relay_flush(h);
+	hs_flow_free(&h->flows, fl);
+}
+
+/* One datagram: behind the flights of the same source that still wait, if there are any. */
+static void relay_datagram(struct hsd *h, const struct hs_dgram *d)
+{
+	struct hs_flow *fl;
+
+	while ((fl = hs_flow_find_source(&h->flows, d))) {
+		if (hs_flow_keep(fl, d->data, d->len, true))
+			return;
+		relay_flow(h, fl);
+	}
+	hs_relay_pass(d->sock->tunnel->relay, d);
+}
+
+/* A flight that waited and was refused. Frees @fl. */
+static void relay_refused(struct hsd *h, struct hs_flow *fl)
+{
+	struct hs_dgram d = {
+		.sock = fl->sock, .local = fl->local, .remote = fl->remote, .data = fl->data
+	};
+	unsigned int i;
+
+	hs_flow_unlink(&h->flows, fl);
+	for (i = 0; i < fl->n_dgrams; d.data += fl->lens[i++]) {
+		d.len = fl->lens[i];
+		relay_datagram(h, &d);
+	}
+	hs_relay_flush(h);
+	hs_flow_free(&h->flows, fl);
+}
+
+uint64_t hs_server_run_timers(struct hsd *h)
+{
+	uint64_t now_ns = hs_now_ns(), next_ns;
+	struct hs_flow *fl;
+
+	/* The oldest first, so no other flight of the source is before it. */
+	while ((fl = hs_flows_expired(&h->flows, now_ns, &next_ns)))
+		relay_flow(h, fl);
+	return next_ns;
+}
+
+/* The sender is not one of ours: count. The caller relays the datagrams. */
+static void count_refused(struct hs_tunnel *t, enum hs_verdict verdict, const struct hs_dgram *d)
 {
 	t->stats.rejected[verdict]++;
-	nx_debug("tunnel %s: dropped %zu bytes, verdict %d", t->config->name, d->len, verdict);
+	nx_debug("tunnel %s: %zu bytes refused, verdict %d", t->config->name, d->len, verdict);
 }
 
 static bool is_our_name(const struct hs_config *cfg, const struct hs_client_hello *ch)
@@ -129,14 +185,14 @@ static void accept_client(const struct hs_dgram *d, const struct first_flight *f
 		return;
 	}
 	for (i = 0; i < f->n_dgrams; at += f->lens[i++]) {
-		if (!hs_conn_feed(c, at, f->lens[i]))
+		if (!f->follows[i] && !hs_conn_feed(c, at, f->lens[i]))
 			return;
 	}
 	hs_conn_drive(c);
 }
 
-/* The ClientHello is complete: let it in or not. */
-static void judge(const struct hs_dgram *d, const struct first_flight *f)
+/* The ClientHello is complete: let it in (true) or not. */
+static bool judge(const struct hs_dgram *d, const struct first_flight *f)
 {
 	struct hs_tunnel *t = d->sock->tunnel;
 	struct hs_gate_result result;
@@ -145,8 +201,8 @@ static void judge(const struct hs_dgram *d, const struct first_flight *f)
 	enum hs_verdict verdict;
 
 	if (!well_formed(t->config, f, &ch) || too_many_pending(t->hsd, &d->remote)) {
-		refuse(t, HS_REJECT_FORMAT, d, f);
-		return;
+		count_refused(t, HS_REJECT_FORMAT, d);
+		return false;
 	}
 	flight = (struct hs_first_flight){
 		.quic_version = f->hdr->version,
@@ -158,14 +214,38 @@ static void judge(const struct hs_dgram *d, const struct first_flight *f)
 		.client_hello_len = f->client_hello_len,
 		.random = ch.random,
 	};
-	verdict = hs_gate_check(t->gate, &flight, hs_unix_time_s(), &result);
+	verdict = hs_budget_take(t->budget, &d->remote, hs_now_ns())
+			  ? hs_gate_check(t->gate, &flight, hs_unix_time_s(), &result)
+			  : HS_REJECT_BUDGET;
 	if (verdict != HS_ACCEPT) {
-		refuse(t, verdict, d, f);
-		return;
+		count_refused(t, verdict, d);
+		return false;
 	}
 	t->stats.authenticated++;
 	accept_client(d, f, &result, &ch);
 	explicit_bzero(&result, sizeof(result));
+	return true;
+}
+
+/*
+ * All datagrams of the flight from the start: a flow keeps nothing but these, and opening a few of
+ * them again costs less than 4 KiB more for each.
+ */
+static enum hs_initial_result reassemble(const struct hs_flow *fl, struct hs_reassembly *re,
+					 size_t *len)
+{
+	enum hs_initial_result r = HS_INITIAL_MORE;
+	const uint8_t *at = fl->data;
+
+	memset(re, 0, sizeof(*re));
+	for (unsigned int i = 0; i < fl->n_dgrams; at += fl->lens[i++]) {
+		if (fl->follows[i])
+			continue;
+		r = hs_initial_feed(re, at, fl->lens[i], fl->dcid, HS_CID_LEN, len);
+		if (r == HS_INITIAL_BAD)
+			break;
+	}
+	return r;
 }
 
 /* A datagram of a flight that is in pieces. */
@@ -173,26 +253,29 @@ static void continue_flow(struct hsd *h, struct hs_flow *fl, const struct hs_dgr
 			  const struct hs_long_header *hdr)
 {
 	struct first_flight f = { .hdr = hdr };
+	static struct hs_reassembly reassembly;
 	enum hs_initial_result r;
 
-	if (!hs_flow_keep(fl, d->data, d->len)) {
-		refuse(d->sock->tunnel, HS_REJECT_FORMAT, d, NULL);
-		hs_flow_free(&h->flows, fl);
+	if (!hs_flow_keep(fl, d->data, d->len, false)) {
+		count_refused(d->sock->tunnel, HS_REJECT_FORMAT, d);
+		relay_refused(h, fl);
+		relay_datagram(h, d);
 		return;
 	}
-	r = hs_initial_feed(&fl->reassembly, d->data, d->len, hdr->dcid, hdr->dcid_len,
-			    &f.client_hello_len);
+	r = reassemble(fl, &reassembly, &f.client_hello_len);
 	if (r == HS_INITIAL_MORE)
 		return;
 	f.data = fl->data;
 	f.lens = fl->lens;
+	f.follows = fl->follows;
 	f.n_dgrams = fl->n_dgrams;
-	f.client_hello = fl->reassembly.data;
-	if (r == HS_INITIAL_COMPLETE)
-		judge(d, &f);
+	f.client_hello = reassembly.data;
+	if (r == HS_INITIAL_BAD)
+		count_refused(d->sock->tunnel, HS_REJECT_FORMAT, d);
+	if (r == HS_INITIAL_COMPLETE && judge(d, &f))
+		hs_flow_free(&h->flows, fl);
 	else
-		refuse(d->sock->tunnel, HS_REJECT_FORMAT, d, &f);
-	hs_flow_free(&h->flows, fl);
+		relay_refused(h, fl);
 }
 
 /* The first datagram of a flight: mostly all of it. */
@@ -200,30 +283,32 @@ static void begin_flow(struct hsd *h, const struct hs_dgram *d, const struct hs_
 {
 	struct first_flight f = { .data = d->data, .n_dgrams = 1, .hdr = hdr };
 	static struct hs_reassembly reassembly;
+	static const bool follows = false;
 	uint16_t len = (uint16_t)d->len;
 	struct hs_flow *fl;
 
 	memset(&reassembly, 0, sizeof(reassembly));
 	f.lens = &len;
+	f.follows = &follows;
 	f.client_hello = reassembly.data;
 	switch (hs_initial_feed(&reassembly, d->data, d->len, hdr->dcid, hdr->dcid_len,
 				&f.client_hello_len)) {
 	case HS_INITIAL_COMPLETE:
-		judge(d, &f);
+		if (!judge(d, &f))
+			relay_datagram(h, d);
 		return;
 	case HS_INITIAL_MORE:
 		fl = hs_flow_new(&h->flows, d, hdr);
-		if (fl && hs_flow_keep(fl, d->data, d->len)) {
-			fl->reassembly = reassembly;
+		if (fl && hs_flow_keep(fl, d->data, d->len, false))
 			return;
-		}
 		if (fl)
 			hs_flow_free(&h->flows, fl);
 		break;
 	case HS_INITIAL_BAD:
 		break;
 	}
-	refuse(d->sock->tunnel, HS_REJECT_FORMAT, d, &f);
+	count_refused(d->sock->tunnel, HS_REJECT_FORMAT, d);
+	relay_datagram(h, d);
 }
 
 static void stranger(struct hsd *h, const struct hs_dgram *d, const struct hs_long_header *hdr)
@@ -233,9 +318,10 @@ static void stranger(struct hsd *h, const struct hs_dgram *d, const struct hs_lo
 
 	if (!t->config->server)
 		return;
-	if (!hdr || hdr->type != 0 || d->len < MIN_INITIAL_DGRAM || hdr->dcid_len != HS_CID_LEN ||
-	    hdr->scid_len != HS_CID_LEN) {
-		refuse(t, HS_REJECT_FORMAT, d, NULL);
+	if (!hdr || hdr->type != 0 || d->len < MIN_INITIAL_DGRAM || d->len > HS_DGRAM_MAX ||
+	    hdr->dcid_len != HS_CID_LEN || hdr->scid_len != HS_CID_LEN) {
+		count_refused(t, HS_REJECT_FORMAT, d);
+		relay_datagram(h, d);
 		return;
 	}
 	t->stats.initials++;
@@ -250,7 +336,9 @@ static void stranger(struct hsd *h, const struct hs_dgram *d, const struct hs_lo
 static struct hs_cid_entry *find_owner(struct hsd *h, const struct hs_dgram *d,
 				       struct hs_long_header *hdr, bool *is_long, bool *parsed)
 {
-	*parsed = false;
+	*parsed = *is_long = false;
+	if (d->len == 0 || d->len > HS_DGRAM_MAX)
+		return NULL;
 	*is_long = d->data[0] & 0x80;
 	if (!*is_long) {
 		if (d->len < 1 + HS_CID_LEN)
@@ -269,8 +357,6 @@ void hs_server_datagram(struct hsd *h, const struct hs_dgram *d)
 	struct hs_long_header hdr;
 	bool is_long, parsed;
 
-	if (d->len == 0 || d->len > HS_DGRAM_MAX)
-		return;
 	owner = find_owner(h, d, &hdr, &is_long, &parsed);
 	if (!owner)
 		stranger(h, d, parsed ? &hdr : NULL);

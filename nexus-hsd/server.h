@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Where every datagram enters: to the connection it belongs to, or, on a server tunnel, to the
- * gate. Nothing leaves for a sender that the gate has not let in.
+ * gate. Whoever the gate does not let in talks to the cover (relay.h); without a cover nothing
+ * leaves for him.
  */
 #ifndef HS_SERVER_H
 #define HS_SERVER_H
@@ -14,6 +15,9 @@ struct hsd;
 #define HS_PENDING_SITE_MAX 64
 #define HS_PENDING_MAX 1024
 
+/* Who calls this owes a hs_relay_flush() before the datagram's bytes go. */
 void hs_server_datagram(struct hsd *h, const struct hs_dgram *d);
+/* First flights that waited too long go to the cover; returns the next time one will. */
+uint64_t hs_server_run_timers(struct hsd *h);
 
 #endif /* HS_SERVER_H */

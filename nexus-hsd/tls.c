@@ -27,6 +27,10 @@
 #define PRIORITY_TAIL                                                                  \
 	"-GROUP-ALL:+GROUP-SECP256R1:+GROUP-X25519:+GROUP-SECP384R1:+GROUP-SECP521R1:" \
 	"%DISABLE_TLS13_COMPAT_MODE"
+/* A server takes X25519 if it is offered, as web servers do. */
+#define PRIORITY_TAIL_SERVER                                                           \
+	"-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:" \
+	"%DISABLE_TLS13_COMPAT_MODE:%SERVER_PRECEDENCE"
 
 static gnutls_certificate_credentials_t server_cred, client_cred;
 
@@ -77,8 +81,8 @@ const char *hs_tls_priority(const char *names, bool server, char *out, size_t ca
 	if (!*list)
 		snprintf(list, sizeof(list), ":+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305%s",
 			 server ? "" : ":+AES-128-CCM");
-	snprintf(out, cap, "%s%s:%s%s", PRIORITY_HEAD, list, PRIORITY_TAIL,
-		 server ? ":%SERVER_PRECEDENCE" : "");
+	snprintf(out, cap, "%s%s:%s", PRIORITY_HEAD, list,
+		 server ? PRIORITY_TAIL_SERVER : PRIORITY_TAIL);
 	return NULL;
 }
 

@@ -5,9 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "clock.h"
 #include "hsd.h"
+#include "lib/log.h"
+#include "replay.h"
 #include "secrets.h"
 #include "server.h"
+
+_Static_assert(HS_REPLAY_MEMORY_LEN == HS_REPLAY_RING_LEN(HS_REPLAY_ENTRIES),
+	       "the control process makes the memory of the replay cache");
 
 struct hs_tunnel *hs_tunnel_find(struct hsd *h, const char *name)
 {
@@ -20,19 +26,25 @@ struct hs_tunnel *hs_tunnel_find(struct hsd *h, const char *name)
 	return NULL;
 }
 
-struct hs_sock *hs_tunnel_sock_by_port(struct hsd *h, int family, uint16_t port)
+struct hs_sock *hs_tunnel_sock_by_port(struct hsd *h, int family, uint16_t port,
+				       const union hs_addr *local)
 {
+	struct hs_sock *found = NULL, *sock;
 	struct hs_tunnel *t;
 	unsigned int i;
 
 	TAILQ_FOREACH (t, &h->tunnels, entry) {
 		for (i = 0; i < t->n_socks; i++) {
-			if (t->socks[i]->name.sa.sa_family == family &&
-			    hs_addr_port(&t->socks[i]->name) == port)
-				return t->socks[i];
+			sock = t->socks[i];
+			if (sock->name.sa.sa_family != family || hs_addr_port(&sock->name) != port)
+				continue;
+			if (hs_addr_equal(&sock->name, local))
+				return sock;
+			if (!found)
+				found = sock;
 		}
 	}
-	return NULL;
+	return found;
 }
 
 static const struct hs_user *find_user(const struct hs_config *cfg, uint64_t short_id)
@@ -97,6 +109,26 @@ static int make_gate(const struct hs_config *cfg, struct hs_gate **out, struct n
 	return 0;
 }
 
+/*
+ * The gate works without: its own memory then serves, until this process ends. Takes care before
+ * the first datagram of a new tunnel, because its sockets are opened later.
+ */
+static void keep_replay(struct hs_tunnel *t, int fd)
+{
+	int r;
+
+	if (!t->gate || fd < 0)
+		return;
+	r = hs_gate_keep_replay(t->gate, fd, hs_unix_time_s());
+	if (r < 0)
+		nx_err("tunnel %s: the replay cache will not survive a restart: %s",
+		       t->config->name, strerror(-r));
+	else if (r > 0)
+		nx_log_full(LOG_ERR, "ReplayCacheDamaged", t->config->name,
+			    "the replay cache is damaged: nobody is let in for %u s",
+			    t->config->time_window_s);
+}
+
 /* ---- sockets ---- */
 
 static void deliver(void *arg, const struct hs_dgram *d)
@@ -109,6 +141,7 @@ static void on_readable(struct hs_source *s, uint32_t events)
 	struct hs_sock *sock = s->owner;
 
 	hs_udp_receive(s->fd, sock, &sock->name, deliver, sock->tunnel->hsd);
+	hs_relay_flush(sock->tunnel->hsd);
 }
 
 static void end_conns_of(struct hsd *h, const struct hs_sock *sock)
@@ -122,11 +155,22 @@ static void end_conns_of(struct hsd *h, const struct hs_sock *sock)
 	}
 }
 
+/* Everything that answers through this socket. */
+static void end_flows_of(struct hs_sock *sock)
+{
+	struct hs_tunnel *t = sock->tunnel;
+
+	end_conns_of(t->hsd, sock);
+	hs_flows_drop_sock(&t->hsd->flows, sock);
+	if (t->relay)
+		hs_relay_drop_sock(t->relay, sock);
+}
+
 static void drop_sock(struct hs_tunnel *t, unsigned int i)
 {
 	struct hs_sock *sock = t->socks[i];
 
-	end_conns_of(t->hsd, sock);
+	end_flows_of(sock);
 	hs_source_close(&t->hsd->loop, &sock->src);
 	free(sock);
 	t->socks[i] = NULL;
@@ -146,7 +190,7 @@ static int set_sock(struct hs_tunnel *t, unsigned int i, int *fd)
 	if (err < 0)
 		return err;
 	if (sock && !hs_addr_equal(&sock->name, &name))
-		end_conns_of(t->hsd, sock);
+		end_flows_of(sock);
 	if (!sock) {
 		sock = calloc(1, sizeof(*sock));
 		if (!sock)
@@ -222,28 +266,50 @@ static void replace_config(struct hs_tunnel *t, struct hs_config *cfg, struct hs
 		hs_gate_inherit(gate, t->gate);
 	hs_gate_free(t->gate);
 	t->gate = gate;
+	if (t->budget)
+		hs_budget_set_limits(t->budget, cfg->max_auth_per_s, cfg->max_auth_per_site_per_s);
 	if (!cfg->server)
 		hs_conns_end(t->hsd, t, 0, "the configuration was replaced");
 	t->config = cfg;
+	if (t->relay)
+		hs_relay_set_limits(t->relay, &cfg->relay);
 	if (old)
 		end_removed_users(t, old);
 	hs_config_free(old);
 }
 
-static struct hs_tunnel *new_tunnel(struct hsd *h)
+static struct hs_tunnel *new_tunnel(struct hsd *h, bool server)
 {
 	struct hs_tunnel *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return NULL;
+	if (server)
+		t->budget = malloc(sizeof(*t->budget));
+	if (server && (!t->budget || hs_budget_init(t->budget) < 0)) {
+		free(t->budget);
+		free(t);
+		return NULL;
+	}
 	t->hsd = h;
+	t->relay = server ? hs_relay_new(t) : NULL;
+	if (server && !t->relay) {
+		free(t);
+		return NULL;
+	}
 	t->keylog_fd = -1;
 	TAILQ_INSERT_TAIL(&h->tunnels, t, entry);
 	return t;
 }
 
-static int apply(struct hsd *h, struct hs_config *cfg, int *fds, unsigned int n_socks,
-		 int *keylog_fd, struct nxm_error *e)
+/* The descriptors of a SET_TUNNEL; -1 = none. */
+struct passed_fds {
+	int *socks;
+	unsigned int n_socks;
+	int keylog, replay;
+};
+
+static int apply(struct hsd *h, struct hs_config *cfg, struct passed_fds *fds, struct nxm_error *e)
 {
 	struct hs_tunnel *t = hs_tunnel_find(h, cfg->name);
 	struct hs_gate *gate = NULL;
@@ -260,7 +326,7 @@ static int apply(struct hsd *h, struct hs_config *cfg, int *fds, unsigned int n_
 	} else {
 		err = cfg->server ? make_gate(cfg, &gate, e) : 0;
 		if (err == 0 && !t)
-			t = new_tunnel(h);
+			t = new_tunnel(h, cfg->server);
 		if (err < 0 || !t) {
 			hs_gate_free(gate);
 			hs_config_free(cfg);
@@ -268,9 +334,10 @@ static int apply(struct hsd *h, struct hs_config *cfg, int *fds, unsigned int n_
 		}
 		replace_config(t, cfg, gate);
 	}
-	set_keylog(t, *keylog_fd);
-	*keylog_fd = -1;
-	err = set_socks(t, fds, n_socks);
+	set_keylog(t, fds->keylog);
+	fds->keylog = -1;
+	keep_replay(t, fds->replay);
+	err = set_socks(t, fds->socks, fds->n_socks);
 	if (err < 0) {
 		e->err = err;
 		snprintf(e->text, sizeof(e->text), "a descriptor is no usable UDP socket: %s",
@@ -281,27 +348,39 @@ static int apply(struct hsd *h, struct hs_config *cfg, int *fds, unsigned int n_
 	return err;
 }
 
+static int take_last(struct passed_fds *f)
+{
+	int fd;
+
+	if (f->n_socks == 0)
+		return -1;
+	fd = f->socks[--f->n_socks];
+	f->socks[f->n_socks] = -1;
+	return fd;
+}
+
 int hs_tunnel_set(struct hsd *h, struct hs_config *cfg, int *fds, unsigned int n_fds,
 		  struct nxm_error *e)
 {
-	unsigned int n_socks = n_fds - (cfg->keylog && n_fds > 0);
-	int keylog_fd = -1, err;
+	struct passed_fds passed = { .socks = fds, .n_socks = n_fds, .keylog = -1, .replay = -1 };
+	int err;
 
-	if (n_socks == 0) {
+	if (cfg->replay)
+		passed.replay = take_last(&passed);
+	if (cfg->keylog)
+		passed.keylog = take_last(&passed);
+	if (passed.n_socks == 0) {
 		hs_config_free(cfg);
-		nx_close_fds(fds, n_fds);
-		e->err = -EINVAL;
+		e->err = err = -EINVAL;
 		snprintf(e->text, sizeof(e->text), "no socket came with HS_CMD_SET_TUNNEL");
-		return -EINVAL;
+	} else {
+		err = apply(h, cfg, &passed, e);
 	}
-	if (n_socks < n_fds) {
-		keylog_fd = fds[n_socks];
-		fds[n_socks] = -1;
-	}
-	err = apply(h, cfg, fds, n_socks, &keylog_fd, e);
 	nx_close_fds(fds, n_fds);
-	if (keylog_fd >= 0)
-		close(keylog_fd);
+	if (passed.keylog >= 0)
+		close(passed.keylog);
+	if (passed.replay >= 0)
+		close(passed.replay);
 	return err;
 }
 
@@ -312,8 +391,10 @@ void hs_tunnel_delete(struct hs_tunnel *t)
 	hs_conns_end(h, t, 0, "the tunnel was deleted");
 	while (t->n_socks > 0)
 		drop_sock(t, --t->n_socks);
+	hs_relay_free(t->relay);
 	set_keylog(t, -1);
 	hs_gate_free(t->gate);
+	free(t->budget);
 	hs_config_free(t->config);
 	TAILQ_REMOVE(&h->tunnels, t, entry);
 	free(t);

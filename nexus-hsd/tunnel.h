@@ -13,9 +13,11 @@
 #include <linux/nexus_quic_dco.h>
 #include "lib/hs_proto.h"
 #include "lib/ipc.h"
+#include "budget.h"
 #include "capsule.h"
 #include "loop.h"
 #include "reality.h"
+#include "relay.h"
 #include "udp.h"
 
 #define HS_TUNNEL_NAME_MAX 31
@@ -23,7 +25,6 @@
 #define HS_USERS_MAX 4096
 #define HS_USER_ADDRESSES_MAX 8
 #define HS_PRIORITY_MAX 320
-#define HS_REPLAY_ENTRIES 65536
 #define HS_TIME_WINDOW_S 90
 #define HS_HANDSHAKE_TIMEOUT_MS 10000
 
@@ -51,12 +52,15 @@ struct hs_config {
 	uint32_t idle_timeout_ms, keepalive_ms, handshake_timeout_ms, time_window_s;
 	char priority[HS_PRIORITY_MAX];
 	bool keylog;
+	bool replay; /* its memory came along */
 	/* server: offered to clients; client: wanted (mtu only) */
 	struct hs_net net;
 	struct hs_user *users;
 	size_t n_users;
+	uint32_t max_auth_per_s, max_auth_per_site_per_s; /* server */
 	struct hs_reality_client credential; /* client */
 	uint8_t private_key[32]; /* server */
+	struct hs_relay_limits relay; /* server */
 };
 
 struct hs_sock {
@@ -68,7 +72,7 @@ struct hs_sock {
 
 struct hs_stats {
 	uint64_t initials, authenticated, handshakes_ok, handshakes_failed;
-	uint64_t rejected[HS_REJECT_REPLAY + 1]; /* by enum hs_verdict */
+	uint64_t rejected[HS_REJECT_BUDGET + 1]; /* by enum hs_verdict */
 };
 
 struct hs_tunnel {
@@ -76,6 +80,8 @@ struct hs_tunnel {
 	struct hsd *hsd;
 	struct hs_config *config;
 	struct hs_gate *gate; /* server */
+	struct hs_relay *relay; /* server */
+	struct hs_budget *budget; /* server */
 	struct hs_sock *socks[NX_IPC_MAX_FDS];
 	unsigned int n_socks;
 	int keylog_fd;
@@ -83,8 +89,12 @@ struct hs_tunnel {
 };
 
 struct hs_tunnel *hs_tunnel_find(struct hsd *h, const char *name);
-/* The socket that is bound to @port (network order) for @family, any tunnel. */
-struct hs_sock *hs_tunnel_sock_by_port(struct hsd *h, int family, uint16_t port);
+/*
+ * The socket that is bound to @port (network order) for @family, any tunnel; of several the one
+ * whose address is @local's (AF_UNSPEC: not known).
+ */
+struct hs_sock *hs_tunnel_sock_by_port(struct hsd *h, int family, uint16_t port,
+				       const union hs_addr *local);
 const struct hs_user *hs_tunnel_user(const struct hs_tunnel *t, uint64_t short_id);
 
 /* Take over a parsed configuration and the descriptors (always consumed). 0 or negative errno. */

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Datagrams in and out of the handshake sockets, see udp.h. */
 #include <errno.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include "udp.h"
 
 union pktinfo_buf {
-	char v4[CMSG_SPACE(sizeof(struct in_pktinfo))];
-	char v6[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	char v4[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
+	char v6[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
 	struct cmsghdr align;
 };
 
@@ -55,7 +56,7 @@ static void local_of(struct msghdr *msg, const union hs_addr *name, union hs_add
 void hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_dgram_fn fn,
 		    void *arg)
 {
-	static uint8_t data[HS_UDP_BATCH][HS_DGRAM_MAX];
+	static uint8_t data[HS_UDP_BATCH][HS_UDP_PAYLOAD_MAX];
 	union pktinfo_buf control[HS_UDP_BATCH];
 	struct mmsghdr msgs[HS_UDP_BATCH];
 	union hs_addr remote[HS_UDP_BATCH];
@@ -87,39 +88,40 @@ void hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_
 	}
 }
 
+/* Append one ancillary datum to @msg, whose buffer has room for all. */
+static void put_control(struct msghdr *msg, union pktinfo_buf *buf, int level, int type,
+			const void *data, size_t len)
+{
+	struct cmsghdr *c = (struct cmsghdr *)(buf->v6 + msg->msg_controllen);
+
+	msg->msg_control = buf;
+	c->cmsg_level = level;
+	c->cmsg_type = type;
+	c->cmsg_len = CMSG_LEN(len);
+	memcpy(CMSG_DATA(c), data, len);
+	msg->msg_controllen += CMSG_SPACE(len);
+}
+
 /* Leave from @local; a wildcard leaves the choice to the kernel. */
 static void set_source(struct msghdr *msg, union pktinfo_buf *buf, const union hs_addr *local)
 {
 	struct in6_pktinfo p6 = { .ipi6_ifindex = 0 };
 	struct in_pktinfo p4 = { .ipi_ifindex = 0 };
-	struct cmsghdr *c;
 
 	if (hs_addr_is_any(local))
 		return;
-	memset(buf, 0, sizeof(*buf));
-	msg->msg_control = buf;
 	if (local->sa.sa_family == AF_INET) {
-		msg->msg_controllen = sizeof(buf->v4);
-		c = CMSG_FIRSTHDR(msg);
-		c->cmsg_level = IPPROTO_IP;
-		c->cmsg_type = IP_PKTINFO;
-		c->cmsg_len = CMSG_LEN(sizeof(p4));
 		p4.ipi_spec_dst = local->in.sin_addr;
-		memcpy(CMSG_DATA(c), &p4, sizeof(p4));
+		put_control(msg, buf, IPPROTO_IP, IP_PKTINFO, &p4, sizeof(p4));
 		return;
 	}
-	msg->msg_controllen = sizeof(buf->v6);
-	c = CMSG_FIRSTHDR(msg);
-	c->cmsg_level = IPPROTO_IPV6;
-	c->cmsg_type = IPV6_PKTINFO;
-	c->cmsg_len = CMSG_LEN(sizeof(p6));
 	p6.ipi6_addr = local->in6.sin6_addr;
 	p6.ipi6_ifindex = local->in6.sin6_scope_id;
-	memcpy(CMSG_DATA(c), &p6, sizeof(p6));
+	put_control(msg, buf, IPPROTO_IPV6, IPV6_PKTINFO, &p6, sizeof(p6));
 }
 
-int hs_udp_send(int fd, const union hs_addr *local, const union hs_addr *remote, const void *data,
-		size_t len)
+static int send_one(int fd, const union hs_addr *local, const union hs_addr *remote,
+		    const void *data, size_t len, uint16_t segment)
 {
 	struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
 	struct msghdr msg = {
@@ -130,8 +132,23 @@ int hs_udp_send(int fd, const union hs_addr *local, const union hs_addr *remote,
 	};
 	union pktinfo_buf control;
 
+	memset(&control, 0, sizeof(control));
 	set_source(&msg, &control, local);
+	if (segment)
+		put_control(&msg, &control, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment));
 	if (sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return -errno;
 	return 0;
+}
+
+int hs_udp_send(int fd, const union hs_addr *local, const union hs_addr *remote, const void *data,
+		size_t len)
+{
+	return send_one(fd, local, remote, data, len, 0);
+}
+
+int hs_udp_send_segments(int fd, const union hs_addr *local, const union hs_addr *remote,
+			 const void *data, size_t len, size_t segment)
+{
+	return send_one(fd, local, remote, data, len, (uint16_t)segment);
 }

@@ -9,8 +9,9 @@
 
 #include "addr.h"
 
-/* Largest UDP payload looked at; a longer one is cut and then fails to open. */
+/* Largest UDP payload that can be ours; a longer one is a stranger's and goes to the cover whole. */
 #define HS_DGRAM_MAX 2048
+#define HS_UDP_PAYLOAD_MAX 65536
 #define HS_UDP_BATCH 16
 
 struct hs_sock;
@@ -30,6 +31,9 @@ int hs_udp_prepare(int fd, union hs_addr *name);
 /* Read one batch and call @fn for each datagram. */
 void hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_dgram_fn fn,
 		    void *arg);
+/* The same for segments of @segment bytes (the last may be shorter), which the kernel cuts apart. */
+int hs_udp_send_segments(int fd, const union hs_addr *local, const union hs_addr *remote,
+			 const void *data, size_t len, size_t segment);
 /* 0 or -errno; -EAGAIN and -ENOBUFS are losses, which QUIC repairs. */
 int hs_udp_send(int fd, const union hs_addr *local, const union hs_addr *remote, const void *data,
 		size_t len);

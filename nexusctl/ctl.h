@@ -60,6 +60,8 @@ int cmd_gensid(int argc, char **argv);
 int cmd_pubkey(int argc, char **argv);
 int cmd_up(int argc, char **argv);
 int cmd_down(int argc, char **argv);
+int cmd_revoke(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_status(int argc, char **argv);

@@ -15,6 +15,8 @@ static const struct command {
 	{ "list", "", "List the tunnels: name, role, state", cmd_list },
 	{ "up", "NAME [--wait] [--timeout S]", "Connect a tunnel", cmd_up },
 	{ "down", "NAME [--wait] [--timeout S]", "Disconnect a tunnel", cmd_down },
+	{ "revoke", "NAME USER", "End a user's sessions and lock the user out", cmd_revoke },
+	{ "restore", "NAME USER", "Let a revoked user in again", cmd_restore },
 	{ "monitor", "", "Print changes of state as they happen", cmd_monitor },
 	{ "reload", "", "Make nexusd read its configuration again", cmd_reload },
 	{ "genkey", "", "Write a new private key to stdout", cmd_genkey },

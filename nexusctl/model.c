@@ -32,9 +32,12 @@ const struct model_field model_tunnel_fields[] = {
 	TUNNEL("Routes", "routes", 'a', routes),
 	TUNNEL("Dns", "dns", 'a', dns),
 	TUNNEL("DnsDomains", "dns_domains", 'a', dns_domains),
+	TUNNEL("RevokedUsers", "revoked_users", 'a', revoked_users),
 	TUNNEL("Mtu", "mtu", 'u', mtu),
 	TUNNEL("Cipher", "cipher", 's', cipher),
 	TUNNEL("ConnectedSince", "connected_since", 't', connected_since),
+	TUNNEL("CoverAddress", "cover_address", 's', cover_address),
+	TUNNEL("CoverState", "cover_state", 's', cover_state),
 	{ NULL },
 };
 

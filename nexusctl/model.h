@@ -32,7 +32,8 @@ struct model_tunnel {
 	char *path;
 	char *name, *role, *state, *reason, *text;
 	char *data_plane, *data_plane_reason, *interface, *endpoint, *local_endpoint, *cipher;
-	char **addresses, **routes, **dns, **dns_domains;
+	char *cover_address, *cover_state;
+	char **addresses, **routes, **dns, **dns_domains, **revoked_users;
 	uint32_t mtu;
 	uint64_t connected_since;
 	struct model_stats stats, earlier;

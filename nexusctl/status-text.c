@@ -156,6 +156,27 @@ static void print_handshakes(const struct model_stats *s)
 	putchar('\n');
 }
 
+/* Where strangers are sent, and how many are there. */
+static void print_cover(const struct model_tunnel *t)
+{
+	const struct model_stats *s = &t->stats;
+	uint64_t refused = model_stat(s, "hs-relay-flows-refused");
+
+	if (!t->cover_address[0])
+		return;
+	label("cover");
+	ctl_print_clean(t->cover_address);
+	in_parentheses(t->cover_state);
+	if (s->valid) {
+		printf(", %" PRIu64 " strangers", model_stat(s, "hs-relay-flows"));
+		printf(", %s to it", ctl_bytes_str(model_stat(s, "hs-relay-to-cover-bytes")));
+		printf(", %s from it", ctl_bytes_str(model_stat(s, "hs-relay-from-cover-bytes")));
+		if (refused)
+			printf(", %" PRIu64 " turned away", refused);
+	}
+	putchar('\n');
+}
+
 static void print_peer(const struct model_peer *p)
 {
 	fputs("    ", stdout);
@@ -186,6 +207,7 @@ static void print_tunnel(const struct model_tunnel *t)
 	line_strv("routes", t->routes);
 	line_strv("dns", t->dns);
 	line_strv("dns domains", t->dns_domains);
+	line_strv("revoked", t->revoked_users);
 	line("cipher", t->cipher);
 	if (t->data_plane[0] || t->data_plane_reason[0]) {
 		label("data plane");
@@ -193,6 +215,7 @@ static void print_tunnel(const struct model_tunnel *t)
 		in_parentheses(t->data_plane_reason);
 		putchar('\n');
 	}
+	print_cover(t);
 	if (t->stats.valid) {
 		print_traffic(t, "sent", "tx");
 		print_traffic(t, "received", "rx");

@@ -239,6 +239,35 @@ int cmd_down(int argc, char **argv)
 	return up_or_down(argc, argv, false);
 }
 
+static int change_user(int argc, char **argv, const char *member)
+{
+	char *path = NULL;
+	sd_bus *bus;
+	int r;
+
+	if (argc != 3)
+		return CTL_USAGE;
+	r = ctl_bus_open(&bus);
+	if (r != CTL_OK)
+		return r;
+	r = ctl_bus_tunnel_path(bus, argv[1], &path);
+	if (r == CTL_OK)
+		r = ctl_bus_call(bus, path, CTL_IFACE_TUNNEL, member, argv[2], NULL, NULL);
+	sd_bus_flush_close_unref(bus);
+	free(path);
+	return r;
+}
+
+int cmd_revoke(int argc, char **argv)
+{
+	return change_user(argc, argv, "RevokeUser");
+}
+
+int cmd_restore(int argc, char **argv)
+{
+	return change_user(argc, argv, "RestoreUser");
+}
+
 int cmd_reload(int argc, char **argv)
 {
 	sd_bus *bus;

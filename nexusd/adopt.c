@@ -137,7 +137,7 @@ static bool acceptable(const struct nx_tunnel *t, const struct nx_session *s)
 	if (!t->ifindex || !t->priv->n_pairs)
 		return false;
 	if (t->config->role == NX_ROLE_SERVER)
-		return nx_server_user(t, s->user) != NULL;
+		return nx_server_user(t, s->user) && !nx_server_user(t, s->user)->revoked;
 	return TAILQ_EMPTY(&t->sessions);
 }
 
@@ -222,6 +222,8 @@ static void adopt_tunnel(struct nx_tunnel *t)
 {
 	adopt_pairs(t);
 	adopt_device(t);
+	if (t->config->role == NX_ROLE_SERVER)
+		t->priv->replay_fd = nx_manager_claim(t->manager, "replay:%s", t->config->name);
 	if (t->priv->n_pairs && pairs_match(t) &&
 	    (!t->ifindex || !strcmp(t->ifname, t->config->interface)))
 		return;

@@ -106,6 +106,10 @@ void nx_value_prefixes(struct nx_reader *rd, const config_setting_t *s,
 		       const struct nx_value_rule *rule, void *field, size_t *count);
 void nx_value_endpoints(struct nx_reader *rd, const config_setting_t *s,
 			const struct nx_value_rule *rule, void *field, size_t *count);
+void nx_value_relay(struct nx_reader *rd, const config_setting_t *s,
+		    const struct nx_value_rule *rule, void *field, size_t *count);
+void nx_value_gate(struct nx_reader *rd, const config_setting_t *s,
+		   const struct nx_value_rule *rule, void *field, size_t *count);
 void nx_value_users(struct nx_reader *rd, const config_setting_t *s,
 		    const struct nx_value_rule *rule, void *field, size_t *count);
 

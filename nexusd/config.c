@@ -17,9 +17,17 @@
 
 #define DEFAULT_IDLE_TIMEOUT_S 120
 #define DEFAULT_TIME_WINDOW_S 90
+#define DEFAULT_RELAY                                                               \
+	{                                                                           \
+		.max_flows = 1024, .max_flows_per_site = 256, .idle_timeout_s = 60, \
+		.max_rate_mbit = 100,                                               \
+	}
+#define DEFAULT_MAX_AUTH_PER_S 2000
+#define DEFAULT_MAX_AUTH_PER_SITE_PER_S 20
 
 #define T(member) offsetof(struct nx_tunnel_config, member)
 #define U(member) offsetof(struct nx_user_config, member)
+#define G(member) offsetof(struct nx_gate_config, member)
 
 static const struct nx_setting tunnel_settings[] = {
 	{ "role", NX_FOR_BOTH, true, nx_value_role, T(role), {} },
@@ -84,7 +92,48 @@ static const struct nx_setting tunnel_settings[] = {
 	  nx_value_u32,
 	  T(time_window_s),
 	  { .min = 5, .max = 3600 } },
+	{ "relay", NX_FOR_SERVER, false, nx_value_relay, T(relay), {} },
+	{ "gate", NX_FOR_SERVER, false, nx_value_gate, T(gate), {} },
 	{ "users", NX_FOR_SERVER, false, nx_value_users, T(users), { .count_offset = T(n_users) } },
+};
+
+#define R(member) offsetof(struct nx_relay_config, member)
+
+static const struct nx_setting relay_settings[] = {
+	{ "max_flows", NX_FOR_BOTH, false, nx_value_u32, R(max_flows), { .min = 1, .max = 8192 } },
+	{ "max_flows_per_site",
+	  NX_FOR_BOTH,
+	  false,
+	  nx_value_u32,
+	  R(max_flows_per_site),
+	  { .min = 1, .max = 8192 } },
+	{ "idle_timeout_s",
+	  NX_FOR_BOTH,
+	  false,
+	  nx_value_u32,
+	  R(idle_timeout_s),
+	  { .min = 1, .max = 3600 } },
+	{ "max_rate_mbit",
+	  NX_FOR_BOTH,
+	  false,
+	  nx_value_u32,
+	  R(max_rate_mbit),
+	  { .min = 1, .max = 100000 } },
+};
+
+static const struct nx_setting gate_settings[] = {
+	{ "max_auth_per_s",
+	  NX_FOR_BOTH,
+	  false,
+	  nx_value_u32,
+	  G(max_auth_per_s),
+	  { .min = 1, .max = 1000000 } },
+	{ "max_auth_per_site_per_s",
+	  NX_FOR_BOTH,
+	  false,
+	  nx_value_u32,
+	  G(max_auth_per_site_per_s),
+	  { .min = 1, .max = 1000000 } },
 };
 
 static const struct nx_setting user_settings[] = {
@@ -108,6 +157,24 @@ static const struct nx_setting user_settings[] = {
 };
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))
+
+void nx_value_relay(struct nx_reader *rd, const config_setting_t *s,
+		    const struct nx_value_rule *rule, void *field, size_t *count)
+{
+	if (!config_setting_is_group(s))
+		nx_complain(rd, s, "must be a group: relay = { max_flows = 1024; };");
+	else
+		nx_read_group(rd, s, relay_settings, N(relay_settings), NX_FOR_BOTH, field);
+}
+
+void nx_value_gate(struct nx_reader *rd, const config_setting_t *s,
+		   const struct nx_value_rule *rule, void *field, size_t *count)
+{
+	if (!config_setting_is_group(s))
+		nx_complain(rd, s, "must be a group: gate = { max_auth_per_s = 2000; };");
+	else
+		nx_read_group(rd, s, gate_settings, N(gate_settings), NX_FOR_BOTH, field);
+}
 
 /* More than this is no configuration but a mistake; the data plane has a limit of its own. */
 #define USERS_MAX 10000
@@ -194,6 +261,9 @@ static void read_tunnel(struct nx_reader *rd, const config_setting_t *s, struct 
 	t->line = config_setting_source_line(s);
 	t->idle_timeout_s = DEFAULT_IDLE_TIMEOUT_S;
 	t->time_window_s = DEFAULT_TIME_WINDOW_S;
+	t->relay = (struct nx_relay_config)DEFAULT_RELAY;
+	t->gate.max_auth_per_s = DEFAULT_MAX_AUTH_PER_S;
+	t->gate.max_auth_per_site_per_s = DEFAULT_MAX_AUTH_PER_SITE_PER_S;
 	if (!config_setting_is_group(s)) {
 		nx_complain(rd, s, "must be a group: %s = { role = ...; };", s->name);
 		return;

@@ -24,6 +24,17 @@ struct nx_user_config {
 	struct nx_prefix *addresses, *allowed_ips;
 	size_t n_addresses, n_allowed_ips;
 	char *group;			/* NULL = reaches nobody */
+	bool revoked;			/* not of the file: locked out for now (revoked.h) */
+};
+
+/* Bounds of a server's relay to its cover. */
+struct nx_relay_config {
+	uint32_t max_flows, max_flows_per_site, idle_timeout_s, max_rate_mbit;
+};
+
+/* Bounds of what strangers can make a server calculate. */
+struct nx_gate_config {
+	uint32_t max_auth_per_s, max_auth_per_site_per_s;
 };
 
 struct nx_tunnel_config {
@@ -58,6 +69,8 @@ struct nx_tunnel_config {
 	size_t n_addresses, n_routes;
 	char **dns, **dns_domains;
 	uint32_t time_window_s;
+	struct nx_relay_config relay;
+	struct nx_gate_config gate;
 	struct nx_user_config *users;
 	size_t n_users;
 };

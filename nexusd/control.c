@@ -96,6 +96,9 @@ static const char *const allowed_calls[] = {
 	"readlink",
 	"readlinkat",
 	"readv",
+	"rename",
+	"renameat",
+	"renameat2",
 	"recvfrom",
 	"recvmmsg",
 	"recvmsg",
@@ -161,6 +164,22 @@ static void on_hsd_failed(void *userdata, const struct nxa *tb)
 					 tb[HS_A_REASON].present ? nxa_u8(&tb[HS_A_REASON])
 								 : HS_REASON_NONE,
 					 tb[HS_A_TEXT].present ? nxa_str(&tb[HS_A_TEXT]) : "");
+}
+
+static void on_hsd_relay_wanted(void *userdata, const struct nxa *tb)
+{
+	struct nx_tunnel *t = tunnel_of(userdata, tb);
+
+	if (t && tb[HS_A_COUNT].present)
+		nx_cover_wanted(t, nxa_u32(&tb[HS_A_COUNT]));
+}
+
+static void on_hsd_cover_state(void *userdata, const struct nxa *tb)
+{
+	struct nx_tunnel *t = tunnel_of(userdata, tb);
+
+	if (t && tb[HS_A_COVER_STATE].present)
+		nx_cover_report(t, nxa_u8(&tb[HS_A_COVER_STATE]));
 }
 
 /* A step may remove the tunnel it is called for. */
@@ -424,6 +443,8 @@ static const struct nx_mon_ops mon_ops = {
 static const struct nx_hsd_ops hsd_ops = {
 	.session = on_hsd_session,
 	.failed = on_hsd_failed,
+	.relay_wanted = on_hsd_relay_wanted,
+	.cover_state = on_hsd_cover_state,
 	.up = on_hsd_up,
 	.down = on_hsd_down,
 };
@@ -446,6 +467,12 @@ struct nx_manager *nx_control_new(sd_event *event, int monitor_fd, const struct 
 	TAILQ_INIT(&m->tunnels);
 	TAILQ_INIT(&p->stored);
 	p->insecure_keylog = o->insecure_keylog;
+	r = nx_revoked_load(&p->revoked, o->state_dir);
+	if (r < 0)
+		nx_log_full(LOG_ERR, "RevokedUsersUnread", NULL,
+			    "the list of revoked users in %s cannot be read%s: %s", o->state_dir,
+			    r == -EBADMSG ? " completely" : "", strerror(-r));
+	r = -ENOMEM;
 	/* The high bit marks attempts of a server's nexus-hsd. */
 	p->last_attempt = nx_random_id() >> 2;
 	m->config_file = strdup(o->config_file);
@@ -479,6 +506,7 @@ void nx_control_free(struct nx_manager *m)
 	struct nx_stored *s;
 
 	nx_manager_bus_stop(m);
+	nx_revoked_free(&p->revoked);
 	p->alive = sd_event_source_disable_unref(p->alive);
 	nx_hsd_close(&p->hsd);
 	nx_dp_close(&p->dp);

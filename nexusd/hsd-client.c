@@ -50,6 +50,10 @@ static void on_message(void *userdata, const struct nx_chan_msg *msg)
 		h->ops->session(h->userdata, msg, tb);
 	else if (msg->hdr.cmd == HS_CMD_FAILED)
 		h->ops->failed(h->userdata, tb);
+	else if (msg->hdr.cmd == HS_CMD_RELAY_WANTED && h->ops->relay_wanted)
+		h->ops->relay_wanted(h->userdata, tb);
+	else if (msg->hdr.cmd == HS_CMD_COVER_STATE && h->ops->cover_state)
+		h->ops->cover_state(h->userdata, tb);
 }
 
 static void on_closed(void *userdata)
@@ -117,7 +121,8 @@ static void put_server(struct nxm *m, const struct nx_tunnel_config *c)
 	for (char **s = c->server_names; s && *s; s++)
 		nxm_put_str(m, HS_A_SERVER_NAME, *s);
 	for (size_t i = 0; i < c->n_users; i++)
-		put_user(m, &c->users[i]);
+		if (!c->users[i].revoked)
+			put_user(m, &c->users[i]);
 	for (size_t i = 0; i < c->n_routes; i++)
 		put_prefix(m, HS_A_ROUTE, &c->routes[i]);
 	for (char **s = c->dns; s && *s; s++) {
@@ -129,6 +134,12 @@ static void put_server(struct nxm *m, const struct nx_tunnel_config *c)
 	for (char **s = c->dns_domains; s && *s; s++)
 		nxm_put_str(m, HS_A_DNS_DOMAIN, *s);
 	nxm_put_u32(m, HS_A_TIME_WINDOW_S, c->time_window_s);
+	nxm_put_u32(m, HS_A_RELAY_MAX_FLOWS, c->relay.max_flows);
+	nxm_put_u32(m, HS_A_RELAY_MAX_FLOWS_PER_SITE, c->relay.max_flows_per_site);
+	nxm_put_u32(m, HS_A_RELAY_IDLE_TIMEOUT_MS, c->relay.idle_timeout_s * 1000);
+	nxm_put_u32(m, HS_A_RELAY_MAX_RATE_MBIT, c->relay.max_rate_mbit);
+	nxm_put_u32(m, HS_A_GATE_MAX_AUTH_PER_S, c->gate.max_auth_per_s);
+	nxm_put_u32(m, HS_A_GATE_MAX_AUTH_PER_SITE_PER_S, c->gate.max_auth_per_site_per_s);
 }
 
 static void put_client(struct nxm *m, const struct nx_tunnel_config *c)
@@ -151,7 +162,7 @@ static void put_ciphers(struct nxm *m, char **ciphers)
 }
 
 int nx_hsd_set_tunnel(struct nx_hsd *h, const struct nx_tunnel_config *c, const int *fds,
-		      unsigned int n_fds, uint32_t mtu, nx_reply_fn fn, void *userdata)
+		      unsigned int n_fds, uint32_t mtu, bool replay, nx_reply_fn fn, void *userdata)
 {
 	uint8_t buf[NX_IPC_MAX_LEN];
 	bool server = c->role == NX_ROLE_SERVER;
@@ -166,6 +177,8 @@ int nx_hsd_set_tunnel(struct nx_hsd *h, const struct nx_tunnel_config *c, const 
 	put_ciphers(&m, c->ciphers);
 	if (c->insecure_keylog_file)
 		nxm_put_flag(&m, HS_A_KEYLOG);
+	if (replay)
+		nxm_put_flag(&m, HS_A_REPLAY);
 	if (server)
 		put_server(&m, c);
 	else
@@ -217,6 +230,19 @@ int nx_hsd_installed(struct nx_hsd *h, uint64_t attempt)
 	nx_request_begin(&h->requests, &m, buf, sizeof(buf), HS_CMD_INSTALLED, NLM_F_ACK);
 	nxm_put_u64(&m, HS_A_ATTEMPT, attempt);
 	return nx_request_send(&h->requests, &m, NULL, 0, NULL, NULL);
+}
+
+int nx_hsd_relay_sockets(struct nx_hsd *h, const char *tunnel, const int *fds, unsigned int n_fds,
+			 bool replace)
+{
+	uint8_t buf[128];
+	struct nxm m;
+
+	nx_request_begin(&h->requests, &m, buf, sizeof(buf), HS_CMD_RELAY_SOCKETS, NLM_F_ACK);
+	nxm_put_str(&m, HS_A_TUNNEL, tunnel);
+	if (replace)
+		nxm_put_flag(&m, HS_A_REPLACE);
+	return nx_request_send(&h->requests, &m, fds, n_fds, NULL, NULL);
 }
 
 int nx_hsd_get_stats(struct nx_hsd *h, const char *tunnel, nx_reply_fn fn, void *userdata)

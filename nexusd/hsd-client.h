@@ -14,6 +14,9 @@ struct nx_hsd_ops {
 	/* @msg holds keys: nothing of it may be kept. */
 	void (*session)(void *userdata, const struct nx_chan_msg *msg, const struct nxa *tb);
 	void (*failed)(void *userdata, const struct nxa *tb);
+	/* HS_CMD_RELAY_WANTED and HS_CMD_COVER_STATE */
+	void (*relay_wanted)(void *userdata, const struct nxa *tb);
+	void (*cover_state)(void *userdata, const struct nxa *tb);
 	void (*up)(void *userdata);
 	void (*down)(void *userdata);
 };
@@ -34,7 +37,8 @@ bool nx_hsd_connected(const struct nx_hsd *h);
 
 /* @fds: the handshake sockets. @mtu: inner MTU offered or wanted. */
 int nx_hsd_set_tunnel(struct nx_hsd *h, const struct nx_tunnel_config *c, const int *fds,
-		      unsigned int n_fds, uint32_t mtu, nx_reply_fn fn, void *userdata);
+		      unsigned int n_fds, uint32_t mtu, bool replay, nx_reply_fn fn,
+		      void *userdata);
 /* Sessions reported before the answer are still to be dealt with. */
 int nx_hsd_del_tunnel(struct nx_hsd *h, const char *tunnel, nx_reply_fn fn, void *userdata);
 int nx_hsd_connect(struct nx_hsd *h, const char *tunnel, uint64_t attempt,
@@ -42,6 +46,9 @@ int nx_hsd_connect(struct nx_hsd *h, const char *tunnel, uint64_t attempt,
 		   void *userdata);
 int nx_hsd_cancel(struct nx_hsd *h, const char *tunnel, uint64_t attempt);
 int nx_hsd_installed(struct nx_hsd *h, uint64_t attempt);
+/* @fds: connected to the cover. @replace: those of before lead to an older address. */
+int nx_hsd_relay_sockets(struct nx_hsd *h, const char *tunnel, const int *fds, unsigned int n_fds,
+			 bool replace);
 /* The answer is one HS_CMD_STATS message. */
 int nx_hsd_get_stats(struct nx_hsd *h, const char *tunnel, nx_reply_fn fn, void *userdata);
 

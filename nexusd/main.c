@@ -22,6 +22,7 @@ static const char usage[] =
 	"  --check-config[=FILE] check a configuration and the files it names, then exit;\n"
 	"                        FILE may also follow as a word of its own\n"
 	"  --secret-dir DIR      the only folder keys are read from (" NX_SECRET_DIR ")\n"
+	"  --state-dir DIR       where the list of revoked users is kept (" NX_STATE_DIR ")\n"
 	"  --libexec-dir DIR     where nexus-hsd and nexus-dp are (" NX_LIBEXECDIR ");\n"
 	"                        a build folder will do\n"
 	"  --users A,B,C         users of control process, nexus-hsd and nexus-dp\n"
@@ -39,6 +40,7 @@ enum {
 	OPT_CONTROL,
 	OPT_LIBEXEC,
 	OPT_SECRETS,
+	OPT_STATE,
 	OPT_KEYLOG,
 	OPT_USERS,
 	OPT_DEBUG,
@@ -53,6 +55,7 @@ static const struct option long_options[] = {
 	{ "control", no_argument, NULL, OPT_CONTROL },
 	{ "libexec-dir", required_argument, NULL, OPT_LIBEXEC },
 	{ "secret-dir", required_argument, NULL, OPT_SECRETS },
+	{ "state-dir", required_argument, NULL, OPT_STATE },
 	{ "insecure-keylog", no_argument, NULL, OPT_KEYLOG },
 	{ "users", required_argument, NULL, OPT_USERS },
 	{ "debug", no_argument, NULL, OPT_DEBUG },
@@ -110,6 +113,7 @@ int main(int argc, char **argv)
 		.config_file = NX_CONFIG_FILE,
 		.libexec_dir = NX_LIBEXECDIR,
 		.secret_dir = NX_SECRET_DIR,
+		.state_dir = NX_STATE_DIR,
 		.user_control = "nexus",
 		.user_hsd = "nexus-hsd",
 		.user_dp = "nexus-dp",
@@ -135,6 +139,9 @@ int main(int argc, char **argv)
 			break;
 		case OPT_SECRETS:
 			o.secret_dir = optarg;
+			break;
+		case OPT_STATE:
+			o.state_dir = optarg;
 			break;
 		case OPT_KEYLOG:
 			o.insecure_keylog = true;

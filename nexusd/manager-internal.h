@@ -8,6 +8,7 @@
 #include "dp-client.h"
 #include "hsd-client.h"
 #include "manager.h"
+#include "revoked.h"
 #include "mon-client.h"
 
 struct nl_sock;
@@ -25,6 +26,7 @@ struct nx_manager_private {
 	struct nx_dp dp;
 	struct nl_sock *nl;
 	TAILQ_HEAD(, nx_stored) stored;
+	struct nx_revoked revoked;
 	bool insecure_keylog;
 	bool started; /* configuration applied */
 	bool adopting; /* waiting for the dump of the data plane */

@@ -25,6 +25,7 @@
 
 /* Living shorter than this is dying quickly. */
 #define QUICK_DEATH_US 5000000
+#define HSD_FDS_MAX 65536
 #define RESTART_FIRST_US 100000
 #define RESTART_MAX_US 5000000
 /* Exit statuses of a child that could not be started, as a shell has them. */
@@ -136,10 +137,21 @@ static char **clean_environment(void)
 	return env;
 }
 
+/* A descriptor for every stranger in nexus-hsd's relay: more than the usual soft limit. */
+static void allow_many_fds(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max < HSD_FDS_MAX ? limit.rlim_max : HSD_FDS_MAX;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static void exec_child(const struct nx_child *c, pid_t parent, int channel)
 {
 	const struct nx_options *o = c->monitor->options;
-	char *argv[8], **env = clean_environment();
+	char *argv[10], **env = clean_environment();
 	size_t n = 0;
 	int r;
 
@@ -148,6 +160,8 @@ static void exec_child(const struct nx_child *c, pid_t parent, int channel)
 		argv[n++] = (char *)"--control";
 		argv[n++] = (char *)"--config";
 		argv[n++] = (char *)o->config_file;
+		argv[n++] = (char *)"--state-dir";
+		argv[n++] = (char *)o->state_dir;
 		if (o->insecure_keylog)
 			argv[n++] = (char *)"--insecure-keylog";
 		if (o->debug)
@@ -156,6 +170,8 @@ static void exec_child(const struct nx_child *c, pid_t parent, int channel)
 	argv[n] = NULL;
 	reset_signals();
 	(void)setsid();
+	if (c->id == MON_PEER_HSD)
+		allow_many_fds();
 	r = arrange_fds(channel);
 	if (!r)
 		r = nx_drop_to_user(c->user, c->caps);

@@ -175,6 +175,44 @@ static int disconnect_authorized(sd_bus_message *m, struct nx_manager *manager, 
 	return sd_bus_reply_method_return(m, NULL);
 }
 
+static int revoke_authorized(sd_bus_message *m, struct nx_manager *manager, sd_bus_error *error)
+{
+	struct nx_tunnel *t = tunnel_by_path(manager, sd_bus_message_get_path(m));
+	bool revoke = !strcmp(sd_bus_message_get_member(m), "RevokeUser");
+	const char *user;
+	int r;
+
+	if (!t)
+		return no_such_tunnel(m, error);
+	r = sd_bus_message_rewind(m, true);
+	if (r >= 0)
+		r = sd_bus_message_read(m, "s", &user);
+	if (r < 0)
+		return r;
+	r = nx_tunnel_revoke(t, user, revoke);
+	if (r == -EINVAL)
+		return sd_bus_error_setf(error, NX_BUS_ERROR_FAILED,
+					 "Tunnel \"%s\" is no server: it has no users.",
+					 t->config->name);
+	if (r == -ENOENT)
+		return sd_bus_error_setf(error, NX_BUS_ERROR_FAILED,
+					 "Tunnel \"%s\" has no user of that name.",
+					 t->config->name);
+	if (r < 0)
+		return sd_bus_error_setf(error, NX_BUS_ERROR_FAILED,
+					 "Done, but a restart of nexusd will undo it: the list of "
+					 "revoked users cannot be written: %s.",
+					 strerror(-r));
+	return sd_bus_reply_method_return(m, NULL);
+}
+
+static int method_revoke(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct nx_tunnel *t = userdata;
+
+	return nx_bus_authorize(t->manager, m, NX_BUS_ACTION_CONNECT, revoke_authorized, error);
+}
+
 static int method_connect(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct nx_tunnel *t = userdata;
@@ -371,6 +409,31 @@ GETTER(get_connected_since)
 	return sd_bus_message_append(reply, "t", s ? s->connected_since_s : 0);
 }
 
+GETTER(get_cover_address)
+{
+	struct nx_tunnel *t = userdata;
+
+	return sd_bus_message_append(reply, "s", t->cover_address);
+}
+
+GETTER(get_cover_state)
+{
+	struct nx_tunnel *t = userdata;
+
+	return sd_bus_message_append(reply, "s", t->cover_state ? t->cover_state : "");
+}
+
+GETTER(get_revoked_users)
+{
+	struct nx_tunnel *t = userdata;
+	int r = sd_bus_message_open_container(reply, 'a', "s");
+
+	for (size_t i = 0; r >= 0 && i < t->config->n_users; i++)
+		if (t->config->users[i].revoked)
+			r = sd_bus_message_append(reply, "s", t->config->users[i].name);
+	return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 #define CONST SD_BUS_VTABLE_PROPERTY_CONST
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 
@@ -380,6 +443,10 @@ const sd_bus_vtable nx_tunnel_vtable[] = {
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Disconnect", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_disconnect,
 				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("RevokeUser", SD_BUS_ARGS("s", user), SD_BUS_NO_RESULT,
+				method_revoke, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("RestoreUser", SD_BUS_ARGS("s", user), SD_BUS_NO_RESULT,
+				method_revoke, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("GetStatistics", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", statistics),
 				method_get_statistics, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_PROPERTY("Name", "s", get_name, 0, CONST),
@@ -399,6 +466,9 @@ const sd_bus_vtable nx_tunnel_vtable[] = {
 	SD_BUS_PROPERTY("Mtu", "u", get_mtu, 0, CHANGES),
 	SD_BUS_PROPERTY("Cipher", "s", get_cipher, 0, CHANGES),
 	SD_BUS_PROPERTY("ConnectedSince", "t", get_connected_since, 0, CHANGES),
+	SD_BUS_PROPERTY("RevokedUsers", "as", get_revoked_users, 0, CHANGES),
+	SD_BUS_PROPERTY("CoverAddress", "s", get_cover_address, 0, CHANGES),
+	SD_BUS_PROPERTY("CoverState", "s", get_cover_state, 0, CHANGES),
 	SD_BUS_SIGNAL_WITH_ARGS("StateChanged",
 				SD_BUS_ARGS("s", old, "s", new, "s", reason, "s", text), 0),
 	SD_BUS_VTABLE_END,

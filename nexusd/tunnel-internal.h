@@ -11,6 +11,7 @@
 #ifndef NX_TUNNEL_INTERNAL_H
 #define NX_TUNNEL_INTERNAL_H
 
+#include "cover.h"
 #include "manager-internal.h"
 #include "resolve.h"
 #include "route-plan.h"
@@ -73,6 +74,7 @@ struct nx_tunnel_private {
 	uint32_t hsd_mtu; /* as in the last SET_TUNNEL */
 
 	int keylog_fd; /* of the monitor, for nexus-hsd; -1 = none */
+	int replay_fd; /* server: memory of the replay cache, stored at the monitor; -1 = none */
 	int tun_fd; /* -1 = none */
 	bool tun_requested;
 	enum nx_dp_phase dp_phase;
@@ -90,6 +92,7 @@ struct nx_tunnel_private {
 	uint64_t attempt; /* running, 0 = none */
 	unsigned int failures;
 	sd_event_source *timer; /* retry, guard of an attempt, or end of a disconnect */
+	struct nx_cover cover; /* server */
 	int state_fd; /* memfd with the net offer, stored at the monitor */
 };
 
@@ -141,10 +144,14 @@ enum nx_reason nx_reason_of_down(enum nqd_down_reason r);
 /* 0 when open; -EAGAIN: tried again later; other errors have failed the tunnel. */
 int nx_server_open_sockets(struct nx_tunnel *t);
 void nx_server_step(struct nx_tunnel *t);
+/* The memory of the replay cache, made if it is not there; -1 without memory. */
+int nx_server_replay_fd(struct nx_tunnel *t);
 uint32_t nx_server_mtu(struct nx_tunnel *t);
 void nx_server_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const struct nxa *tb);
 void nx_server_installed(struct nx_tunnel *t, struct nx_session *s);
 void nx_server_change_users(struct nx_tunnel *t, struct nx_tunnel_config *c);
+/* Note in @c who of its users is revoked. */
+void nx_server_mark_revoked(const struct nx_manager *m, struct nx_tunnel_config *c);
 const struct nx_user_config *nx_server_user(const struct nx_tunnel *t, uint64_t short_id);
 void nx_server_user_routes(struct nx_tunnel *t, const struct nx_user_config *u, bool add);
 void nx_server_drop_session(struct nx_tunnel *t, struct nx_session *s);

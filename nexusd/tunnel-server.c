@@ -5,9 +5,12 @@
  * changed.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include "config-internal.h"
 #include "lib/log.h"
 #include "net-link.h"
@@ -74,6 +77,43 @@ int nx_server_open_sockets(struct nx_tunnel *t)
 	p->open_deadline_us = 0;
 	nx_tunnel_store_pairs(t);
 	return 0;
+}
+
+static int new_replay_memory(void)
+{
+	int fd = memfd_create("nexus-replay", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, HS_REPLAY_MEMORY_LEN) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/*
+ * It lives as long as the tunnel is configured: neither a restart of the other processes nor of the
+ * tunnel may let a captured first flight in again.
+ */
+int nx_server_replay_fd(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	if (p->replay_fd >= 0)
+		return p->replay_fd;
+	p->replay_fd = new_replay_memory();
+	if (p->replay_fd < 0) {
+		nx_log_full(LOG_WARNING, NULL, t->config->name,
+			    "no memory for a lasting replay cache: %s", strerror(-p->replay_fd));
+		p->replay_fd = -1;
+	} else {
+		nx_manager_store(t->manager, p->replay_fd, "replay:%s", t->config->name);
+	}
+	return p->replay_fd;
 }
 
 /* What fits an outer packet of 1500 bytes to any client, unless configured. */
@@ -224,7 +264,7 @@ static int install(struct nx_tunnel *t, struct nx_session *s, const struct nxa *
 	if (r)
 		return r;
 	u = nx_server_user(t, s->user);
-	if (!u || pair >= p->n_pairs)
+	if (!u || u->revoked || pair >= p->n_pairs)
 		return -ENOENT;
 	r = copy_addresses(s, u);
 	if (r)
@@ -259,7 +299,7 @@ void nx_server_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const
 	if (!r)
 		return;
 	nx_log_full(LOG_WARNING, NULL, t->config->name, "a finished handshake was dropped: %s",
-		    r == -ENOENT ? "the user is not configured any more" : strerror(-r));
+		    r == -ENOENT ? "the user is not let in any more" : strerror(-r));
 	if (s)
 		nx_session_free(s);
 	(void)nx_hsd_cancel(&t->manager->priv->hsd, t->config->name, attempt);
@@ -342,10 +382,43 @@ static void move_to_group(struct nx_tunnel *t, const struct nx_user_config *u)
 			(void)nx_dp_set_peer_group(dp, s->id, nx_group_id(u->group));
 }
 
+void nx_server_mark_revoked(const struct nx_manager *m, struct nx_tunnel_config *c)
+{
+	for (size_t i = 0; i < c->n_users; i++)
+		c->users[i].revoked = nx_revoked_has(&m->priv->revoked, c->name, c->users[i].name);
+}
+
+int nx_tunnel_revoke(struct nx_tunnel *t, const char *user, bool revoked)
+{
+	static char *changed[] = { "RevokedUsers", NULL };
+	struct nx_user_config *u = NULL;
+	int r;
+
+	if (t->config->role != NX_ROLE_SERVER)
+		return -EINVAL;
+	for (size_t i = 0; i < t->config->n_users; i++)
+		if (!strcmp(t->config->users[i].name, user))
+			u = &t->config->users[i];
+	if (!u)
+		return -ENOENT;
+	u->revoked = revoked;
+	if (revoked)
+		end_user(t, u);
+	r = nx_revoked_set(&t->manager->priv->revoked, t->config->name, user, revoked);
+	nx_log_full(LOG_NOTICE, revoked ? "UserRevoked" : "UserRestored", t->config->name,
+		    "user %s is %s", u->name, revoked ? "revoked" : "restored");
+	nx_tunnel_bus_properties_changed(t, changed);
+	/* nexus-hsd learns it with the whole configuration. */
+	t->priv->hsd_phase = NX_HSD_NONE;
+	nx_tunnel_step(t);
+	return r;
+}
+
 void nx_server_change_users(struct nx_tunnel *t, struct nx_tunnel_config *c)
 {
 	struct nx_tunnel_config *old = t->config;
 
+	nx_server_mark_revoked(t->manager, c);
 	/* Users are known by their short id; whoever lost it, its key or its addresses is out now. */
 	for (size_t i = 0; i < old->n_users; i++) {
 		const struct nx_user_config *now = find_user(c, old->users[i].short_id);

@@ -78,11 +78,13 @@ struct nx_tunnel *nx_tunnel_new(struct nx_manager *m, struct nx_tunnel_config *c
 	}
 	t->manager = m;
 	t->config = c;
+	nx_server_mark_revoked(m, c);
 	t->priv = p;
 	t->data_plane = "";
 	TAILQ_INIT(&t->sessions);
 	TAILQ_INIT(&p->installing);
 	p->tun_fd = -1;
+	p->replay_fd = -1;
 	p->state_fd = -1;
 	p->keylog_fd = -1;
 	for (size_t i = 0; i < NX_PAIRS_MAX; i++)
@@ -104,7 +106,12 @@ void nx_tunnel_free(struct nx_tunnel *t)
 	nx_requests_forget(&t->manager->priv->hsd.requests, t);
 	nx_requests_forget(&t->manager->priv->dp.requests, t);
 	nx_tunnel_disarm_timer(t);
+	nx_cover_stop(t);
 	nx_resolve_cancel(p->resolve);
+	if (p->replay_fd >= 0) {
+		nx_manager_unstore(t->manager, "replay:%s", t->config->name);
+		close(p->replay_fd);
+	}
 	nx_tunnel_config_free(p->next_config);
 	nx_tunnel_config_free(t->config);
 	free(p->planned);
@@ -318,24 +325,31 @@ static void on_set_tunnel(void *userdata, const struct nx_chan_msg *msg, int err
 		return;
 	}
 	p->hsd_phase = NX_HSD_READY;
+	if (t->config->role == NX_ROLE_SERVER)
+		nx_cover_start(t);
 	nx_tunnel_step(t);
 }
 
 static void set_tunnel(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
-	int fds[NX_PAIRS_MAX + 1];
+	bool server = t->config->role == NX_ROLE_SERVER;
+	int fds[NX_PAIRS_MAX + 2];
 	unsigned int n = 0;
-	int r;
+	int replay = -1, r;
 
 	for (size_t i = 0; i < p->n_pairs; i++)
 		fds[n++] = p->pairs[i].hs_fd;
 	if (t->config->insecure_keylog_file && p->keylog_fd >= 0)
 		fds[n++] = p->keylog_fd;
-	p->hsd_mtu = t->config->role == NX_ROLE_SERVER ? nx_server_mtu(t) : nx_client_wanted_mtu(t);
+	if (server)
+		replay = nx_server_replay_fd(t);
+	if (replay >= 0)
+		fds[n++] = replay;
+	p->hsd_mtu = server ? nx_server_mtu(t) : nx_client_wanted_mtu(t);
 	p->hsd_phase = NX_HSD_SETTING;
-	r = nx_hsd_set_tunnel(&t->manager->priv->hsd, t->config, fds, n, p->hsd_mtu, on_set_tunnel,
-			      t);
+	r = nx_hsd_set_tunnel(&t->manager->priv->hsd, t->config, fds, n, p->hsd_mtu, replay >= 0,
+			      on_set_tunnel, t);
 	if (r == -EMSGSIZE)
 		refused(t, "too many users for one tunnel: split them among several");
 	else if (r)
@@ -507,6 +521,7 @@ static void take_down(struct nx_tunnel *t)
 	struct nx_manager_private *mp = t->manager->priv;
 
 	nx_tunnel_disarm_timer(t);
+	nx_cover_stop(t);
 	nx_requests_forget(&mp->hsd.requests, t);
 	nx_requests_forget(&mp->dp.requests, t);
 	nx_client_reset(t);
@@ -553,6 +568,7 @@ static void restart_with(struct nx_tunnel *t, struct nx_tunnel_config *c)
 
 	nx_tunnel_config_free(t->config);
 	t->config = c;
+	nx_server_mark_revoked(t->manager, c);
 	p->mark = c->fwmark;
 	if (!p->mark && c->role == NX_ROLE_CLIENT)
 		p->mark = nx_tunnel_default_mark(c->name);

@@ -78,6 +78,8 @@ struct nx_tunnel {
 	size_t n_addresses, n_routes;
 	char **dns, **dns_domains;		/* NULL-terminated */
 	TAILQ_HEAD(, nx_session) sessions;
+	char cover_address[NX_ADDR_STRLEN];	/* server: "" = not resolved yet */
+	const char *cover_state;	/* "unknown", "alive", "dead"; NULL = none */
 	struct nx_tunnel_private *priv;	/* tunnel.c: sockets, timers, attempts */
 };
 
@@ -89,6 +91,11 @@ int nx_tunnel_connect(struct nx_tunnel *t);
 /* Close the sessions with CONNECTION_CLOSE, remove addresses, routes and device. 0 or -EALREADY. */
 int nx_tunnel_disconnect(struct nx_tunnel *t);
 int nx_session_disconnect(struct nx_session *s);
+/*
+ * Lock a server's user out, ending his sessions at once, or let him in again. 0; -EINVAL: not a
+ * server; -ENOENT: no such user; other -errno: done, but it will not survive a restart.
+ */
+int nx_tunnel_revoke(struct nx_tunnel *t, const char *user, bool revoked);
 
 /*
  * Asynchronous statistics: @done is called once from the event loop with name/value pairs (names as

@@ -30,15 +30,14 @@ static int set_int(int fd, int level, int name, int value)
 }
 
 /* Never fragment: DF on every packet, sizes are the tunnel's business. */
-static int set_family_options(int fd, int family, bool data)
+static int set_family_options(int fd, int family)
 {
 	int r;
 
 	if (family == AF_INET) {
 		r = set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
 		set_optional(fd, IPPROTO_IP, IP_RECVTOS, 1);
-		if (!data)
-			set_optional(fd, IPPROTO_IP, IP_PKTINFO, 1);
+		set_optional(fd, IPPROTO_IP, IP_PKTINFO, 1);
 		return r;
 	}
 	r = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
@@ -47,8 +46,7 @@ static int set_family_options(int fd, int family, bool data)
 	if (!r)
 		r = set_int(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1);
 	set_optional(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
-	if (!data)
-		set_optional(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+	set_optional(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 	return r;
 }
 
@@ -59,7 +57,7 @@ static int open_socket(int family, uint32_t mark, bool data)
 
 	if (fd < 0)
 		return -errno;
-	r = set_family_options(fd, family, data);
+	r = set_family_options(fd, family);
 	if (!r && mark)
 		r = set_int(fd, SOL_SOCKET, SO_MARK, (int)mark);
 	set_optional(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER_BYTES);

@@ -355,8 +355,8 @@ socklen_t dp_addr_len(const union dp_addr *a);
 int dp_udp_send(struct dp *dp, struct dp_session *s, struct dp_out *out);
 
 /* punt.c */
-void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union dp_addr *from, u8 ecn,
-		    const u8 *data, u32 len);
+void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union dp_addr *from,
+		    const union dp_addr *local, u8 ecn, const u8 *data, u32 len);
 
 /* timer.c */
 void dp_timer_set(struct dp *dp, struct dp_session *s, u64 at_us);

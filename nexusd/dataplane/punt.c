@@ -9,8 +9,8 @@
 
 #include "dp.h"
 
-void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union dp_addr *from, u8 ecn,
-		    const u8 *data, u32 len)
+void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union dp_addr *from,
+		    const union dp_addr *local, u8 ecn, const u8 *data, u32 len)
 {
 	struct hs_punt_hdr hdr = { .ecn = ecn, .local_port = sock->port, .len = len };
 	struct iovec iov[2] = { { &hdr, sizeof(hdr) }, { (u8 *)data, len } };
@@ -21,6 +21,8 @@ void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union dp_
 		return;
 	}
 	memcpy(&hdr.remote, from, sizeof(*from));
+	if (local->sa.sa_family != AF_UNSPEC)
+		memcpy(&hdr.local, local, sizeof(*local));
 	if (sendmsg(dp->hsd.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		dp->punt_drops++;
 }

@@ -30,7 +30,9 @@ static struct rx_state {
 	struct mmsghdr msgs[RX_MSGS];
 	struct iovec iov[RX_MSGS];
 	union dp_addr from[RX_MSGS];
-	_Alignas(struct cmsghdr) u8 control[RX_MSGS][128];
+	_Alignas(struct cmsghdr) u8 control[RX_MSGS][192];
+	/* Where the buffer in hand was sent to; family 0 = the kernel has not said. */
+	union dp_addr local;
 	/* The batch in progress: packets of one session. */
 	struct dp_session *session;
 	struct nq_rx_pkt pkts[NQ_BURST_MAX];
@@ -164,14 +166,12 @@ static void rx_packet(struct dp *dp, struct dp_socket *sock, const union dp_addr
 {
 	struct dp_session *s;
 
-	if (len < MIN_PACKET)
-		return;
-	s = data[0] & 0x80 ? NULL : dp_cid_find(dp, sock, data + 1, len - 1);
+	s = len < MIN_PACKET || data[0] & 0x80 ? NULL : dp_cid_find(dp, sock, data + 1, len - 1);
 	if (!s) {
 		if (punted)
 			dp->unknown_drops++;
 		else
-			dp_punt_to_hsd(dp, sock, from, ecn, data, len);
+			dp_punt_to_hsd(dp, sock, from, &rx.local, ecn, data, len);
 		return;
 	}
 	if (!s->conn)
@@ -186,11 +186,34 @@ static void rx_packet(struct dp *dp, struct dp_socket *sock, const union dp_addr
 	rx.pkts[rx.n++] = (struct nq_rx_pkt){ .data = data, .len = len, .ecn = ecn };
 }
 
-static void parse_control(struct msghdr *msg, u8 *ecn, u32 *segment)
+static void set_local_v4(const struct cmsghdr *cm, u16 port)
+{
+	struct in_pktinfo info;
+
+	memcpy(&info, CMSG_DATA(cm), sizeof(info));
+	rx.local.in = (struct sockaddr_in){ .sin_family = AF_INET,
+					    .sin_port = port,
+					    .sin_addr = info.ipi_addr };
+}
+
+static void set_local_v6(const struct cmsghdr *cm, u16 port)
+{
+	struct in6_pktinfo info;
+
+	memcpy(&info, CMSG_DATA(cm), sizeof(info));
+	rx.local.in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
+					      .sin6_port = port,
+					      .sin6_addr = info.ipi6_addr };
+	if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
+		rx.local.in6.sin6_scope_id = info.ipi6_ifindex;
+}
+
+static void parse_control(struct msghdr *msg, u16 port, u8 *ecn, u32 *segment)
 {
 	struct cmsghdr *cm;
 	int v = 0;
 
+	rx.local.sa.sa_family = AF_UNSPEC;
 	for (cm = CMSG_FIRSTHDR(msg); cm; cm = CMSG_NXTHDR(msg, cm)) {
 		if (cm->cmsg_level == IPPROTO_UDP && cm->cmsg_type == UDP_GRO) {
 			memcpy(&v, CMSG_DATA(cm), sizeof(v));
@@ -200,6 +223,10 @@ static void parse_control(struct msghdr *msg, u8 *ecn, u32 *segment)
 		} else if (cm->cmsg_level == IPPROTO_IPV6 && cm->cmsg_type == IPV6_TCLASS) {
 			memcpy(&v, CMSG_DATA(cm), sizeof(v));
 			*ecn = v & DP_ECN_MASK;
+		} else if (cm->cmsg_level == IPPROTO_IP && cm->cmsg_type == IP_PKTINFO) {
+			set_local_v4(cm, port);
+		} else if (cm->cmsg_level == IPPROTO_IPV6 && cm->cmsg_type == IPV6_PKTINFO) {
+			set_local_v6(cm, port);
 		}
 	}
 }
@@ -209,7 +236,7 @@ static void rx_buffer(struct dp *dp, struct dp_socket *sock, unsigned int i)
 	u32 len = rx.msgs[i].msg_len, segment = 0, at;
 	u8 *buf = rx.iov[i].iov_base, ecn = 0;
 
-	parse_control(&rx.msgs[i].msg_hdr, &ecn, &segment);
+	parse_control(&rx.msgs[i].msg_hdr, sock->port, &ecn, &segment);
 	if (!segment)
 		segment = len;
 	for (at = 0; at < len; at += segment)

