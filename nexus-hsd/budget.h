@@ -21,7 +21,7 @@
 #define HS_BUDGET_KNOWN_SITES 1024
 #define HS_BUDGET_KNOWN_S 600
 #define HS_BUDGET_MAX_PER_S 2000
-#define HS_BUDGET_MAX_PER_SITE_PER_S 20
+#define HS_BUDGET_MAX_PER_SITE_PER_S 200
 
 /* Tokens as the time it took to gain them. */
 struct hs_bucket {

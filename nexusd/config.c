@@ -23,7 +23,7 @@
 		.max_rate_mbit = 100,                                               \
 	}
 #define DEFAULT_MAX_AUTH_PER_S 2000
-#define DEFAULT_MAX_AUTH_PER_SITE_PER_S 20
+#define DEFAULT_MAX_AUTH_PER_SITE_PER_S 200
 
 #define T(member) offsetof(struct nx_tunnel_config, member)
 #define U(member) offsetof(struct nx_user_config, member)

@@ -307,7 +307,7 @@ static void test_server(void **state)
 	assert_int_equal(t->relay.idle_timeout_s, 60);
 	assert_int_equal(t->relay.max_rate_mbit, 5);
 	assert_int_equal(t->gate.max_auth_per_s, 500);
-	assert_int_equal(t->gate.max_auth_per_site_per_s, 20);
+	assert_int_equal(t->gate.max_auth_per_site_per_s, 200);
 	assert_true(t->users[1].short_id == 255);
 	assert_string_equal(t->users[1].group, "staff");
 	assert_int_equal(t->users[1].allowed_ips[0].len, 24);
