@@ -22,6 +22,7 @@ struct request {
 	sd_event *event;
 	char *path;
 	char state[32], text[256]; /* last seen, for the message at timeout */
+	bool ending; /* somebody disconnects while we wait for the connection */
 };
 
 static int parse(int argc, char **argv, struct request *q)
@@ -103,6 +104,10 @@ static int on_state_changed(sd_bus_message *m, void *userdata, sd_bus_error *err
 	r = sd_bus_message_read(m, "ssss", &old, &state, &reason, &text);
 	if (r < 0)
 		return sd_event_exit(q->event, ctl_bus_bad_reply(r));
+	q->ending |= !strcmp(state, "disconnecting");
+	/* The end of a Disconnect from before our Connect, not the answer to it. */
+	if (q->up && !q->ending && !strcmp(old, "disconnecting") && !strcmp(state, "disconnected"))
+		return 0;
 	r = judge(q, state, reason, text);
 	return r == GO_ON ? 0 : sd_event_exit(q->event, r);
 }
