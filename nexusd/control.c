@@ -348,6 +348,21 @@ static int on_alive(sd_event_source *s, uint64_t usec, void *userdata)
 	return sd_event_source_set_enabled(s, SD_EVENT_ON);
 }
 
+/* A list that is not understood as a whole would let somebody in who was locked out. */
+static int load_revoked(struct nx_revoked *r)
+{
+	const char *dir = r->dir;
+	int err = nx_revoked_load(r, dir);
+
+	if (err < 0)
+		nx_log_full(
+			LOG_ERR, "RevokedUsersUnread", NULL,
+			"%s/revoked: %s; a line must be a tunnel and a user, or remove the file "
+			"to let all users in",
+			dir, strerror(-err));
+	return err;
+}
+
 static void on_start(void *userdata)
 {
 	struct nx_manager *m = userdata;
@@ -355,6 +370,10 @@ static void on_start(void *userdata)
 	char error[NX_CONFIG_ERROR_LEN];
 	int r;
 
+	if (load_revoked(&m->priv->revoked) < 0) {
+		(void)sd_event_exit(m->event, NX_EXIT_CONFIG);
+		return;
+	}
 	r = nx_config_load(m->config_file, m->priv->insecure_keylog, &c, error, sizeof(error));
 	if (r) {
 		nx_err("%s", error);
@@ -467,12 +486,7 @@ struct nx_manager *nx_control_new(sd_event *event, int monitor_fd, const struct 
 	TAILQ_INIT(&m->tunnels);
 	TAILQ_INIT(&p->stored);
 	p->insecure_keylog = o->insecure_keylog;
-	r = nx_revoked_load(&p->revoked, o->state_dir);
-	if (r < 0)
-		nx_log_full(LOG_ERR, "RevokedUsersUnread", NULL,
-			    "the list of revoked users in %s cannot be read%s: %s", o->state_dir,
-			    r == -EBADMSG ? " completely" : "", strerror(-r));
-	r = -ENOMEM;
+	p->revoked.dir = o->state_dir;
 	/* The high bit marks attempts of a server's nexus-hsd. */
 	p->last_attempt = nx_random_id() >> 2;
 	m->config_file = strdup(o->config_file);
