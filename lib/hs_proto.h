@@ -170,11 +170,17 @@ extern const struct nxa_set hs_set, hs_user_set, hs_prefix_set, hs_net_set, hs_s
 #define HS_REPLAY_ENTRIES	65536
 #define HS_REPLAY_MEMORY_LEN	(64 + HS_REPLAY_ENTRIES * 48)
 
+/*
+ * dp -> hsd: a copy. The data plane has a session of that connection ID, but the sender has another
+ * address; drop it unless the ID is that of a handshake of yours.
+ */
+#define HS_PUNT_F_IF_YOURS	1
+
 /* One UDP payload that landed on the other's socket. */
 struct hs_punt_hdr {
 	uint8_t to_dp;			/* 1: hsd -> dp, 0: dp -> hsd */
 	uint8_t ecn;
-	uint16_t socket;		/* reserved, 0 */
+	uint16_t flags;			/* HS_PUNT_F_*, 0 for hsd -> dp */
 	uint16_t local_port;		/* network order: tells the tunnel's socket pair */
 	uint16_t len;
 	union {

@@ -4,12 +4,13 @@
 #include <string.h>
 #include "cidtable.h"
 
-static unsigned int bucket_of(const uint8_t *id, size_t len)
+/* Of the first bytes only: IDs that begin alike are in one bucket. */
+static unsigned int bucket_of(const uint8_t id[HS_CID_MIN_LEN])
 {
 	uint32_t h = 2166136261u;
 	size_t i;
 
-	for (i = 0; i < len; i++)
+	for (i = 0; i < HS_CID_MIN_LEN; i++)
 		h = (h ^ id[i]) * 16777619u;
 	return (h ^ h >> 15) % HS_CID_BUCKETS;
 }
@@ -26,7 +27,9 @@ struct hs_cid_entry *hs_cidtable_find(struct hs_cidtable *t, const uint8_t *id, 
 {
 	struct hs_cid_entry *e;
 
-	LIST_FOREACH(e, &t->buckets[bucket_of(id, len)], entry)
+	if (len < HS_CID_MIN_LEN)
+		return NULL;
+	LIST_FOREACH(e, &t->buckets[bucket_of(id)], entry)
 	{
 		if (e->len == len && memcmp(e->id, id, len) == 0)
 			return e;
@@ -34,10 +37,38 @@ struct hs_cid_entry *hs_cidtable_find(struct hs_cidtable *t, const uint8_t *id, 
 	return NULL;
 }
 
+struct hs_cid_entry *hs_cidtable_find_prefix(struct hs_cidtable *t, const uint8_t *bytes,
+					     size_t len)
+{
+	struct hs_cid_entry *e, *longest = NULL;
+
+	if (len < HS_CID_MIN_LEN)
+		return NULL;
+	LIST_FOREACH(e, &t->buckets[bucket_of(bytes)], entry)
+	{
+		if (e->len <= len && memcmp(e->id, bytes, e->len) == 0 &&
+		    (!longest || e->len > longest->len))
+			longest = e;
+	}
+	return longest;
+}
+
+bool hs_cidtable_ambiguous(struct hs_cidtable *t, const uint8_t *id, size_t len)
+{
+	struct hs_cid_entry *e;
+
+	LIST_FOREACH(e, &t->buckets[bucket_of(id)], entry)
+	{
+		if (memcmp(e->id, id, e->len < len ? e->len : len) == 0)
+			return true;
+	}
+	return false;
+}
+
 int hs_cidtable_add(struct hs_cidtable *t, struct hs_cid_entry *e, enum hs_cid_kind kind,
 		    void *owner, const uint8_t *id, size_t len)
 {
-	if (len == 0 || len > HS_CID_LEN)
+	if (len < HS_CID_MIN_LEN || len > HS_CID_LEN)
 		return -EINVAL;
 	if (hs_cidtable_find(t, id, len))
 		return -EEXIST;
@@ -45,7 +76,7 @@ int hs_cidtable_add(struct hs_cidtable *t, struct hs_cid_entry *e, enum hs_cid_k
 	e->owner = owner;
 	e->len = (uint8_t)len;
 	memcpy(e->id, id, len);
-	LIST_INSERT_HEAD(&t->buckets[bucket_of(id, len)], e, entry);
+	LIST_INSERT_HEAD(&t->buckets[bucket_of(id)], e, entry);
 	e->linked = true;
 	return 0;
 }

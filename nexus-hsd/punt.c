@@ -37,7 +37,10 @@ static void received(struct hsd *h, const uint8_t *buf, size_t len)
 		d.local = d.sock->name;
 	d.data = buf + sizeof(hdr);
 	d.len = hdr.len;
-	hs_server_datagram(h, &d);
+	if (hdr.flags & HS_PUNT_F_IF_YOURS)
+		hs_server_copy(h, &d);
+	else
+		hs_server_datagram(h, &d);
 	hs_relay_flush(h);
 }
 

@@ -17,7 +17,7 @@
 #include "clock.h"
 #include "conn.h"
 #include "frames.h"
-#include "tunnel.h"
+#include "hsd.h"
 
 /* As libcurl sets them (lib/vquic/curl_ngtcp2.c). */
 #define CURL_STREAM_WINDOW (10 * 1024 * 1024)
@@ -25,6 +25,9 @@
 
 /* The wire sees this value of a server only encrypted; RFC 9221 asks for 65535 as "any". */
 #define MAX_DATAGRAM_FRAME 65535
+
+/* A new ID of 4 bytes is taken already once in 2^32 / IDs in use: never so often in a row. */
+#define NEW_CID_TRIES 16
 
 /* Of a short header's first byte, header protection removed (RFC 9000 17.3.1). */
 #define KEY_PHASE_BIT 0x04
@@ -187,12 +190,26 @@ static void on_rand(uint8_t *dest, size_t len, const ngtcp2_rand_ctx *ctx)
 		memset(dest, 0, len);
 }
 
+/* An ID for the table: the lookup can tell it from every other. 0 or negative errno. */
+static int make_local_cid(struct hs_conn *c, uint8_t *id, size_t len)
+{
+	unsigned int i;
+
+	for (i = 0; i < NEW_CID_TRIES; i++) {
+		if (gnutls_rnd(GNUTLS_RND_RANDOM, id, len) < 0)
+			return -EIO;
+		if (!hs_cidtable_ambiguous(&c->hsd->cids, id, len))
+			return 0;
+	}
+	return -EEXIST;
+}
+
 static int on_new_local_cid(ngtcp2_conn *quic, ngtcp2_cid *cid, uint8_t *token, size_t len,
 			    void *arg)
 {
 	struct hs_conn *c = arg;
 
-	if (gnutls_rnd(GNUTLS_RND_RANDOM, cid->data, len) < 0 ||
+	if (make_local_cid(c, cid->data, len) < 0 ||
 	    gnutls_rnd(GNUTLS_RND_RANDOM, token, NGTCP2_STATELESS_RESET_TOKENLEN) < 0)
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	cid->datalen = len;
@@ -385,25 +402,28 @@ int hs_quic_new_server(struct hs_conn *c, const uint8_t *dcid, size_t dcid_len, 
 		.remote = { &c->remote.sa, hs_addr_size(&c->remote) },
 	};
 	ngtcp2_transport_params params;
+	uint8_t ours[HS_CID_LEN], len = c->tunnel->server_cid_len;
 	ngtcp2_settings settings;
-	uint8_t ours[HS_CID_LEN];
 	ngtcp2_cid peer, local;
+	int err;
 
 	server_params(c, &params);
-	if (gnutls_rnd(GNUTLS_RND_RANDOM, ours, sizeof(ours)) < 0 ||
-	    gnutls_rnd(GNUTLS_RND_RANDOM, params.stateless_reset_token,
+	err = make_local_cid(c, ours, len);
+	if (err < 0)
+		return err;
+	if (gnutls_rnd(GNUTLS_RND_RANDOM, params.stateless_reset_token,
 		       sizeof(params.stateless_reset_token)) < 0)
 		return -EIO;
 	ngtcp2_cid_init(&params.original_dcid, dcid, dcid_len);
 	params.original_dcid_present = 1;
 	ngtcp2_cid_init(&peer, scid, scid_len);
-	ngtcp2_cid_init(&local, ours, sizeof(ours));
+	ngtcp2_cid_init(&local, ours, len);
 	common_settings(c, &settings);
 	if (ngtcp2_conn_server_new(&c->quic, &peer, &local, &path, NGTCP2_PROTO_VER_V1, &callbacks,
 				   &settings, &params, NULL, c) != 0)
 		return -ENOMEM;
 	ngtcp2_conn_set_tls_native_handle(c->quic, c->tls);
-	if (!hs_conn_add_local_cid(c, ours, sizeof(ours), params.stateless_reset_token))
+	if (!hs_conn_add_local_cid(c, ours, len, params.stateless_reset_token))
 		return -EEXIST;
 	return 0;
 }

@@ -332,7 +332,7 @@ static void stranger(struct hsd *h, const struct hs_dgram *d, const struct hs_lo
 		begin_flow(h, d, hdr);
 }
 
-/* Our IDs all have one length; a client's original DCID is looked up with its own. */
+/* A long header tells the length of its ID, a short one does not. */
 static struct hs_cid_entry *find_owner(struct hsd *h, const struct hs_dgram *d,
 				       struct hs_long_header *hdr, bool *is_long, bool *parsed)
 {
@@ -340,11 +340,8 @@ static struct hs_cid_entry *find_owner(struct hsd *h, const struct hs_dgram *d,
 	if (d->len == 0 || d->len > HS_DGRAM_MAX)
 		return NULL;
 	*is_long = d->data[0] & 0x80;
-	if (!*is_long) {
-		if (d->len < 1 + HS_CID_LEN)
-			return NULL;
-		return hs_cidtable_find(&h->cids, d->data + 1, HS_CID_LEN);
-	}
+	if (!*is_long)
+		return hs_cidtable_find_prefix(&h->cids, d->data + 1, d->len - 1);
 	if (hs_long_header_parse(d->data, d->len, hdr) < 0)
 		return NULL;
 	*parsed = true;
@@ -363,5 +360,18 @@ void hs_server_datagram(struct hsd *h, const struct hs_dgram *d)
 	else if (owner->kind == HS_CID_CONN)
 		hs_conn_receive(owner->owner, d);
 	else
+		hs_tomb_receive(h, owner->owner, d);
+}
+
+void hs_server_copy(struct hsd *h, const struct hs_dgram *d)
+{
+	struct hs_cid_entry *owner;
+	struct hs_long_header hdr;
+	bool is_long, parsed;
+
+	owner = find_owner(h, d, &hdr, &is_long, &parsed);
+	if (owner && owner->kind == HS_CID_CONN)
+		hs_conn_receive(owner->owner, d);
+	else if (owner && !hs_tomb_is_installed(owner->owner))
 		hs_tomb_receive(h, owner->owner, d);
 }

@@ -17,6 +17,8 @@ struct hsd;
 
 /* Who calls this owes a hs_relay_flush() before the datagram's bytes go. */
 void hs_server_datagram(struct hsd *h, const struct hs_dgram *d);
+/* The same for a copy that is ours only if its ID is that of a connection not yet handed over. */
+void hs_server_copy(struct hsd *h, const struct hs_dgram *d);
 /* First flights that waited too long go to the cover; returns the next time one will. */
 uint64_t hs_server_run_timers(struct hsd *h);
 

@@ -90,6 +90,11 @@ void hs_tomb_bury(struct hs_conn *c)
 	h->tombs.n++;
 }
 
+bool hs_tomb_is_installed(const struct hs_tomb *t)
+{
+	return t->installed;
+}
+
 void hs_tomb_receive(struct hsd *h, struct hs_tomb *t, const struct hs_dgram *d)
 {
 	struct waiting *w;

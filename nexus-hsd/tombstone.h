@@ -20,6 +20,8 @@ struct hs_tombs {
 void hs_tombs_init(struct hs_tombs *t);
 /* @c hands its connection IDs over to a new tombstone. Best effort. */
 void hs_tomb_bury(struct hs_conn *c);
+/* Does the data plane carry the session? */
+bool hs_tomb_is_installed(const struct hs_tomb *t);
 /* A datagram for one of them. */
 void hs_tomb_receive(struct hsd *h, struct hs_tomb *t, const struct hs_dgram *d);
 /* HS_CMD_INSTALLED: pass on what waited, and from now on at once. */

@@ -292,6 +292,7 @@ static struct hs_tunnel *new_tunnel(struct hsd *h, bool server)
 		return NULL;
 	}
 	t->hsd = h;
+	t->server_cid_len = HS_CID_LEN;
 	t->relay = server ? hs_relay_new(t) : NULL;
 	if (server && !t->relay) {
 		free(t);

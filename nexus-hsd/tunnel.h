@@ -15,6 +15,7 @@
 #include "lib/ipc.h"
 #include "budget.h"
 #include "capsule.h"
+#include "cidtable.h"
 #include "loop.h"
 #include "reality.h"
 #include "relay.h"
@@ -82,6 +83,8 @@ struct hs_tunnel {
 	struct hs_gate *gate; /* server */
 	struct hs_relay *relay; /* server */
 	struct hs_budget *budget; /* server */
+	/* server: bytes of the IDs it gives to new connections, HS_CID_MIN_LEN to HS_CID_LEN */
+	uint8_t server_cid_len;
 	struct hs_sock *socks[NX_IPC_MAX_FDS];
 	unsigned int n_socks;
 	int keylog_fd;

@@ -101,7 +101,7 @@ void t_hsd_new_control(struct t_hsd *h)
 	send_mon(h, MON_CMD_PEER, MON_PEER_CONTROL, NULL, sv[1]);
 }
 
-void t_hsd_start(struct t_hsd *h, long clock_shift_s)
+static void start(struct t_hsd *h, long clock_shift_s, void (*run)(int monitor_fd))
 {
 	int mon[2], punt[2];
 
@@ -110,8 +110,12 @@ void t_hsd_start(struct t_hsd *h, long clock_shift_s)
 	assert_int_equal(nx_ipc_pair(mon), 0);
 	h->pid = fork();
 	assert_true(h->pid >= 0);
-	if (h->pid == 0)
+	if (h->pid == 0) {
+		close(mon[0]);
+		if (run)
+			run(mon[1]);
 		become_hsd(mon[1], clock_shift_s);
+	}
 	close(mon[1]);
 	h->mon = mon[0];
 	t_hsd_new_control(h);
@@ -120,6 +124,16 @@ void t_hsd_start(struct t_hsd *h, long clock_shift_s)
 	send_mon(h, MON_CMD_PEER, MON_PEER_DP, NULL, punt[1]);
 	send_mon(h, MON_CMD_START, -1, NULL, -1);
 	wait_ready(h);
+}
+
+void t_hsd_start(struct t_hsd *h, long clock_shift_s)
+{
+	start(h, clock_shift_s, NULL);
+}
+
+void t_hsd_start_with(struct t_hsd *h, void (*run)(int monitor_fd))
+{
+	start(h, 0, run);
 }
 
 void t_hsd_stop(struct t_hsd *h)

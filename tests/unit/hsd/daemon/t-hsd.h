@@ -40,6 +40,8 @@ struct t_hsd {
 
 /* Start the process, wired, and wait for MON_CMD_READY. @clock_shift_s moves its wall clock. */
 void t_hsd_start(struct t_hsd *h, long clock_shift_s);
+/* The same with a child of this program that @run serves, and @run ends it. */
+void t_hsd_start_with(struct t_hsd *h, void (*run)(int monitor_fd));
 /* Close its channel and wait for its clean end. */
 void t_hsd_stop(struct t_hsd *h);
 /* A fresh socket pair of the control process; the old one is closed first. */

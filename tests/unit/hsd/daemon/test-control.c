@@ -325,7 +325,7 @@ static void removed_user(void **state)
 }
 
 /* Short packets arrive at the data plane's socket and come over the punt socket instead. */
-static void punted_packets(void **state)
+static void punted_with(uint16_t flags)
 {
 	struct t_session ss, cs;
 	struct hs_punt_hdr hdr;
@@ -354,6 +354,7 @@ static void punted_packets(void **state)
 		} else if (n > 0) {
 			/* As nexus-dp hands it over. */
 			memset(&hdr, 0, sizeof(hdr));
+			hdr.flags = flags;
 			hdr.local_port = ((struct sockaddr_in *)&s.server_addr)->sin_port;
 			hdr.len = (uint16_t)n;
 			assert_int_equal(getsockname(net.back, &hdr.remote.sa,
@@ -384,6 +385,17 @@ static void punted_packets(void **state)
 	stop(&s);
 }
 
+static void punted_packets(void **state)
+{
+	punted_with(0);
+}
+
+/* The data plane has by chance a session of the same short ID and asks both. */
+static void punted_copies(void **state)
+{
+	punted_with(HS_PUNT_F_IF_YOURS);
+}
+
 /* Malformed punts, and a monitor that ends: no crash, a clean exit (in t_hsd_stop()). */
 static void bad_punts(void **state)
 {
@@ -410,6 +422,7 @@ int main(void)
 		cmocka_unit_test(cancel_and_replace),
 		cmocka_unit_test(removed_user),
 		cmocka_unit_test(punted_packets),
+		cmocka_unit_test(punted_copies),
 		cmocka_unit_test(bad_punts),
 		cmocka_unit_test(sandboxed),
 	};

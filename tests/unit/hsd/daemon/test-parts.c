@@ -195,6 +195,7 @@ static void cid_table(void **state)
 	}
 	assert_int_equal(hs_cidtable_add(&t, &extra, HS_CID_TOMB, NULL, id, HS_CID_LEN), -EEXIST);
 	assert_int_equal(hs_cidtable_add(&t, &extra, HS_CID_TOMB, NULL, id, 0), -EINVAL);
+	assert_int_equal(hs_cidtable_add(&t, &extra, HS_CID_TOMB, NULL, id, 3), -EINVAL);
 	assert_int_equal(hs_cidtable_add(&t, &extra, HS_CID_TOMB, NULL, id, 21), -EINVAL);
 	assert_null(hs_cidtable_find(&t, id, HS_CID_LEN - 1));
 	for (i = 0; i < 3000; i++) {
@@ -204,6 +205,62 @@ static void cid_table(void **state)
 		hs_cidtable_del(&e[i]);
 		assert_null(hs_cidtable_find(&t, id, HS_CID_LEN));
 	}
+}
+
+static void add_cid(struct hs_cidtable *t, struct hs_cid_entry *e, const char *id)
+{
+	assert_int_equal(hs_cidtable_add(t, e, HS_CID_CONN, e, (const uint8_t *)id, strlen(id)), 0);
+}
+
+/* A short header's bytes: whose? */
+static struct hs_cid_entry *whose(struct hs_cidtable *t, const char *bytes)
+{
+	return hs_cidtable_find_prefix(t, (const uint8_t *)bytes, strlen(bytes));
+}
+
+static bool ambiguous(struct hs_cidtable *t, const char *id)
+{
+	return hs_cidtable_ambiguous(t, (const uint8_t *)id, strlen(id));
+}
+
+/* IDs of several lengths live side by side; a short header's is found without its length. */
+static void cid_table_of_mixed_lengths(void **state)
+{
+	static struct hs_cidtable t;
+	struct hs_cid_entry four = { 0 }, eight = { 0 }, twenty = { 0 }, longer = { 0 };
+
+	hs_cidtable_init(&t);
+	add_cid(&t, &four, "abcd");
+	add_cid(&t, &eight, "12345678");
+	add_cid(&t, &twenty, "ABCDEFGHIJKLMNOPQRST");
+	assert_ptr_equal(whose(&t, "abcd"), &four);
+	assert_ptr_equal(whose(&t, "abcdefghijklmnopqrstuvwxyz"), &four);
+	assert_ptr_equal(whose(&t, "12345678"), &eight);
+	assert_ptr_equal(whose(&t, "123456789"), &eight);
+	assert_ptr_equal(whose(&t, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"), &twenty);
+	assert_null(whose(&t, "1234567"));
+	assert_null(whose(&t, "ABCDEFGHIJKLMNOPQRS"));
+	assert_null(whose(&t, "abc"));
+	assert_null(whose(&t, ""));
+	assert_null(whose(&t, "abce"));
+	/* A long header says how long its ID is. */
+	assert_null(hs_cidtable_find(&t, (const uint8_t *)"abcdefgh", 8));
+	assert_null(hs_cidtable_find(&t, (const uint8_t *)"abc", 3));
+	assert_ptr_equal(hs_cidtable_find(&t, (const uint8_t *)"abcd", 4), &four);
+	/* What a new ID must not be. */
+	assert_true(ambiguous(&t, "abcd"));
+	assert_true(ambiguous(&t, "abcdefgh"));
+	assert_true(ambiguous(&t, "1234"));
+	assert_true(ambiguous(&t, "ABCDEFGH"));
+	assert_false(ambiguous(&t, "abce"));
+	assert_false(ambiguous(&t, "1234567x"));
+	/* A client's first ID is its own choice: the longer one is meant. */
+	add_cid(&t, &longer, "abcdEFGHIJKLMNOPQRST");
+	assert_ptr_equal(whose(&t, "abcdEFGHIJKLMNOPQRSTUV"), &longer);
+	assert_ptr_equal(whose(&t, "abcdEFGHIJKLMNOPQRSx"), &four);
+	hs_cidtable_del(&four);
+	assert_null(whose(&t, "abcdEFGHIJKLMNOPQRSx"));
+	assert_true(ambiguous(&t, "abcd"));
 }
 
 static union hs_addr v4(const char *text, uint16_t port)
@@ -378,11 +435,12 @@ static void budget_of_all(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(budget_of_a_site),  cmocka_unit_test(budget_of_all),
-		cmocka_unit_test(ranges_merge),	     cmocka_unit_test(ranges_against_model),
-		cmocka_unit_test(frames_walk),	     cmocka_unit_test(frames_bad),
-		cmocka_unit_test(cid_table),	     cmocka_unit_test(addresses),
-		cmocka_unit_test(flows_are_bounded), cmocka_unit_test(priorities),
+		cmocka_unit_test(budget_of_a_site), cmocka_unit_test(budget_of_all),
+		cmocka_unit_test(ranges_merge),	    cmocka_unit_test(ranges_against_model),
+		cmocka_unit_test(frames_walk),	    cmocka_unit_test(frames_bad),
+		cmocka_unit_test(cid_table),	    cmocka_unit_test(cid_table_of_mixed_lengths),
+		cmocka_unit_test(addresses),	    cmocka_unit_test(flows_are_bounded),
+		cmocka_unit_test(priorities),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

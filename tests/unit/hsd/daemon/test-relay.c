@@ -245,6 +245,12 @@ static void punted(void **state)
 	hdr.local_port = local->sin_port;
 	hdr.remote.in = me;
 	hdr.local.in = *local;
+	/* A copy that turns out not to be ours goes nowhere: the data plane has it. */
+	hdr.flags = HS_PUNT_F_IF_YOURS;
+	memcpy(msg, &hdr, sizeof(hdr));
+	memcpy(msg + sizeof(hdr), "\x40 y", 3);
+	assert_int_equal(nx_ipc_send(s.h.punt, msg, sizeof(msg), NULL, 0), 0);
+	hdr.flags = 0;
 	memcpy(msg, &hdr, sizeof(hdr));
 	memcpy(msg + sizeof(hdr), "\x40 x", 3);
 	assert_int_equal(nx_ipc_send(s.h.punt, msg, sizeof(msg), NULL, 0), 0);
