@@ -241,7 +241,7 @@ uint32_t nx_client_wanted_mtu(struct nx_tunnel *t)
 	if (!p->n_remotes)
 		return t->config->mtu;
 	mtu = nx_path_payload(&p->remotes[p->next_remote], p->mark) - NX_OVERHEAD_FIXED -
-	      NX_CID_LEN - NX_CONTEXT_PREFIX_LEN;
+	      NX_CLIENT_CID_LEN - NX_CONTEXT_PREFIX_LEN;
 	return t->config->mtu && t->config->mtu < mtu ? t->config->mtu : mtu;
 }
 

@@ -22,7 +22,11 @@
 #define NX_CLOSE_NO_ERROR 0x100
 /* What a packet of ours costs: 1 + DCID + packet number 4 + DATAGRAM type 1 + prefix + tag 16. */
 #define NX_OVERHEAD_FIXED 22
-#define NX_CID_LEN 20
+/*
+ * Of a client's IDs, which the server's packets carry. A server's may be shorter, but a tunnel has one
+ * MTU for both directions: larger packets from the client would only have answers that do not fit.
+ */
+#define NX_CLIENT_CID_LEN 20
 #define NX_CONTEXT_PREFIX_LEN 1
 #define NX_UDP_PAYLOAD_MIN 1200
 /* Nothing measures larger paths yet. */

@@ -126,7 +126,8 @@ uint32_t nx_server_mtu(struct nx_tunnel *t)
 	for (size_t i = 0; i < t->priv->n_pairs; i++)
 		if (t->priv->pairs[i].local.sa.sa_family == AF_INET6)
 			headers = UDP_OVERHEAD_V6;
-	return NX_PATH_MTU_MAX - headers - NX_OVERHEAD_FIXED - NX_CID_LEN - NX_CONTEXT_PREFIX_LEN;
+	return NX_PATH_MTU_MAX - headers - NX_OVERHEAD_FIXED - NX_CLIENT_CID_LEN -
+	       NX_CONTEXT_PREFIX_LEN;
 }
 
 void nx_server_step(struct nx_tunnel *t)

@@ -98,7 +98,7 @@ static uint32_t remote_cid_len(const struct nxa *ses)
 
 	if (!cids->present || !nxa_next(cids->data, cids->len, NQD_A_CIDS_CID, &pos, &cid) ||
 	    nxa_parse_nest(&cid, &nqd_cid_set, tb, cid.data, &e) < 0 || !tb[NQD_A_CID_ID].present)
-		return NX_CID_LEN;
+		return NX_CLIENT_CID_LEN;
 	return tb[NQD_A_CID_ID].len;
 }
 

@@ -31,6 +31,8 @@
 #define DP_MAX_SESSIONS		4096
 #define DP_MAX_DEVICES		64
 #define DP_CID_BUCKETS		16384
+/* So many bytes are nobody else's by chance; shorter IDs may need the address to tell whose. */
+#define DP_CID_CERTAIN_LEN	8
 #define DP_DEVICE_QUEUES_MAX	NX_IPC_MAX_FDS
 /* UDP payload bytes of one GSO send, and segments in it (older kernels take 64). */
 #define DP_GSO_MAX_BYTES	65000
@@ -163,6 +165,7 @@ struct dp_session {
 	struct dp_device *dev;
 	struct dp_socket *sock;
 	union dp_addr local, remote;
+	union dp_addr moved_to;		/* another address that good packets came from */
 	struct nq_conn *conn;		/* NULL without keys */
 	void *conn_mem;
 	size_t conn_bytes;
@@ -324,7 +327,12 @@ void dp_mark_dirty(struct dp *dp, struct dp_session *s);
 void dp_run_dirty(struct dp *dp);
 void dp_cid_free(struct dp *dp, struct dp_cid *c);
 int dp_cid_add(struct dp *dp, struct dp_session *s, const struct nq_cid *cid);
-struct dp_session *dp_cid_find(struct dp *dp, const struct dp_socket *sock, const u8 *id, u32 len);
+/*
+ * Whose the @len bytes behind a short header's first are. Of several short IDs that fit: the one of
+ * the session that talks with @from, else the longest.
+ */
+struct dp_session *dp_cid_find(struct dp *dp, const struct dp_socket *sock, const u8 *id, u32 len,
+			       const union dp_addr *from);
 int dp_session_next_keys(struct dp_session *s);
 struct dp_session *dp_route_dst(const struct dp_device *dev, const u8 *pkt);
 struct dp_session *dp_route_src(const struct dp_device *dev, const u8 *pkt);
@@ -356,7 +364,7 @@ int dp_udp_send(struct dp *dp, struct dp_session *s, struct dp_out *out);
 
 /* punt.c */
 void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union dp_addr *from,
-		    const union dp_addr *local, u8 ecn, const u8 *data, u32 len);
+		    const union dp_addr *local, u8 ecn, u16 flags, const u8 *data, u32 len);
 
 /* timer.c */
 void dp_timer_set(struct dp *dp, struct dp_session *s, u64 at_us);

@@ -10,9 +10,11 @@
 #include "dp.h"
 
 void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union dp_addr *from,
-		    const union dp_addr *local, u8 ecn, const u8 *data, u32 len)
+		    const union dp_addr *local, u8 ecn, u16 flags, const u8 *data, u32 len)
 {
-	struct hs_punt_hdr hdr = { .ecn = ecn, .local_port = sock->port, .len = len };
+	struct hs_punt_hdr hdr = {
+		.ecn = ecn, .flags = flags, .local_port = sock->port, .len = len
+	};
 	struct iovec iov[2] = { { &hdr, sizeof(hdr) }, { (u8 *)data, len } };
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
 

@@ -160,30 +160,59 @@ static void open_batch(struct dp *dp)
 	dp_mark_dirty(dp, s);
 }
 
+static void batch_packet(struct dp *dp, struct dp_session *s, u8 ecn, u8 *data, u32 len)
+{
+	if (rx.n && (rx.session != s || rx.n == NQ_BURST_MAX))
+		open_batch(dp);
+	rx.session = s;
+	rx.pkts[rx.n++] = (struct nq_rx_pkt){ .data = data, .len = len, .ecn = ecn };
+}
+
+/*
+ * A short ID from an address that its session has not: the client has moved, or the ID is by chance
+ * also that of a handshake in nexus-hsd. Both get it, until a good packet has told.
+ */
+static void doubtful_packet(struct dp *dp, struct dp_session *s, const union dp_addr *from, u8 ecn,
+			    u8 *data, u32 len)
+{
+	dp_punt_to_hsd(dp, s->sock, from, &rx.local, ecn, HS_PUNT_F_IF_YOURS, data, len);
+	if (!(s->flags & NQD_SESSION_F_MIGRATION) || !s->conn)
+		return;
+	open_batch(dp);
+	batch_packet(dp, s, ecn, data, len);
+	open_batch(dp);
+	if (rx.pkts[0].status == NQ_RX_OK)
+		s->moved_to = *from;
+}
+
 /* One QUIC packet. @punted: from nexus-hsd, which has already said that it is not its own. */
 static void rx_packet(struct dp *dp, struct dp_socket *sock, const union dp_addr *from, u8 ecn,
 		      u8 *data, u32 len, bool punted)
 {
 	struct dp_session *s;
 
-	s = len < MIN_PACKET || data[0] & 0x80 ? NULL : dp_cid_find(dp, sock, data + 1, len - 1);
+	s = len < MIN_PACKET || data[0] & 0x80 ? NULL
+					       : dp_cid_find(dp, sock, data + 1, len - 1, from);
 	if (!s) {
 		if (punted)
 			dp->unknown_drops++;
 		else
-			dp_punt_to_hsd(dp, sock, from, &rx.local, ecn, data, len);
+			dp_punt_to_hsd(dp, sock, from, &rx.local, ecn, 0, data, len);
 		return;
 	}
-	if (!s->conn)
-		return;
-	if (!(s->flags & NQD_SESSION_F_MIGRATION) && !dp_addr_equal(&s->remote, from)) {
-		s->counters.address_drops++;
-		return;
+	if (!dp_addr_equal(&s->remote, from)) {
+		if (!(s->flags & NQD_SESSION_F_MIGRATION))
+			s->counters.address_drops++;
+		if (!punted && s->cid_len < DP_CID_CERTAIN_LEN &&
+		    !dp_addr_equal(&s->moved_to, from)) {
+			doubtful_packet(dp, s, from, ecn, data, len);
+			return;
+		}
+		if (!(s->flags & NQD_SESSION_F_MIGRATION))
+			return;
 	}
-	if (rx.n && (rx.session != s || rx.n == NQ_BURST_MAX))
-		open_batch(dp);
-	rx.session = s;
-	rx.pkts[rx.n++] = (struct nq_rx_pkt){ .data = data, .len = len, .ecn = ecn };
+	if (s->conn)
+		batch_packet(dp, s, ecn, data, len);
 }
 
 static void set_local_v4(const struct cmsghdr *cm, u16 port)
@@ -273,17 +302,24 @@ void dp_rx_socket(struct dp *dp, struct dp_socket *sock)
 /* The socket is named by its port only; the DCID tells which of several it is. */
 void dp_rx_punted(struct dp *dp, const struct hs_punt_hdr *hdr, u8 *data, u32 len)
 {
-	struct dp_socket *sock;
+	struct dp_socket *sock, *best = NULL;
+	struct dp_session *s;
 	union dp_addr from;
 
 	memcpy(&from, &hdr->remote, sizeof(from));
 	TAILQ_FOREACH (sock, &dp->sockets, entry) {
-		if (sock->port != hdr->local_port || len < MIN_PACKET ||
-		    !dp_cid_find(dp, sock, data + 1, len - 1))
+		if (sock->port != hdr->local_port || len < MIN_PACKET)
 			continue;
-		rx_packet(dp, sock, &from, hdr->ecn & DP_ECN_MASK, data, len, true);
-		open_batch(dp);
+		s = dp_cid_find(dp, sock, data + 1, len - 1, &from);
+		if (!s)
+			continue;
+		if (!best || dp_addr_equal(&s->remote, &from))
+			best = sock;
+	}
+	if (!best) {
+		dp->unknown_drops++;
 		return;
 	}
-	dp->unknown_drops++;
+	rx_packet(dp, best, &from, hdr->ecn & DP_ECN_MASK, data, len, true);
+	open_batch(dp);
 }

@@ -15,6 +15,9 @@
 #include "../../lib/log.h"
 #include "dp.h"
 
+/* A new ID of 4 bytes is taken already once in 2^32 / IDs in use: never so often in a row. */
+#define NEW_CID_TRIES 16
+
 struct dp_session *dp_session_find(struct dp *dp, u64 id)
 {
 	struct dp_session *s;
@@ -54,20 +57,34 @@ static unsigned int cid_bucket(const u8 *id)
 	return (v ^ v >> 16) % DP_CID_BUCKETS;
 }
 
+/* The next one after @c (NULL: the first) of which @cid is the beginning or the other way round. */
+static struct dp_cid *next_rival(struct dp *dp, const struct dp_socket *sock,
+				 const struct nq_cid *cid, struct dp_cid *c)
+{
+	c = c ? SLIST_NEXT(c, hash) : SLIST_FIRST(&dp->cids[cid_bucket(cid->id)]);
+	for (; c; c = SLIST_NEXT(c, hash)) {
+		u32 len = c->cid.len < cid->len ? c->cid.len : cid->len;
+
+		if (c->session->sock == sock && !memcmp(c->cid.id, cid->id, len))
+			return c;
+	}
+	return NULL;
+}
+
+/*
+ * Short IDs meet by chance. The client that was given a taken one can not help it, and the two are
+ * told apart by their addresses; with long ones it is an error of the caller.
+ */
 int dp_cid_add(struct dp *dp, struct dp_session *s, const struct nq_cid *cid)
 {
-	struct dp_cid *c;
+	struct dp_cid *c = NULL;
 
 	if (cid->len < NQ_CID_LOOKUP_LEN)
 		return -EINVAL;
-	SLIST_FOREACH(c, &dp->cids[cid_bucket(cid->id)], hash)
-	{
-		u32 len = c->cid.len < cid->len ? c->cid.len : cid->len;
-
-		/* One a prefix of the other would make the lookup ambiguous. */
-		if (c->session->sock == s->sock && !memcmp(c->cid.id, cid->id, len))
+	while ((c = next_rival(dp, s->sock, cid, c)))
+		if (c->session == s ||
+		    (c->cid.len >= DP_CID_CERTAIN_LEN && cid->len >= DP_CID_CERTAIN_LEN))
 			return -EEXIST;
-	}
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
@@ -85,14 +102,41 @@ void dp_cid_free(struct dp *dp, struct dp_cid *c)
 	free(c);
 }
 
-struct dp_session *dp_cid_find(struct dp *dp, const struct dp_socket *sock, const u8 *id, u32 len)
+struct dp_session *dp_cid_find(struct dp *dp, const struct dp_socket *sock, const u8 *id, u32 len,
+			       const union dp_addr *from)
 {
+	struct dp_session *best = NULL;
 	struct dp_cid *c;
+	u32 longest = 0;
 
 	SLIST_FOREACH(c, &dp->cids[cid_bucket(id)], hash)
-	if (c->session->sock == sock && c->cid.len <= len && !memcmp(c->cid.id, id, c->cid.len))
-		return c->session;
-	return NULL;
+	{
+		if (c->session->sock != sock || c->cid.len > len ||
+		    memcmp(c->cid.id, id, c->cid.len))
+			continue;
+		if (c->cid.len >= DP_CID_CERTAIN_LEN || dp_addr_equal(&c->session->remote, from))
+			return c->session;
+		/* From elsewhere: the beginning of a longer one is a shorter one's by chance. */
+		if (c->cid.len > longest) {
+			longest = c->cid.len;
+			best = c->session;
+		}
+	}
+	return best;
+}
+
+/* Random, and unlike every other of the socket. */
+static bool make_cid(struct dp *dp, const struct dp_session *s, struct nq_cid *cid)
+{
+	unsigned int i;
+
+	for (i = 0; i < NEW_CID_TRIES; i++) {
+		if (getrandom(cid->id, cid->len, 0) != cid->len)
+			return false;
+		if (!next_rival(dp, s->sock, cid, NULL))
+			return true;
+	}
+	return false;
 }
 
 /* Give the engine a connection ID to issue. */
@@ -100,7 +144,7 @@ static void issue_cid(struct dp *dp, struct dp_session *s)
 {
 	struct nq_cid cid = { .seq = s->next_cid_seq, .len = s->cid_len, .has_token = true };
 
-	if (getrandom(cid.id, cid.len, 0) != cid.len ||
+	if (!make_cid(dp, s, &cid) ||
 	    getrandom(cid.token, sizeof(cid.token), 0) != sizeof(cid.token) ||
 	    dp_cid_add(dp, s, &cid))
 		return;

@@ -144,7 +144,10 @@ enum nqd_session_attr {
 	NQD_A_SESSION_SOCKET_FD,	/* u32 */
 	NQD_A_SESSION_LOCAL_ADDR,	/* struct sockaddr_in or sockaddr_in6 */
 	NQD_A_SESSION_REMOTE_ADDR,	/* struct sockaddr_in or sockaddr_in6 */
-	NQD_A_SESSION_LOCAL_CIDS,	/* nest of NQD_A_CIDS_CID */
+	/* Nest of NQD_A_CIDS_CID, all of one length from 4 on. One shorter than 8 may be another
+	 * session's as well, the remote address then tells whose a packet is.
+	 */
+	NQD_A_SESSION_LOCAL_CIDS,
 	NQD_A_SESSION_REMOTE_CIDS,	/* nest of NQD_A_CIDS_CID; the first is the one in use */
 	NQD_A_SESSION_CIPHER,		/* u16, enum nqd_cipher */
 	NQD_A_SESSION_NEXT_PN,		/* u64, first packet number this side may use */

@@ -93,7 +93,7 @@ int abi_create_device(struct abi *abi, int tun, const char *ifname, struct nxm_e
 	return abi_call(abi, &m, e, NULL, NULL);
 }
 
-static void put_cids(struct nxm *m, uint16_t attr, uint8_t seed)
+static void put_cids(struct nxm *m, uint16_t attr, uint8_t seed, size_t len)
 {
 	size_t nest = nxm_nest_begin(m, attr);
 	uint8_t id[CID_LEN], token[NQD_RESET_TOKEN_LEN];
@@ -105,7 +105,7 @@ static void put_cids(struct nxm *m, uint16_t attr, uint8_t seed)
 		memset(id, seed + i, sizeof(id));
 		memset(token, seed + i + 8, sizeof(token));
 		nxm_put_u64(m, NQD_A_CID_SEQ, i);
-		nxm_put(m, NQD_A_CID_ID, id, sizeof(id));
+		nxm_put(m, NQD_A_CID_ID, id, len);
 		nxm_put(m, NQD_A_CID_RESET_TOKEN, token, sizeof(token));
 		nxm_nest_end(m, one);
 	}
@@ -114,6 +114,10 @@ static void put_cids(struct nxm *m, uint16_t attr, uint8_t seed)
 
 void abi_put_session(struct abi *abi, struct nxm *m, const struct abi_session *s)
 {
+	size_t server_len = s->server_cid_len ? s->server_cid_len : CID_LEN;
+	uint8_t server_seed = 0x80 + 4 * s->number, client_seed = 0x10 + 4 * s->number;
+	uint16_t servers = s->server ? NQD_A_SESSION_LOCAL_CIDS : NQD_A_SESSION_REMOTE_CIDS;
+	uint16_t clients = s->server ? NQD_A_SESSION_REMOTE_CIDS : NQD_A_SESSION_LOCAL_CIDS;
 	struct nqd_range range = { 0, 9 };
 	size_t nest = nxm_nest_begin(m, NQD_A_SESSION);
 
@@ -127,8 +131,8 @@ void abi_put_session(struct abi *abi, struct nxm *m, const struct abi_session *s
 	nxm_put(m, NQD_A_SESSION_REMOTE_ADDR, &s->remote,
 		s->remote.ss_family == AF_INET ? sizeof(struct sockaddr_in)
 					       : sizeof(struct sockaddr_in6));
-	put_cids(m, NQD_A_SESSION_LOCAL_CIDS, (s->server ? 0x80 : 0x10) + 4 * s->number);
-	put_cids(m, NQD_A_SESSION_REMOTE_CIDS, (s->server ? 0x10 : 0x80) + 4 * s->number);
+	put_cids(m, servers, server_seed, server_len);
+	put_cids(m, clients, client_seed, CID_LEN);
 	nxm_put_u16(m, NQD_A_SESSION_CIPHER, s->cipher);
 	nxm_put_u64(m, NQD_A_SESSION_NEXT_PN, 10);
 	nxm_put(m, NQD_A_SESSION_RX_RANGES, &range, sizeof(range));

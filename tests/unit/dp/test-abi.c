@@ -572,6 +572,44 @@ static void replacement(void **state)
 	assert_int_equal(dump(NQD_CMD_GET_STATS).n, 0);
 }
 
+/* Server IDs of any length from 4 up, several at once; what two short ones may have in common. */
+static void id_lengths(void **state)
+{
+	static const uint8_t lengths[] = { 4, 5, 8, 20 };
+	struct abi_session s;
+	struct nxm_error e;
+	unsigned int i;
+
+	NEED_ROOT();
+	for (i = 0; i < sizeof(lengths); i++) {
+		s = session(i + 1);
+		s.server_cid_len = lengths[i];
+		expect(abi_add_session(&abi, &s, &e), 0, &e, NULL);
+	}
+	s = session(10);
+	s.server_cid_len = 3;
+	expect(abi_add_session(&abi, &s, &e), -EINVAL, &e, "NQD_A_CID_ID");
+	/* The IDs of session 1 once more, of session 4 their beginning, from another address. */
+	s.server_cid_len = 4;
+	((struct sockaddr_in *)&s.remote)->sin_port = htons(10);
+	s.number = 1;
+	expect(abi_add_session(&abi, &s, &e), 0, &e, NULL);
+	s.id = 11;
+	s.number = 4;
+	expect(abi_add_session(&abi, &s, &e), 0, &e, NULL);
+	/* And longer ones that begin with those of session 1. */
+	s.id = 12;
+	s.number = 1;
+	s.server_cid_len = 20;
+	expect(abi_add_session(&abi, &s, &e), 0, &e, NULL);
+	/* Long ones are not met by chance. */
+	s.id = 13;
+	s.number = 3;
+	s.server_cid_len = 8;
+	expect(abi_add_session(&abi, &s, &e), -EEXIST, &e, "NQD_A_SESSION_LOCAL_CIDS");
+	assert_int_equal(dump(NQD_CMD_GET_STATS).n, 7);
+}
+
 static void closing(void **state)
 {
 	struct abi_session s = session(1);
@@ -837,23 +875,15 @@ int main(int argc, char **argv)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		CASE(caps),
-		CASE(session_life),
-		CASE(generations),
-		CASE(malformed_sessions),
-		CASE(malformed_keys),
-		CASE(malformed_messages),
-		CASE(descriptors),
-		CASE(routes),
-		CASE(replacement),
-		CASE(closing),
-		CASE(key_updates),
-		CASE(updates),
-		CASE(secrets_stay_inside),
-		CASE(devices),
-		CASE(device_is_deleted),
-		CASE(punting),
-		CASE(sandboxed),
+		CASE(caps),	      CASE(session_life),
+		CASE(generations),    CASE(malformed_sessions),
+		CASE(malformed_keys), CASE(malformed_messages),
+		CASE(descriptors),    CASE(routes),
+		CASE(replacement),    CASE(id_lengths),
+		CASE(closing),	      CASE(key_updates),
+		CASE(updates),	      CASE(secrets_stay_inside),
+		CASE(devices),	      CASE(device_is_deleted),
+		CASE(punting),	      CASE(sandboxed),
 	};
 
 	if (argc != 2) {

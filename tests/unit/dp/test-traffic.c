@@ -27,6 +27,7 @@
 #include "../../../lib/crypto.h"
 #include "../../../quic/nq.h"
 #include "abi-client.h"
+#include "hs_proto.h"
 #include "packets.h"
 
 #define MTU 1400
@@ -45,7 +46,17 @@ struct peer {
 	struct sockaddr_storage addr;
 	u8 buf[70000];
 };
-static struct peer peers[2];
+
+/* Whose server IDs are the same four bytes, and of those the longer one's first. */
+enum { SHORT = 2, LONG, SHORT_TOO, MOVING, PEERS };
+static const struct {
+	u8 number, cid_len;
+	u32 flags;
+} kinds[PEERS] = {
+	{ 1, 20, 0 }, { 2, 20, 0 }, { 3, 4, 0 },
+	{ 3, 6, 0 },  { 3, 4, 0 },  { 4, 4, NQD_SESSION_F_MIGRATION },
+};
+static struct peer peers[PEERS];
 
 static u64 now_us(void)
 {
@@ -76,8 +87,11 @@ static void bring_up(const char *name)
 	close(fd);
 }
 
-/* The other end of session @n: keys and CIDs as abi-client.c makes them, mirrored. */
-static void make_peer(struct peer *p, unsigned int n)
+/*
+ * The other end of a session of @number: keys and CIDs as abi-client.c makes them, mirrored, the
+ * server's of @cid_len.
+ */
+static void make_peer(struct peer *p, unsigned int number, u8 cid_len)
 {
 	static const struct nq_range received = { 0, 9 };
 	struct nq_conn_params c = {
@@ -111,8 +125,9 @@ static void make_peer(struct peer *p, unsigned int n)
 	for (i = 0; i < 2; i++) {
 		c.local_cids[i] = (struct nq_cid){ .seq = i, .len = 20, .has_token = true };
 		c.remote_cids[i] = c.local_cids[i];
-		memset(c.local_cids[i].id, 0x10 + 4 * n + i, 20);
-		memset(c.remote_cids[i].id, 0x80 + 4 * n + i, 20);
+		c.remote_cids[i].len = cid_len;
+		memset(c.local_cids[i].id, 0x10 + 4 * number + i, 20);
+		memset(c.remote_cids[i].id, 0x80 + 4 * number + i, cid_len);
 	}
 	p->mem = aligned_alloc(64, (nq_conn_bytes(&c) + 63) & ~63ul);
 	memset(p->mem, 0, nq_conn_bytes(&c));
@@ -122,7 +137,7 @@ static void make_peer(struct peer *p, unsigned int n)
 	assert_true(p->fd >= 0);
 }
 
-/* Two sessions on one device: 10.7.0.5 and 10.7.0.6. The device itself is 10.7.0.1. */
+/* Sessions on one device: 10.7.0.5, 10.7.0.6 and so on. The device itself is 10.7.0.1. */
 static int group_setup(void **state)
 {
 	struct sockaddr_in local = { .sin_family = AF_INET, .sin_port = htons(2000) };
@@ -145,17 +160,19 @@ static int group_setup(void **state)
 	assert_int_equal(bind(inner, (struct sockaddr *)&local, sizeof(local)), 0);
 	assert_int_equal(abi_dp.open(&abi, program), 0);
 	assert_int_equal(abi_create_device(&abi, tun, ifname, &e), 0);
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < PEERS; i++) {
 		struct abi_session s = { .id = i + 1,
 					 .server = true,
-					 .number = i + 1,
+					 .number = kinds[i].number,
+					 .server_cid_len = kinds[i].cid_len,
+					 .flags = kinds[i].flags,
 					 .cipher = NQD_CIPHER_AES_128_GCM,
 					 .mtu = MTU,
 					 .ifname = ifname,
 					 .socket = udp,
 					 .n_routes = 1 };
 
-		make_peer(&peers[i], i + 1);
+		make_peer(&peers[i], kinds[i].number, kinds[i].cid_len);
 		s.remote = peers[i].addr;
 		s.routes[0].family = AF_INET;
 		s.routes[0].len = 32;
@@ -172,7 +189,7 @@ static int group_teardown(void **state)
 	if (!peers[0].conn)
 		return 0;
 	abi_dp.close(&abi);
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < PEERS; i++) {
 		nq_conn_fini(peers[i].conn);
 		free(peers[i].mem);
 	}
@@ -377,11 +394,86 @@ static void silent_peer_holds_up_nobody(void **state)
 	assert_int_equal(abi_stat(&abi, 1, NQD_A_STATS_TX_QUEUE_DROPS), 0);
 }
 
+/* Three live sessions whose IDs begin with the same four bytes each get what is theirs. */
+static void same_beginnings(void **state)
+{
+	static u8 got[65536];
+	u8 pkt[1500];
+	int i, round;
+
+	NEED_ROOT();
+	for (round = 1; round <= 2; round++) {
+		for (i = SHORT; i <= SHORT_TOO; i++) {
+			send_inner(&peers[i], pkt, udp_packet(pkt, 5 + i, 1, 100));
+			assert_true(inner_receives(got, 100, TIMEOUT_MS));
+			expect_stat(i + 1, NQD_A_STATS_L3_RX_PACKETS, round);
+		}
+	}
+	for (i = SHORT; i <= SHORT_TOO; i++)
+		assert_int_equal(abi_stat(&abi, i + 1, NQD_A_STATS_AEAD_OPEN_FAILURES), 0);
+	/* From nobody's address: the longer ID is meant. */
+	send_wire(peers[0].fd, peers[LONG].buf, seal(&peers[LONG], pkt, udp_packet(pkt, 8, 1, 9)));
+	expect_stat(LONG + 1, NQD_A_STATS_ADDRESS_DROPS, 1);
+}
+
+/* Is a copy of these bytes on its way to the handshake daemon, and nothing else? */
+static bool copied(const u8 *wire, u32 len)
+{
+	u8 msg[sizeof(struct hs_punt_hdr) + 2000];
+	struct hs_punt_hdr hdr;
+	ssize_t n = recv(abi.punt_fd, msg, sizeof(msg), MSG_DONTWAIT);
+
+	if (n < 0)
+		return false;
+	assert_int_equal(n, sizeof(hdr) + len);
+	memcpy(&hdr, msg, sizeof(hdr));
+	assert_int_equal(hdr.to_dp, 0);
+	assert_int_equal(hdr.flags, HS_PUNT_F_IF_YOURS);
+	assert_memory_equal(msg + sizeof(hdr), wire, len);
+	return true;
+}
+
+/*
+ * A short ID from a new address may be that of a handshake: nexus-hsd sees it too, until the
+ * session has proved that it is the one that moved.
+ */
+static void copies_of_doubtful_packets(void **state)
+{
+	u8 pkt[1500];
+	u32 n;
+	u8 *wire = peers[MOVING].buf;
+
+	NEED_ROOT();
+	while (recv(abi.punt_fd, pkt, sizeof(pkt), MSG_DONTWAIT) > 0)
+		;
+	n = seal(&peers[MOVING], pkt, udp_packet(pkt, 5 + MOVING, 1, 100));
+	wire[n - 1] ^= 1;
+	send_wire(peers[0].fd, wire, n);
+	expect_stat(MOVING + 1, NQD_A_STATS_AEAD_OPEN_FAILURES, 1);
+	assert_true(copied(wire, n));
+	wire[n - 1] ^= 1;
+	send_wire(peers[0].fd, wire, n);
+	expect_stat(MOVING + 1, NQD_A_STATS_L3_RX_PACKETS, 1);
+	assert_true(copied(wire, n));
+	n = seal(&peers[MOVING], pkt, udp_packet(pkt, 5 + MOVING, 1, 100));
+	send_wire(peers[0].fd, wire, n);
+	expect_stat(MOVING + 1, NQD_A_STATS_L3_RX_PACKETS, 2);
+	assert_false(copied(wire, n));
+	/* Of its own address, and of a long ID, there was never a doubt. */
+	send_inner(&peers[MOVING], pkt, udp_packet(pkt, 5 + MOVING, 1, 100));
+	expect_stat(MOVING + 1, NQD_A_STATS_L3_RX_PACKETS, 3);
+	send_wire(peers[SHORT].fd, peers[1].buf, seal(&peers[1], pkt, udp_packet(pkt, 6, 1, 100)));
+	expect_stat(2, NQD_A_STATS_ADDRESS_DROPS, 2);
+	assert_false(copied(wire, n));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_packets_arrive),
 		cmocka_unit_test(bad_packets_do_not),
+		cmocka_unit_test(same_beginnings),
+		cmocka_unit_test(copies_of_doubtful_packets),
 		cmocka_unit_test(packets_leave),
 		cmocka_unit_test(silent_peer_holds_up_nobody),
 	};
