@@ -92,7 +92,7 @@ static const struct nxa_policy hs[] = {
 	A(HS_A_HANDSHAKE_TIMEOUT_MS, U32()),
 	A(HS_A_KEYLOG, FLAG),
 	A(HS_A_REASON, U8(RANGE(0, HS_REASON_CANCELLED))),
-	A(HS_A_TEXT, STRING(0, 255)),
+	A(HS_A_TEXT, STRING(0, 255), REPEATS),
 	A(HS_A_NET, NEST(hs_net_set)),
 	A(HS_A_STATS, NEST(hs_stats_set)),
 	A(HS_A_REPLAY, FLAG),
@@ -105,5 +105,7 @@ static const struct nxa_policy hs[] = {
 	A(HS_A_RELAY_MAX_RATE_MBIT, U32(RANGE(1, 100000))),
 	A(HS_A_GATE_MAX_AUTH_PER_S, U32(RANGE(1, 1000000))),
 	A(HS_A_GATE_MAX_AUTH_PER_SITE_PER_S, U32(RANGE(1, 1000000))),
+	A(HS_A_COVER_PROFILE, BINARY(1, 1024)),
+	A(HS_A_DIFFERENCE, STRING(0, 255), REPEATS),
 };
 const struct nxa_set hs_set = { .name = "hs_set", .max = HS_A_MAX, .policy = hs };

@@ -32,6 +32,8 @@ enum hs_cmd {
 	/* hsd -> control */
 	HS_CMD_RELAY_WANTED,	/* HS_A_TUNNEL, HS_A_COUNT: so many more sockets */
 	HS_CMD_COVER_STATE,	/* HS_A_TUNNEL, HS_A_COVER_STATE: it has changed */
+	HS_CMD_COVER_PROFILE,	/* HS_A_TUNNEL, HS_A_COVER_PROFILE (none: not learnt), HS_A_TEXT: a line of
+				 * it, repeats; HS_A_DIFFERENCE, repeats */
 	__HS_CMD_MAX,
 };
 
@@ -82,7 +84,7 @@ enum hs_attr {
 	HS_A_HANDSHAKE_TIMEOUT_MS,	/* u32 */
 	HS_A_KEYLOG,			/* flag: write key log to the descriptor that follows the sockets */
 	HS_A_REASON,			/* u8, enum hs_reason */
-	HS_A_TEXT,			/* string <= 255 */
+	HS_A_TEXT,			/* string <= 255, repeats */
 	HS_A_NET,			/* nest, enum hs_net_attr: what the capsules agreed on */
 	HS_A_STATS,			/* nest, enum hs_stats_attr */
 	HS_A_REPLAY,			/* flag; server: the last descriptor is the replay cache's memory */
@@ -95,6 +97,8 @@ enum hs_attr {
 	HS_A_RELAY_MAX_RATE_MBIT,	/* u32: of one flow, both directions together */
 	HS_A_GATE_MAX_AUTH_PER_S,	/* u32; server: strangers judged per second, in all */
 	HS_A_GATE_MAX_AUTH_PER_SITE_PER_S, /* u32; server: of one site */
+	HS_A_COVER_PROFILE,		/* binary <= 1024: of nexus-hsd, for the cache */
+	HS_A_DIFFERENCE,		/* string <= 255, repeats: what tells our flights from the cover's */
 	__HS_A_MAX,
 	HS_A_MAX = __HS_A_MAX - 1,
 };

@@ -65,6 +65,7 @@ int cmd_restore(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_cover(int argc, char **argv);
 int cmd_monitor(int argc, char **argv);
 
 #endif /* CTL_H */

@@ -12,6 +12,7 @@ static const struct command {
 } commands[] = {
 	{ "status", "[NAME] [--json] [--interval MS]", "Show tunnels, their path and their users",
 	  cmd_status },
+	{ "cover", "[NAME] [--json]", "Show what is known of a server's cover site", cmd_cover },
 	{ "list", "", "List the tunnels: name, role, state", cmd_list },
 	{ "up", "NAME [--wait] [--timeout S]", "Connect a tunnel", cmd_up },
 	{ "down", "NAME [--wait] [--timeout S]", "Disconnect a tunnel", cmd_down },

@@ -38,6 +38,7 @@ const struct model_field model_tunnel_fields[] = {
 	TUNNEL("ConnectedSince", "connected_since", 't', connected_since),
 	TUNNEL("CoverAddress", "cover_address", 's', cover_address),
 	TUNNEL("CoverState", "cover_state", 's', cover_state),
+	TUNNEL("CoverLearnt", "cover_learnt", 't', cover_learnt),
 	{ NULL },
 };
 

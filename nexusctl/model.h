@@ -35,7 +35,7 @@ struct model_tunnel {
 	char *cover_address, *cover_state;
 	char **addresses, **routes, **dns, **dns_domains, **revoked_users;
 	uint32_t mtu;
-	uint64_t connected_since;
+	uint64_t connected_since, cover_learnt;
 	struct model_stats stats, earlier;
 	struct model_peer *peers;
 	size_t n_peers;

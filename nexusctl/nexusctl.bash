@@ -3,7 +3,7 @@
 _nexusctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]-}
-	local commands="status list up down monitor reload genkey pubkey genpsk gensid"
+	local commands="status cover list up down revoke restore monitor reload genkey pubkey genpsk gensid"
 	local words=""
 
 	if ((COMP_CWORD == 1)); then
@@ -13,10 +13,11 @@ _nexusctl()
 	else
 		case $command in
 		status) words="--json --interval" ;;
+		cover) words="--json" ;;
 		up | down) words="--wait --timeout" ;;
 		esac
 		case $command in
-		status | up | down)
+		status | cover | up | down | revoke | restore)
 			words+=" $(nexusctl list 2>/dev/null | while read -r name _; do echo "$name"; done)"
 			;;
 		esac

@@ -182,6 +182,15 @@ static void on_hsd_cover_state(void *userdata, const struct nxa *tb)
 		nx_cover_report(t, nxa_u8(&tb[HS_A_COVER_STATE]));
 }
 
+static void on_hsd_cover_profile(void *userdata, const struct nx_chan_msg *msg,
+				 const struct nxa *tb)
+{
+	struct nx_tunnel *t = tunnel_of(userdata, tb);
+
+	if (t)
+		nx_cover_learnt(t, msg->hdr.attrs, msg->hdr.attrs_len);
+}
+
 /* A step may remove the tunnel it is called for. */
 #define FOR_EACH_TUNNEL(m, t, next)                                                          \
 	for ((t) = TAILQ_FIRST(&(m)->tunnels); (t) && ((next) = TAILQ_NEXT(t, entry), true); \
@@ -464,6 +473,7 @@ static const struct nx_hsd_ops hsd_ops = {
 	.failed = on_hsd_failed,
 	.relay_wanted = on_hsd_relay_wanted,
 	.cover_state = on_hsd_cover_state,
+	.cover_profile = on_hsd_cover_profile,
 	.up = on_hsd_up,
 	.down = on_hsd_down,
 };
@@ -486,7 +496,7 @@ struct nx_manager *nx_control_new(sd_event *event, int monitor_fd, const struct 
 	TAILQ_INIT(&m->tunnels);
 	TAILQ_INIT(&p->stored);
 	p->insecure_keylog = o->insecure_keylog;
-	p->revoked.dir = o->state_dir;
+	p->state_dir = p->revoked.dir = o->state_dir;
 	/* The high bit marks attempts of a server's nexus-hsd. */
 	p->last_attempt = nx_random_id() >> 2;
 	m->config_file = strdup(o->config_file);

@@ -8,6 +8,7 @@
 #include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 #include "lib/ipc.h"
 #include "lib/log.h"
@@ -339,4 +340,72 @@ void nx_cover_report(struct nx_tunnel *t, enum hs_cover_state state)
 	/* Perhaps it has moved; but no more often than this. */
 	since = nx_now_us() - c->resolved_us;
 	resolve_later(t, since >= RESOLVE_RETRY_US ? 0 : RESOLVE_RETRY_US - since);
+}
+
+/* ---- its profile ---- */
+
+void nx_cover_load_profile(struct nx_tunnel *t)
+{
+	const char *dir = t->manager->priv->state_dir;
+	int r;
+
+	nx_cover_profile_free(&t->cover_profile);
+	if (t->config->role != NX_ROLE_SERVER || !t->config->cover)
+		return;
+	r = nx_cover_profile_load(&t->cover_profile, dir, t->config->name, t->config->cover);
+	if (r < 0 && r != -ENOENT)
+		nx_log_full(LOG_WARNING, "CoverProfileUnread", t->config->name,
+			    "%s/cover-%s: %s; the cover is asked again", dir, t->config->name,
+			    r == -EBADMSG ? "it is damaged" : strerror(-r));
+}
+
+void nx_cover_forget_profile(struct nx_tunnel *t)
+{
+	if (t->config->role == NX_ROLE_SERVER)
+		(void)nx_cover_profile_remove(t->manager->priv->state_dir, t->config->name);
+}
+
+static int keep_profile(struct nx_tunnel *t)
+{
+	const struct nx_cover_profile *p = &t->cover_profile;
+	const char *dir = t->manager->priv->state_dir;
+
+	if (!dir)
+		return 0;
+	if (!p->learnt_s)
+		return nx_cover_profile_remove(dir, t->config->name);
+	return nx_cover_profile_save(p, dir, t->config->name, t->config->cover);
+}
+
+void nx_cover_learnt(struct nx_tunnel *t, const uint8_t *attrs, size_t len)
+{
+	static char *changed[] = { (char *)"CoverLearnt", NULL };
+	struct nx_cover_profile *old = &t->cover_profile, p;
+	bool same_blob;
+	int r;
+
+	if (t->config->role != NX_ROLE_SERVER || !t->config->cover || t->priv->removing)
+		return;
+	r = nx_cover_profile_parse(&p, attrs, len);
+	if (r < 0) {
+		nx_log_full(LOG_ERR, NULL, t->config->name, "a profile of the cover: %s",
+			    strerror(-r));
+		return;
+	}
+	if (nx_cover_profile_equal(&p, old)) {
+		nx_cover_profile_free(&p);
+		return;
+	}
+	/* Only differences may be new: then the profile is as old as it was. */
+	same_blob = p.blob_len == old->blob_len && !memcmp(p.blob, old->blob, p.blob_len);
+	if (p.blob_len)
+		p.learnt_s = same_blob ? old->learnt_s : (uint64_t)time(NULL);
+	nx_cover_profile_free(old);
+	*old = p;
+	r = keep_profile(t);
+	if (r < 0)
+		nx_log_full(LOG_WARNING, "CoverProfileUnwritten", t->config->name,
+			    "what was learnt of the cover will not survive a restart: %s",
+			    strerror(-r));
+	nx_tunnel_bus_properties_changed(t, changed);
 }

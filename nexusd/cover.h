@@ -8,6 +8,8 @@
 #define NX_COVER_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <systemd/sd-event.h>
 #include "lib/hs_proto.h"
 #include "resolve.h"
@@ -35,6 +37,12 @@ void nx_cover_stop(struct nx_tunnel *t);
 void nx_cover_wanted(struct nx_tunnel *t, uint32_t n);
 /* nexus-hsd reports. */
 void nx_cover_report(struct nx_tunnel *t, enum hs_cover_state state);
+/* What is cached of this cover: for a new tunnel and a new configuration. */
+void nx_cover_load_profile(struct nx_tunnel *t);
+/* The tunnel is no longer configured: its file goes. */
+void nx_cover_forget_profile(struct nx_tunnel *t);
+/* nexus-hsd has learnt something: the attributes of its message. */
+void nx_cover_learnt(struct nx_tunnel *t, const uint8_t *attrs, size_t len);
 /* A non-blocking socket connected to @to, or -errno. */
 int nx_cover_socket(const struct nx_endpoint *to, uint32_t mark);
 

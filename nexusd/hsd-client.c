@@ -54,6 +54,8 @@ static void on_message(void *userdata, const struct nx_chan_msg *msg)
 		h->ops->relay_wanted(h->userdata, tb);
 	else if (msg->hdr.cmd == HS_CMD_COVER_STATE && h->ops->cover_state)
 		h->ops->cover_state(h->userdata, tb);
+	else if (msg->hdr.cmd == HS_CMD_COVER_PROFILE && h->ops->cover_profile)
+		h->ops->cover_profile(h->userdata, msg, tb);
 }
 
 static void on_closed(void *userdata)
@@ -161,8 +163,15 @@ static void put_ciphers(struct nxm *m, char **ciphers)
 		nxm_put_str(m, HS_A_CIPHERS, text);
 }
 
-int nx_hsd_set_tunnel(struct nx_hsd *h, const struct nx_tunnel_config *c, const int *fds,
-		      unsigned int n_fds, uint32_t mtu, bool replay, nx_reply_fn fn, void *userdata)
+/* Last, and left out where the users have left no room: it is learnt again, they are not. */
+static void put_profile(struct nxm *m, const struct nx_cover_profile *p)
+{
+	if (p && p->blob_len && m->len + p->blob_len + 8 <= m->cap)
+		nxm_put(m, HS_A_COVER_PROFILE, p->blob, p->blob_len);
+}
+
+int nx_hsd_set_tunnel(struct nx_hsd *h, const struct nx_tunnel_config *c,
+		      const struct nx_hsd_setup *s, nx_reply_fn fn, void *userdata)
 {
 	uint8_t buf[NX_IPC_MAX_LEN];
 	bool server = c->role == NX_ROLE_SERVER;
@@ -173,17 +182,18 @@ int nx_hsd_set_tunnel(struct nx_hsd *h, const struct nx_tunnel_config *c, const 
 	nxm_put_u8(&m, HS_A_ROLE, server ? NQD_ROLE_SERVER : NQD_ROLE_CLIENT);
 	nxm_put_u32(&m, HS_A_IDLE_TIMEOUT_MS, c->idle_timeout_s * 1000);
 	nxm_put_u32(&m, HS_A_KEEPALIVE_MS, c->keepalive_s * 1000);
-	nxm_put_u32(&m, HS_A_MTU, mtu);
+	nxm_put_u32(&m, HS_A_MTU, s->mtu);
 	put_ciphers(&m, c->ciphers);
 	if (c->insecure_keylog_file)
 		nxm_put_flag(&m, HS_A_KEYLOG);
-	if (replay)
+	if (s->replay)
 		nxm_put_flag(&m, HS_A_REPLAY);
 	if (server)
 		put_server(&m, c);
 	else
 		put_client(&m, c);
-	return nx_request_send(&h->requests, &m, fds, n_fds, fn, userdata);
+	put_profile(&m, s->profile);
+	return nx_request_send(&h->requests, &m, s->fds, s->n_fds, fn, userdata);
 }
 
 int nx_hsd_del_tunnel(struct nx_hsd *h, const char *tunnel, nx_reply_fn fn, void *userdata)

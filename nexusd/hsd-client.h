@@ -7,6 +7,7 @@
 #define NX_HSD_CLIENT_H
 
 #include "config.h"
+#include "cover-profile.h"
 #include "lib/hs_proto.h"
 #include "requests.h"
 
@@ -17,6 +18,8 @@ struct nx_hsd_ops {
 	/* HS_CMD_RELAY_WANTED and HS_CMD_COVER_STATE */
 	void (*relay_wanted)(void *userdata, const struct nxa *tb);
 	void (*cover_state)(void *userdata, const struct nxa *tb);
+	/* HS_CMD_COVER_PROFILE */
+	void (*cover_profile)(void *userdata, const struct nx_chan_msg *msg, const struct nxa *tb);
 	void (*up)(void *userdata);
 	void (*down)(void *userdata);
 };
@@ -35,10 +38,16 @@ int nx_hsd_attach(struct nx_hsd *h, int fd);
 void nx_hsd_close(struct nx_hsd *h);
 bool nx_hsd_connected(const struct nx_hsd *h);
 
-/* @fds: the handshake sockets. @mtu: inner MTU offered or wanted. */
-int nx_hsd_set_tunnel(struct nx_hsd *h, const struct nx_tunnel_config *c, const int *fds,
-		      unsigned int n_fds, uint32_t mtu, bool replay, nx_reply_fn fn,
-		      void *userdata);
+/* Of a SET_TUNNEL what is not in the configuration. */
+struct nx_hsd_setup {
+	const int *fds; /* the handshake sockets, the key log if configured, then the replay cache */
+	unsigned int n_fds;
+	uint32_t mtu; /* inner MTU offered or wanted */
+	bool replay; /* the last descriptor is the replay cache's */
+	const struct nx_cover_profile *profile; /* server: what is known of its cover */
+};
+int nx_hsd_set_tunnel(struct nx_hsd *h, const struct nx_tunnel_config *c,
+		      const struct nx_hsd_setup *s, nx_reply_fn fn, void *userdata);
 /* Sessions reported before the answer are still to be dealt with. */
 int nx_hsd_del_tunnel(struct nx_hsd *h, const char *tunnel, nx_reply_fn fn, void *userdata);
 int nx_hsd_connect(struct nx_hsd *h, const char *tunnel, uint64_t attempt,

@@ -22,7 +22,7 @@ static const char usage[] =
 	"  --check-config[=FILE] check a configuration and the files it names, then exit;\n"
 	"                        FILE may also follow as a word of its own\n"
 	"  --secret-dir DIR      the only folder keys are read from (" NX_SECRET_DIR ")\n"
-	"  --state-dir DIR       where the list of revoked users is kept (" NX_STATE_DIR ")\n"
+	"  --state-dir DIR       where revoked users and covers are kept (" NX_STATE_DIR ")\n"
 	"  --libexec-dir DIR     where nexus-hsd and nexus-dp are (" NX_LIBEXECDIR ");\n"
 	"                        a build folder will do\n"
 	"  --users A,B,C         users of control process, nexus-hsd and nexus-dp\n"

@@ -26,6 +26,7 @@ struct nx_manager_private {
 	struct nx_dp dp;
 	struct nl_sock *nl;
 	TAILQ_HEAD(, nx_stored) stored;
+	const char *state_dir; /* NULL: nothing lasts */
 	struct nx_revoked revoked;
 	bool insecure_keylog;
 	bool started; /* configuration applied */

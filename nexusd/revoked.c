@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The list of revoked users and its file, see revoked.h. */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "revoked.h"
+#include "state-file.h"
 
 #define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.@-"
 
@@ -50,24 +49,18 @@ static int add(struct nx_revoked *r, const char *tunnel, const char *user)
 	return 0;
 }
 
-static int path_of(const struct nx_revoked *r, const char *name, char path[PATH_MAX])
-{
-	return snprintf(path, PATH_MAX, "%s/%s", r->dir, name) < PATH_MAX ? 0 : -ENAMETOOLONG;
-}
-
 int nx_revoked_load(struct nx_revoked *r, const char *dir)
 {
 	char path[PATH_MAX], line[128];
-	int err;
+	int err = 0;
 	FILE *f;
 
 	memset(r, 0, sizeof(*r));
 	r->dir = dir;
 	if (!dir)
 		return 0;
-	err = path_of(r, "revoked", path);
-	if (err)
-		return err;
+	if (snprintf(path, sizeof(path), "%s/revoked", dir) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
 	f = fopen(path, "re");
 	if (!f)
 		return errno == ENOENT ? 0 : -errno;
@@ -93,43 +86,20 @@ void nx_revoked_free(struct nx_revoked *r)
 	memset(r, 0, sizeof(*r));
 }
 
-static int write_list(const struct nx_revoked *r, FILE *f)
-{
-	for (size_t i = 0; i < r->n; i++)
-		fprintf(f, "%s %s\n", r->users[i].tunnel, r->users[i].user);
-	if (fflush(f) || fsync(fileno(f)) < 0)
-		return errno ? -errno : -EIO;
-	return 0;
-}
-
 static int save(const struct nx_revoked *r)
 {
-	char path[PATH_MAX], fresh[PATH_MAX];
-	int err, fd;
+	char *text = NULL;
+	size_t len = 0;
 	FILE *f;
+	int err;
 
-	if (!r->dir)
-		return -ENOENT;
-	err = path_of(r, "revoked", path);
-	if (!err)
-		err = path_of(r, "revoked.new", fresh);
-	if (err)
-		return err;
-	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	f = fd < 0 ? NULL : fdopen(fd, "w");
-	if (!f) {
-		err = -errno;
-		if (fd >= 0)
-			close(fd);
-		return err;
-	}
-	err = write_list(r, f);
-	if (fclose(f) && !err)
-		err = -EIO;
-	if (!err && rename(fresh, path) < 0)
-		err = -errno;
-	if (err)
-		(void)unlink(fresh);
+	f = open_memstream(&text, &len);
+	if (!f)
+		return -ENOMEM;
+	for (size_t i = 0; i < r->n; i++)
+		fprintf(f, "%s %s\n", r->users[i].tunnel, r->users[i].user);
+	err = fclose(f) ? -ENOMEM : nx_state_file_write(r->dir, "revoked", text, len);
+	free(text);
 	return err;
 }
 

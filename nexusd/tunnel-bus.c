@@ -250,6 +250,40 @@ static int method_get_statistics(sd_bus_message *m, void *userdata, sd_bus_error
 	return 1;
 }
 
+static int append_texts(sd_bus_message *m, char **texts)
+{
+	char text[NX_BUS_TEXT_LEN];
+	int r = sd_bus_message_open_container(m, 'a', "s");
+
+	for (; r >= 0 && texts && *texts; texts++)
+		r = sd_bus_message_append(m, "s", nx_bus_text(*texts, text));
+	return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int method_get_cover_profile(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct nx_tunnel *t = userdata;
+	const struct nx_cover_profile *p = &t->cover_profile;
+	sd_bus_message *reply = NULL;
+	int r;
+
+	if (t->config->role != NX_ROLE_SERVER)
+		return sd_bus_error_setf(error, NX_BUS_ERROR_FAILED,
+					 "Tunnel \"%s\" is no server: it has no cover.",
+					 t->config->name);
+	r = sd_bus_message_new_method_return(m, &reply);
+	if (r >= 0)
+		r = sd_bus_message_append(reply, "t", p->learnt_s);
+	if (r >= 0)
+		r = append_texts(reply, p->lines);
+	if (r >= 0)
+		r = append_texts(reply, p->differences);
+	if (r >= 0)
+		r = sd_bus_message_send(reply);
+	sd_bus_message_unref(reply);
+	return r;
+}
+
 /* ---- properties ---- */
 
 /* The signature all getters share; the body reads @t and appends to @reply. */
@@ -423,6 +457,13 @@ GETTER(get_cover_state)
 	return sd_bus_message_append(reply, "s", t->cover_state ? t->cover_state : "");
 }
 
+GETTER(get_cover_learnt)
+{
+	struct nx_tunnel *t = userdata;
+
+	return sd_bus_message_append(reply, "t", t->cover_profile.learnt_s);
+}
+
 GETTER(get_revoked_users)
 {
 	struct nx_tunnel *t = userdata;
@@ -449,6 +490,9 @@ const sd_bus_vtable nx_tunnel_vtable[] = {
 				method_revoke, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("GetStatistics", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", statistics),
 				method_get_statistics, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("GetCoverProfile", SD_BUS_NO_ARGS,
+				SD_BUS_RESULT("t", learnt, "as", profile, "as", differences),
+				method_get_cover_profile, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_PROPERTY("Name", "s", get_name, 0, CONST),
 	SD_BUS_PROPERTY("Role", "s", get_role, 0, CONST),
 	SD_BUS_PROPERTY("State", "s", get_state, 0, CHANGES),
@@ -469,6 +513,7 @@ const sd_bus_vtable nx_tunnel_vtable[] = {
 	SD_BUS_PROPERTY("RevokedUsers", "as", get_revoked_users, 0, CHANGES),
 	SD_BUS_PROPERTY("CoverAddress", "s", get_cover_address, 0, CHANGES),
 	SD_BUS_PROPERTY("CoverState", "s", get_cover_state, 0, CHANGES),
+	SD_BUS_PROPERTY("CoverLearnt", "t", get_cover_learnt, 0, CHANGES),
 	SD_BUS_SIGNAL_WITH_ARGS("StateChanged",
 				SD_BUS_ARGS("s", old, "s", new, "s", reason, "s", text), 0),
 	SD_BUS_VTABLE_END,

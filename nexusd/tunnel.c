@@ -92,6 +92,7 @@ struct nx_tunnel *nx_tunnel_new(struct nx_manager *m, struct nx_tunnel_config *c
 	p->mark = c->fwmark;
 	if (!p->mark && c->role == NX_ROLE_CLIENT)
 		p->mark = nx_tunnel_default_mark(c->name);
+	nx_cover_load_profile(t);
 	TAILQ_INSERT_TAIL(&m->tunnels, t, entry);
 	nx_tunnel_bus_added(t);
 	return t;
@@ -112,6 +113,7 @@ void nx_tunnel_free(struct nx_tunnel *t)
 		nx_manager_unstore(t->manager, "replay:%s", t->config->name);
 		close(p->replay_fd);
 	}
+	nx_cover_profile_free(&t->cover_profile);
 	nx_tunnel_config_free(p->next_config);
 	nx_tunnel_config_free(t->config);
 	free(p->planned);
@@ -334,22 +336,24 @@ static void set_tunnel(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
 	bool server = t->config->role == NX_ROLE_SERVER;
+	struct nx_hsd_setup setup = { .profile = server ? &t->cover_profile : NULL };
 	int fds[NX_PAIRS_MAX + 2];
-	unsigned int n = 0;
 	int replay = -1, r;
 
 	for (size_t i = 0; i < p->n_pairs; i++)
-		fds[n++] = p->pairs[i].hs_fd;
+		fds[setup.n_fds++] = p->pairs[i].hs_fd;
 	if (t->config->insecure_keylog_file && p->keylog_fd >= 0)
-		fds[n++] = p->keylog_fd;
+		fds[setup.n_fds++] = p->keylog_fd;
 	if (server)
 		replay = nx_server_replay_fd(t);
 	if (replay >= 0)
-		fds[n++] = replay;
+		fds[setup.n_fds++] = replay;
 	p->hsd_mtu = server ? nx_server_mtu(t) : nx_client_wanted_mtu(t);
 	p->hsd_phase = NX_HSD_SETTING;
-	r = nx_hsd_set_tunnel(&t->manager->priv->hsd, t->config, fds, n, p->hsd_mtu, replay >= 0,
-			      on_set_tunnel, t);
+	setup.fds = fds;
+	setup.mtu = p->hsd_mtu;
+	setup.replay = replay >= 0;
+	r = nx_hsd_set_tunnel(&t->manager->priv->hsd, t->config, &setup, on_set_tunnel, t);
 	if (r == -EMSGSIZE)
 		refused(t, "too many users for one tunnel: split them among several");
 	else if (r)
@@ -569,6 +573,7 @@ static void restart_with(struct nx_tunnel *t, struct nx_tunnel_config *c)
 	nx_tunnel_config_free(t->config);
 	t->config = c;
 	nx_server_mark_revoked(t->manager, c);
+	nx_cover_load_profile(t);
 	p->mark = c->fwmark;
 	if (!p->mark && c->role == NX_ROLE_CLIENT)
 		p->mark = nx_tunnel_default_mark(c->name);
@@ -703,6 +708,7 @@ int nx_session_disconnect(struct nx_session *s)
 void nx_tunnel_remove(struct nx_tunnel *t)
 {
 	t->priv->removing = true;
+	nx_cover_forget_profile(t);
 	t->priv->restart = false;
 	if (nx_tunnel_at_rest(t))
 		nx_tunnel_free(t);

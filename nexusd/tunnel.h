@@ -15,6 +15,7 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 #include "config.h"
+#include "cover-profile.h"
 #include "net.h"
 
 struct nx_manager;
@@ -80,6 +81,7 @@ struct nx_tunnel {
 	TAILQ_HEAD(, nx_session) sessions;
 	char cover_address[NX_ADDR_STRLEN];	/* server: "" = not resolved yet */
 	const char *cover_state;	/* "unknown", "alive", "dead"; NULL = none */
+	struct nx_cover_profile cover_profile;	/* server */
 	struct nx_tunnel_private *priv;	/* tunnel.c: sockets, timers, attempts */
 };
 

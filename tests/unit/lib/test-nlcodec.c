@@ -256,6 +256,41 @@ static void repeats_and_optional(void **state)
 	expect_refusal(&m, &nqd_session_set, -EINVAL, "NQD_A_SESSION_TUNNEL: NUL inside");
 }
 
+/* The message nexus-hsd sends about a cover: lines repeat, its bytes are bounded. */
+static void cover_profile(void **state)
+{
+	static const uint8_t blob[1025];
+	uint8_t buf[4096], text[257];
+	struct nxa tb[HS_A_MAX + 1];
+	struct nxm_error e;
+	struct nxm m;
+
+	memset(text, 'x', 256);
+	text[256] = '\0';
+	nxm_begin(&m, buf, sizeof(buf), &req);
+	nxm_put_str(&m, HS_A_TUNNEL, "vpn");
+	nxm_put(&m, HS_A_COVER_PROFILE, blob, 1024);
+	nxm_put_str(&m, HS_A_TEXT, "a line");
+	nxm_put_str(&m, HS_A_TEXT, "another");
+	nxm_put_str(&m, HS_A_DIFFERENCE, (char *)text + 1);
+	nxm_put_str(&m, HS_A_DIFFERENCE, "");
+	assert_int_equal(parse(buf, nxm_end(&m), &hs_set, tb, &e), 0);
+	assert_int_equal(tb[HS_A_COVER_PROFILE].len, 1024);
+	nxm_begin(&m, buf, sizeof(buf), &req);
+	nxm_put(&m, HS_A_COVER_PROFILE, blob, 1025);
+	expect_refusal(&m, &hs_set, -ERANGE, "HS_A_COVER_PROFILE: length");
+	nxm_begin(&m, buf, sizeof(buf), &req);
+	nxm_put(&m, HS_A_COVER_PROFILE, blob, 0);
+	expect_refusal(&m, &hs_set, -ERANGE, "HS_A_COVER_PROFILE: length");
+	nxm_begin(&m, buf, sizeof(buf), &req);
+	nxm_put(&m, HS_A_COVER_PROFILE, blob, 1);
+	nxm_put(&m, HS_A_COVER_PROFILE, blob, 1);
+	expect_refusal(&m, &hs_set, -EINVAL, "HS_A_COVER_PROFILE: given twice");
+	nxm_begin(&m, buf, sizeof(buf), &req);
+	nxm_put_str(&m, HS_A_DIFFERENCE, (char *)text);
+	expect_refusal(&m, &hs_set, -ERANGE, "HS_A_DIFFERENCE: length");
+}
+
 /* Every length an attribute may claim inside a fixed message: never beyond its container. */
 static void lengths_are_contained(void **state)
 {
@@ -405,6 +440,7 @@ int main(void)
 		cmocka_unit_test(wrong_sizes_are_named),
 		cmocka_unit_test(values_have_bounds),
 		cmocka_unit_test(repeats_and_optional),
+		cmocka_unit_test(cover_profile),
 		cmocka_unit_test(lengths_are_contained),
 		cmocka_unit_test(depth_is_bounded),
 		cmocka_unit_test(required_attributes),

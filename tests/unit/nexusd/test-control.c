@@ -20,6 +20,7 @@
 #include <cmocka.h>
 #include "control.h"
 #include "lib/ipc.h"
+#include "state-file.h"
 #include "tunnel-internal.h"
 
 #define KEY "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -29,7 +30,7 @@ struct fake {
 	sd_event *event;
 	struct nx_manager *m;
 	int mon, hsd, dp;
-	char config[64];
+	char config[64], state_dir[64];
 	/* the last message taken from a peer */
 	uint8_t buf[NX_IPC_MAX_LEN];
 	struct nxm_hdr hdr;
@@ -47,8 +48,10 @@ void nx_tunnel_bus_removed(struct nx_tunnel *t)
 void nx_tunnel_bus_state_changed(struct nx_tunnel *t, enum nx_tunnel_state old)
 {
 }
+static unsigned int cover_changes;
 void nx_tunnel_bus_properties_changed(struct nx_tunnel *t, char **names)
 {
+	cover_changes += !strcmp(names[0], "CoverLearnt");
 }
 void nx_session_bus_added(struct nx_session *s)
 {
@@ -162,11 +165,48 @@ static const char config_text[] =
 	"short_id = \"0123456789abcdef\"; private_key_file = \"/k/office.key\";\n"
 	"interface = \"nxtest0\"; autoconnect = true; }; };\n";
 
-static int setup(void **state)
+static int write_config(struct fake *f, const char *text)
+{
+	FILE *out = fopen(f->config, "w");
+
+	if (!out)
+		return -1;
+	fputs(text, out);
+	return fclose(out);
+}
+
+/*
+ * The control process itself; what it keeps is in the files. In a network namespace of its own: one
+ * before it ended without closing its sockets, as a process may.
+ */
+static int open_control(struct fake *f)
+{
+	struct nx_options o = { .config_file = f->config,
+				.state_dir = f->state_dir[0] ? f->state_dir : NULL };
+	int sv[2];
+
+	if (unshare(CLONE_NEWNET) < 0 || sd_event_new(&f->event) < 0 || nx_ipc_pair(sv) < 0)
+		return -1;
+	f->mon = sv[0];
+	f->hsd = f->dp = -1;
+	f->m = nx_control_new(f->event, sv[1], &o);
+	return f->m ? 0 : -1;
+}
+
+static void close_control(struct fake *f)
+{
+	nx_control_free(f->m);
+	f->m = NULL;
+	sd_event_unref(f->event);
+	close(f->mon);
+	close(f->hsd);
+	close(f->dp);
+}
+
+static int setup_with(void **state, const char *text, bool lasting)
 {
 	struct fake *f = calloc(1, sizeof(*f));
-	struct nx_options o = {};
-	int sv[2], fd;
+	int fd;
 
 	*state = f;
 	if (!f || geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) < 0 ||
@@ -174,15 +214,19 @@ static int setup(void **state)
 		return 0;
 	snprintf(f->config, sizeof(f->config), "/tmp/nexus-test-XXXXXX");
 	fd = mkstemp(f->config);
-	if (fd < 0 || write(fd, config_text, strlen(config_text)) != (ssize_t)strlen(config_text))
+	if (fd < 0 || close(fd) < 0 || write_config(f, text))
 		return -1;
-	close(fd);
-	o.config_file = f->config;
-	if (sd_event_new(&f->event) < 0 || nx_ipc_pair(sv) < 0)
-		return -1;
-	f->mon = sv[0];
-	f->m = nx_control_new(f->event, sv[1], &o);
-	return f->m ? 0 : -1;
+	if (lasting) {
+		snprintf(f->state_dir, sizeof(f->state_dir), "/tmp/nexus-test-XXXXXX");
+		if (!mkdtemp(f->state_dir))
+			return -1;
+	}
+	return open_control(f);
+}
+
+static int setup(void **state)
+{
+	return setup_with(state, config_text, false);
 }
 
 static int teardown(void **state)
@@ -190,12 +234,10 @@ static int teardown(void **state)
 	struct fake *f = *state;
 
 	if (f->m) {
-		nx_control_free(f->m);
-		sd_event_unref(f->event);
-		close(f->mon);
-		close(f->hsd);
-		close(f->dp);
+		close_control(f);
 		unlink(f->config);
+		if (f->state_dir[0])
+			rmdir(f->state_dir);
 	}
 	free(f);
 	return 0;
@@ -461,12 +503,225 @@ static void test_restarts(void **state)
 	assert_true(TAILQ_EMPTY(&t->sessions) && TAILQ_EMPTY(&t->priv->installing));
 }
 
+/* ---- a server and its cover's profile ---- */
+
+#define COVER "127.0.0.1:8443"
+
+static const char server_text[] =
+	"tunnel = { office = { role = \"server\"; listen = [ \"0.0.0.0:443\" ];\n"
+	"cover = \"%s\"; server_names = [ \"www.example.org\" ];\n"
+	"private_key_file = \"/k/server.key\"; addresses = [ \"10.66.0.1/24\" ];\n"
+	"interface = \"nxtest0\"; users = ( ); }; };\n";
+
+static int setup_server(void **state)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text), server_text, COVER);
+	return setup_with(state, text, true);
+}
+
+/* Be monitor and data plane until nexus-hsd is told of the tunnel; its attributes into @tb. */
+static void expect_set_tunnel(struct fake *f, struct nxa *tb)
+{
+	struct nxm_error e;
+	ssize_t n;
+	int fd;
+
+	for (int i = 0; i < STEPS_MAX; i++) {
+		assert_true(sd_event_run(f->event, 20000) >= 0);
+		while ((n = nx_ipc_recv(f->mon, f->buf, sizeof(f->buf), f->fds, &f->n_fds)) > 0) {
+			assert_int_equal(nxm_parse_hdr(f->buf, (size_t)n, &f->hdr, &e), 0);
+			nx_close_fds(f->fds, f->n_fds);
+			if (f->hdr.cmd == MON_CMD_OPEN_SECRET)
+				mon_send(f, MON_CMD_SECRET_RESULT, -1, "secret:office:private-key",
+					 0, -1);
+			if (f->hdr.cmd != MON_CMD_OPEN_TUN)
+				continue;
+			fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+			mon_send(f, MON_CMD_STORED, -1, "tun:office", 0, fd);
+			close(fd);
+		}
+		while ((n = nx_ipc_recv(f->dp, f->buf, sizeof(f->buf), f->fds, &f->n_fds)) > 0) {
+			assert_int_equal(nxm_parse_hdr(f->buf, (size_t)n, &f->hdr, &e), 0);
+			nx_close_fds(f->fds, f->n_fds);
+			acknowledge(f, f->dp, 0);
+		}
+		while ((n = nx_ipc_recv(f->hsd, f->buf, sizeof(f->buf), f->fds, &f->n_fds)) > 0) {
+			assert_int_equal(nxm_parse_hdr(f->buf, (size_t)n, &f->hdr, &e), 0);
+			nx_close_fds(f->fds, f->n_fds);
+			acknowledge(f, f->hsd, 0);
+			if (f->hdr.cmd != HS_CMD_SET_TUNNEL)
+				continue;
+			assert_int_equal(
+				nxa_parse(f->hdr.attrs, f->hdr.attrs_len, &hs_set, tb, f->buf, &e),
+				0);
+			return;
+		}
+	}
+	fail_msg("the tunnel was not set");
+}
+
+static void start_server(struct fake *f, struct nxa *tb)
+{
+	f->hsd = connect_peer(f, MON_PEER_HSD);
+	f->dp = connect_peer(f, MON_PEER_DP);
+	mon_send(f, MON_CMD_START, -1, NULL, 0, -1);
+	expect_set_tunnel(f, tb);
+}
+
+static void restart_hsd(struct fake *f, struct nxa *tb)
+{
+	close(f->hsd);
+	f->hsd = connect_peer(f, MON_PEER_HSD);
+	expect_set_tunnel(f, tb);
+}
+
+static void restart_control(struct fake *f, struct nxa *tb)
+{
+	close_control(f);
+	assert_int_equal(open_control(f), 0);
+	start_server(f, tb);
+}
+
+static void expect_blob(const struct nxa *tb, const char *blob)
+{
+	const struct nxa *a = &tb[HS_A_COVER_PROFILE];
+
+	assert_int_equal(a->present, blob != NULL);
+	if (blob) {
+		assert_int_equal(a->len, strlen(blob));
+		assert_memory_equal(a->data, blob, a->len);
+	}
+}
+
+/* nexus-hsd has learnt @blob, or (NULL) knows nothing; until the control process knows it too. */
+static void report_profile(struct fake *f, const char *blob, const char *difference)
+{
+	struct nx_tunnel *t = nx_manager_find_tunnel(f->m, "office");
+	const struct nx_cover_profile *p = &t->cover_profile;
+	uint8_t buf[4096];
+	struct nxm m;
+
+	begin(&m, buf, sizeof(buf), NXM_FAMILY_HS, HS_CMD_COVER_PROFILE, 0);
+	nxm_put_str(&m, HS_A_TUNNEL, "office");
+	if (blob)
+		nxm_put(&m, HS_A_COVER_PROFILE, blob, strlen(blob));
+	nxm_put_str(&m, HS_A_TEXT, "a line");
+	if (difference)
+		nxm_put_str(&m, HS_A_DIFFERENCE, difference);
+	send_to(f->hsd, &m, NULL);
+	for (int i = 0; i < STEPS_MAX; i++) {
+		bool differs = p->differences && p->differences[0];
+
+		if (p->blob_len == (blob ? strlen(blob) : 0) && differs == (blob && difference))
+			return;
+		assert_true(sd_event_run(f->event, 20000) >= 0);
+	}
+	fail_msg("the profile was not taken");
+}
+
+static void test_cover_profile(void **state)
+{
+	struct fake *f = *state;
+	struct nxa tb[HS_A_MAX + 1];
+	struct nx_cover_profile *p;
+	char path[128], text[1024];
+	uint64_t learnt;
+
+	NEED(f);
+	start_server(f, tb);
+	expect_blob(tb, NULL);
+	p = &nx_manager_find_tunnel(f->m, "office")->cover_profile;
+	assert_int_equal(p->learnt_s, 0);
+	cover_changes = 0;
+	report_profile(f, "blob 1", NULL);
+	assert_int_equal(cover_changes, 1);
+	assert_true(p->learnt_s > 0);
+	assert_string_equal(p->lines[0], "a line");
+
+	/* A difference makes the profile no younger. */
+	p->learnt_s = learnt = 1700000000;
+	report_profile(f, "blob 1", "a difference");
+	assert_int_equal(cover_changes, 2);
+	assert_int_equal(p->learnt_s, learnt);
+
+	/* Restarts of nexus-hsd, of the control process, of all. */
+	restart_hsd(f, tb);
+	expect_blob(tb, "blob 1");
+	restart_control(f, tb);
+	expect_blob(tb, "blob 1");
+	p = &nx_manager_find_tunnel(f->m, "office")->cover_profile;
+	assert_int_equal(p->learnt_s, learnt);
+	assert_string_equal(p->lines[0], "a line");
+	assert_string_equal(p->differences[0], "a difference");
+	report_profile(f, "another blob", NULL);
+	assert_true(p->learnt_s > learnt);
+
+	/* A damaged file is not used, and replaced by the next profile. */
+	snprintf(path, sizeof(path), "%s/cover-office", f->state_dir);
+	assert_int_equal(truncate(path, 400), 0);
+	restart_control(f, tb);
+	expect_blob(tb, NULL);
+	report_profile(f, "blob 3", NULL);
+	restart_control(f, tb);
+	expect_blob(tb, "blob 3");
+
+	/* nexus-hsd did not believe it. */
+	report_profile(f, NULL, NULL);
+	assert_int_equal(access(path, F_OK), -1);
+	report_profile(f, "blob 4", NULL);
+
+	/* Another cover has another profile; then the tunnel goes, and with it the file. */
+	close_control(f);
+	snprintf(text, sizeof(text), server_text, "127.0.0.1:9443");
+	assert_int_equal(write_config(f, text), 0);
+	assert_int_equal(open_control(f), 0);
+	start_server(f, tb);
+	expect_blob(tb, NULL);
+	report_profile(f, "blob 5", NULL);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(write_config(f, "tunnel = { };\n"), 0);
+	assert_int_equal(nx_manager_reload(f->m, text, sizeof(text)), 0);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+/* A profile of a client, of nobody, and more lines than can be: nothing happens. */
+static void test_bad_profiles(void **state)
+{
+	struct fake *f = *state;
+	struct nxa tb[HS_A_MAX + 1];
+	uint8_t buf[4096];
+	struct nxm m;
+
+	NEED(f);
+	start_server(f, tb);
+	begin(&m, buf, sizeof(buf), NXM_FAMILY_HS, HS_CMD_COVER_PROFILE, 0);
+	nxm_put_str(&m, HS_A_TUNNEL, "nobody");
+	nxm_put(&m, HS_A_COVER_PROFILE, "b", 1);
+	send_to(f->hsd, &m, NULL);
+	begin(&m, buf, sizeof(buf), NXM_FAMILY_HS, HS_CMD_COVER_PROFILE, 0);
+	nxm_put(&m, HS_A_COVER_PROFILE, "b", 1);
+	send_to(f->hsd, &m, NULL);
+	begin(&m, buf, sizeof(buf), NXM_FAMILY_HS, HS_CMD_COVER_PROFILE, 0);
+	nxm_put_str(&m, HS_A_TUNNEL, "office");
+	nxm_put(&m, HS_A_COVER_PROFILE, "b", 1);
+	for (int i = 0; i <= NX_COVER_LINES_MAX; i++)
+		nxm_put_str(&m, HS_A_TEXT, "line");
+	send_to(f->hsd, &m, NULL);
+	report_profile(f, "good", NULL);
+	assert_null(nx_manager_find_tunnel(f->m, "office")->cover_profile.lines[1]);
+	nx_state_file_remove(f->state_dir, "cover-office");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_session, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restarts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cover_profile, setup_server, teardown),
+		cmocka_unit_test_setup_teardown(test_bad_profiles, setup_server, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

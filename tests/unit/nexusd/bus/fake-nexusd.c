@@ -20,6 +20,9 @@ static int on_stdin(sd_event_source *source, int fd, uint32_t events, void *user
 
 static void add_tunnels(struct nx_manager *m)
 {
+	static char *lines[] = { (char *)"connection ID 4 bytes", (char *)"first \x01 flight",
+				 NULL };
+	static char *differences[] = { (char *)"session tickets: none", NULL };
 	struct nx_tunnel *t;
 
 	fake_tunnel_add(m, "office", NX_ROLE_CLIENT, FAKE_CONNECTS);
@@ -32,6 +35,10 @@ static void add_tunnels(struct nx_manager *m)
 	nx_tunnel_connect(t);
 	fake_session_add(t, 7, "alice \"a\" \x01", "10.66.0.2/32");
 	fake_session_add(t, 8, "bob", "fd66::2/128");
+	snprintf(t->cover_address, sizeof(t->cover_address), "192.0.2.80:443");
+	t->cover_state = "alive";
+	fake_cover_learnt(t, 1700000000, lines, differences);
+	fake_tunnel_add(m, "fresh", NX_ROLE_SERVER, FAKE_CONNECTS);
 }
 
 int main(int argc, char **argv)

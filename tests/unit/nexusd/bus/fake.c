@@ -288,6 +288,16 @@ int nx_session_disconnect(struct nx_session *s)
 	return 0;
 }
 
+void fake_cover_learnt(struct nx_tunnel *t, uint64_t learnt_s, char **lines, char **differences)
+{
+	static char *changed[] = { (char *)"CoverLearnt", NULL };
+
+	t->cover_profile.learnt_s = learnt_s;
+	t->cover_profile.lines = lines;
+	t->cover_profile.differences = differences;
+	nx_tunnel_bus_properties_changed(t, changed);
+}
+
 /* ---- statistics ---- */
 
 static void answer(struct nx_tunnel *t, nx_stats_fn done, void *userdata)

@@ -43,6 +43,8 @@ void fake_tunnel_set_state(struct nx_tunnel *t, enum nx_tunnel_state state, enum
 			   const char *text);
 struct nx_session *fake_session_add(struct nx_tunnel *t, uint64_t id, const char *user,
 				    const char *address);
+/* The fake has learnt something of a server's cover; the texts are not copied. */
+void fake_cover_learnt(struct nx_tunnel *t, uint64_t learnt_s, char **lines, char **differences);
 /* Answer everything held, with @err or with counters. */
 void fake_release_stats(struct nx_tunnel *t, int err);
 

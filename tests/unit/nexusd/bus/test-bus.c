@@ -290,6 +290,58 @@ static void test_lists(void **state)
 	teardown(&f);
 }
 
+static void expect_cover(struct fixture *f, uint64_t learnt, const char *line,
+			 const char *difference)
+{
+	char **lines = NULL, **differences = NULL;
+	uint64_t found;
+	struct call c;
+
+	call_start(f, &c, TUNNEL("public"), NX_BUS_IFACE_TUNNEL, "GetCoverProfile");
+	wait_for(f, c.reply);
+	assert_string_equal(call_error(&c), "");
+	assert_true(sd_bus_message_read(c.reply, "t", &found) > 0);
+	assert_true(sd_bus_message_read_strv(c.reply, &lines) >= 0);
+	assert_true(sd_bus_message_read_strv(c.reply, &differences) >= 0);
+	assert_int_equal(found, learnt);
+	assert_string_equal(lines && lines[0] ? lines[0] : "", line);
+	assert_string_equal(differences && differences[0] ? differences[0] : "", difference);
+	for (char **s = lines; s && *s; s++)
+		free(*s);
+	for (char **s = differences; s && *s; s++)
+		free(*s);
+	free(lines);
+	free(differences);
+	call_free(&c);
+}
+
+static void test_cover_profile(void **state)
+{
+	static char *lines[] = { (char *)"cut \xc3", NULL }, *differences[] = { (char *)"d", NULL };
+	const char *changed = "PropertiesChanged:" NX_BUS_IFACE_TUNNEL;
+	struct fixture f;
+	uint64_t learnt;
+	struct call c;
+
+	setup(&f);
+	expect_reply(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "GetCoverProfile", NX_BUS_ERROR_FAILED);
+	expect_cover(&f, 0, "", "");
+	f.signals[0] = '\0';
+	fake_cover_learnt(f.public, 1700000000, lines, NULL);
+	expect_cover(&f, 1700000000, "cut ?", "");
+	wait_for(&f, strstr(f.signals, changed));
+	/* The same time, another difference: that is a change as well. */
+	f.signals[0] = '\0';
+	fake_cover_learnt(f.public, 1700000000, lines, differences);
+	expect_cover(&f, 1700000000, "cut ?", "d");
+	wait_for(&f, strstr(f.signals, changed));
+	get_property(&f, &c, TUNNEL("public"), NX_BUS_IFACE_TUNNEL, "CoverLearnt", "t");
+	assert_true(sd_bus_message_read(c.reply, "t", &learnt) > 0);
+	assert_int_equal(learnt, 1700000000);
+	call_free(&c);
+	teardown(&f);
+}
+
 /* Collect what ObjectManager says: "path interface;" for our interfaces. */
 static void managed_objects(struct fixture *f, char *out, size_t cap)
 {
@@ -608,6 +660,7 @@ int main(void)
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_object_manager),
 		cmocka_unit_test(test_no_such_object),
+		cmocka_unit_test(test_cover_profile),
 		cmocka_unit_test(test_connect),
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_peers),

@@ -58,6 +58,7 @@ class Keys(unittest.TestCase):
                      ["up", "a", "b"], ["up", "a", "--timeout"], ["up", "a", "--timeout", "0"],
                      ["up", "a", "--timeout", "1x"], ["up", "a", "--timeout", "99999999999999999999"],
                      ["status", "a", "b"], ["status", "--nonsense"], ["status", "--interval", "-1"],
+                     ["cover", "a", "b"], ["cover", "--nonsense"],
                      ["reload", "x"], ["list", "x"], ["monitor", "x"], [""]):
             self.assertIn("Usage", self.ctl(*argv, code=2).stderr)
         self.assertIn("genkey", self.ctl("--help").stdout)
@@ -73,7 +74,7 @@ class Keys(unittest.TestCase):
 
     def test_no_bus(self):
         for argv in (["status"], [], ["list"], ["up", "office"], ["down", "office"], ["reload"],
-                     ["monitor"]):
+                     ["monitor"], ["cover"]):
             self.assertIn("system bus", self.ctl(*argv, code=3).stderr)
 
 
@@ -118,6 +119,7 @@ class UpDown(BusTest):
 
     def test_no_such_tunnel(self):
         for argv in (["up", "nowhere"], ["down", "nowhere"], ["status", "nowhere"],
+                     ["cover", "nowhere"], ["cover", "--json", "nowhere"],
                      ["status", "--json", "nowhere"], ["up", ""], ["up", "a/b \u00e4"]):
             p = self.ctl(*argv, code=4)
             self.assertIn("no tunnel", p.stderr)
@@ -171,6 +173,35 @@ class UpDown(BusTest):
         self.assertIsNone(self.state("extra"))
 
 
+class Cover(BusTest):
+    def test_text(self):
+        text = self.ctl("cover").stdout
+        self.assertRegex(text, r"(?m)\Afresh: no address of the cover is known yet\n"
+                         r"  Nothing is learnt of the cover yet: .*\n"
+                         r"public: cover 192\.0\.2\.80:443 \(alive\)\n"
+                         r"  learnt      2023-11-14 22:13:20 \(\d+ d \d\d h ago\)\n"
+                         r"  profile     connection ID 4 bytes\n"
+                         r"              first \? flight\n"
+                         r"  differences session tickets: none\n\Z")
+        self.assertEqual(self.ctl("cover", "public").stdout, text[text.index("public:"):])
+
+    def test_json(self):
+        root = json.loads(self.ctl("cover", "--json").stdout)
+        self.assertEqual(root, {"schema": 1, "tunnels": [
+            {"name": "fresh", "cover_address": "", "cover_state": "", "learnt": 0, "profile": [],
+             "differences": []},
+            {"name": "public", "cover_address": "192.0.2.80:443", "cover_state": "alive",
+             "learnt": 1700000000, "profile": ["connection ID 4 bytes", "first \x01 flight"],
+             "differences": ["session tickets: none"]}]})
+        one = json.loads(self.ctl("cover", "public", "--json").stdout)
+        self.assertEqual(one["tunnels"], root["tunnels"][1:])
+
+    def test_client(self):
+        p = self.ctl("cover", "office", code=1)
+        self.assertIn("no server", p.stderr)
+        self.assertEqual(p.stdout, "")
+
+
 class BadConfig(BusTest):
     daemon_arguments = ("--bad-config",)
 
@@ -195,11 +226,11 @@ class Status(BusTest):
                          {"available": False, "reason": "the kernel module is not loaded"})
         names = [t["name"] for t in root["tunnels"]]
         self.assertEqual(names, sorted(names))
-        self.assertEqual(len(names), 7)
+        self.assertEqual(len(names), 8)
         tunnel_keys = {"name", "role", "state", "state_reason", "state_text", "data_plane",
                        "data_plane_reason", "interface", "endpoint", "local_endpoint", "addresses",
                        "routes", "dns", "dns_domains", "revoked_users", "mtu", "cipher", "connected_since",
-                       "cover_address", "cover_state", "statistics", "rates", "peers"}
+                       "cover_address", "cover_state", "cover_learnt", "statistics", "rates", "peers"}
         for t in root["tunnels"]:
             self.assertEqual(set(t), tunnel_keys)
         office = root["tunnels"][names.index("office")]

@@ -30,6 +30,7 @@ class Policy(BusTest):
                      (PATH, NAME + ".Manager", "ListTunnels"),
                      (PATH, NAME + ".Manager", "GetTunnel", "s", "office"),
                      (PATH + "/tunnel/public", NAME + ".Tunnel", "GetStatistics"),
+                     (PATH + "/tunnel/public", NAME + ".Tunnel", "GetCoverProfile"),
                      (PATH + "/tunnel/public/peer/_37", NAME + ".Peer", "GetStatistics")):
             p = self.call(*argv)
             self.assertEqual(p.returncode, 0, p.stderr)
