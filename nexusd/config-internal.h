@@ -90,6 +90,9 @@ void nx_value_keylog(struct nx_reader *rd, const config_setting_t *s,
 		     const struct nx_value_rule *rule, void *field, size_t *count);
 void nx_value_hostport(struct nx_reader *rd, const config_setting_t *s,
 		       const struct nx_value_rule *rule, void *field, size_t *count);
+/* nx_value_hostport(), and "own-site" for the place docs/cover.md gives one's own web server. */
+void nx_value_cover(struct nx_reader *rd, const config_setting_t *s,
+		    const struct nx_value_rule *rule, void *field, size_t *count);
 void nx_value_host(struct nx_reader *rd, const config_setting_t *s,
 		   const struct nx_value_rule *rule, void *field, size_t *count);
 void nx_value_hosts(struct nx_reader *rd, const config_setting_t *s,

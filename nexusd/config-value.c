@@ -16,6 +16,9 @@
 #include "prefix.h"
 
 #define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+/* One's own web server on the same machine, as docs/cover.md sets it up. */
+#define OWN_SITE "own-site"
+#define OWN_SITE_ADDRESS "127.0.0.1:8443"
 /* Elements of one list: what the handshake's capsules and the data plane can carry. */
 #define LIST_MAX 128
 
@@ -308,22 +311,41 @@ void nx_value_keylog(struct nx_reader *rd, const config_setting_t *s,
 		read_path(rd, s, field, true);
 }
 
+static void store_hostport(struct nx_reader *rd, const config_setting_t *s, const char *v,
+			   const char *right, void *field)
+{
+	char host[254];
+	uint16_t port;
+
+	if (nx_hostport_split(v, host, &port) < 0)
+		nx_complain(rd, s, "\"%.64s\" is not host:port; right is %s", v, right);
+	else
+		store_string(rd, field, v);
+}
+
 void nx_value_hostport(struct nx_reader *rd, const config_setting_t *s,
 		       const struct nx_value_rule *rule, void *field, size_t *count)
 {
 	const char *v = need_string(rd, s, "\"vpn.example.org:443\"");
-	char host[254];
-	uint16_t port;
+
+	if (v)
+		store_hostport(rd, s, v,
+			       "\"vpn.example.org:443\", \"192.0.2.1:443\" or "
+			       "\"[2001:db8::1]:443\"",
+			       field);
+}
+
+void nx_value_cover(struct nx_reader *rd, const config_setting_t *s,
+		    const struct nx_value_rule *rule, void *field, size_t *count)
+{
+	const char *v = need_string(rd, s, "\"own-site\" or \"www.example.org:443\"");
 
 	if (!v)
 		return;
-	if (nx_hostport_split(v, host, &port) < 0)
-		nx_complain(
-			rd, s,
-			"\"%.64s\" is not host:port; right is \"vpn.example.org:443\", \"192.0.2.1:443\" or \"[2001:db8::1]:443\"",
-			v);
-	else
-		store_string(rd, field, v);
+	store_hostport(rd, s, strcmp(v, OWN_SITE) ? v : OWN_SITE_ADDRESS,
+		       "\"own-site\", \"www.example.org:443\", \"192.0.2.1:443\" or "
+		       "\"[2001:db8::1]:443\"",
+		       field);
 }
 
 /* A DNS name: what a TLS server name may be. */

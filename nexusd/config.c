@@ -70,7 +70,7 @@ static const struct nx_setting tunnel_settings[] = {
 	  nx_value_endpoints,
 	  T(listen),
 	  { .max = 7, .count_offset = T(n_listen) } },
-	{ "cover", NX_FOR_SERVER, true, nx_value_hostport, T(cover), {} },
+	{ "cover", NX_FOR_SERVER, true, nx_value_cover, T(cover), {} },
 	{ "server_names", NX_FOR_SERVER, true, nx_value_hosts, T(server_names), {} },
 	{ "addresses",
 	  NX_FOR_SERVER,

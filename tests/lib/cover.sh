@@ -5,10 +5,10 @@
 NX_COVER=10.77.4.2:443
 NX_PAGE=https://www.example.org/index.html
 
-# cover_up: the namespace, a certificate, two pages, Caddy, serving.
-cover_up() {
+# cover_site: a certificate and a page in $T/cover.
+cover_site() {
 	local dir=$T/cover
-	mkdir -p "$dir/site" && net_link cover v0 4 || return
+	mkdir -p "$dir/site" || return
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3 \
 		-subj /CN=www.example.org -addext subjectAltName=DNS:www.example.org \
 		-keyout "$dir/key.pem" -out "$dir/cert.pem" 2>/dev/null || return
@@ -17,6 +17,12 @@ cover_up() {
 		head -c 30000 /dev/urandom | base64
 		echo '</pre>'
 	} >"$dir/site/index.html"
+}
+
+# cover_up: the namespace, the site, Caddy, serving.
+cover_up() {
+	local dir=$T/cover
+	net_link cover v0 4 && cover_site || return
 	cat >"$dir/Caddyfile" <<-END
 		{
 			admin off
@@ -32,15 +38,14 @@ cover_up() {
 			file_server
 		}
 	END
-	cover_start
+	caddy_start cover && wait_until 15 cover_serves
 }
 
-# Nothing of it is written outside its folder.
-cover_start() {
+# caddy_start END: with $T/cover/Caddyfile. Nothing of it is written outside that folder.
+caddy_start() {
 	local dir=$T/cover
-	bg_ns cover_pid cover "$T/cover.log" env HOME="$dir" XDG_DATA_HOME="$dir/data" \
+	bg_ns cover_pid "$1" "$T/cover.log" env HOME="$dir" XDG_DATA_HOME="$dir/data" \
 		XDG_CONFIG_HOME="$dir/config" caddy run --config "$dir/Caddyfile" --adapter caddyfile
-	wait_until 15 cover_serves
 }
 
 cover_serves() {

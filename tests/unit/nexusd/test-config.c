@@ -156,6 +156,14 @@ static const struct bad bad_files[] = {
 	  "t.conf:3: tunnel.a.server_public_key: is not a public key; right are 44 characters of base64 as nexusctl pubkey prints them" },
 
 	/* a server's */
+	{ "tunnel = { a = {\nrole = \"server\"; listen = [ \"0.0.0.0:443\" ];\n"
+	  "server_names = [ \"a.example\" ]; private_key_file = \"/k\"; interface = \"n\";\n"
+	  "addresses = [ \"10.66.0.1/24\" ];\ncover = \"ownsite\"; }; };",
+	  "t.conf:5: tunnel.a.cover: \"ownsite\" is not host:port; right is \"own-site\", \"www.example.org:443\", \"192.0.2.1:443\" or \"[2001:db8::1]:443\"" },
+	{ "tunnel = { a = {\nrole = \"server\"; listen = [ \"0.0.0.0:443\" ];\n"
+	  "server_names = [ \"a.example\" ]; private_key_file = \"/k\"; interface = \"n\";\n"
+	  "addresses = [ \"10.66.0.1/24\" ];\ncover = 8443; }; };",
+	  "t.conf:5: tunnel.a.cover: must be a string in double quotes, such as \"own-site\" or \"www.example.org:443\"" },
 	{ SERVER("endpoint = \"a:1\";"),
 	  "t.conf:9: tunnel.public.endpoint: belongs to a tunnel with role = \"client\"" },
 	{ SERVER("dns = [ \"dns.example\" ];"),
@@ -316,6 +324,18 @@ static void test_server(void **state)
 	nx_config_free(c);
 }
 
+/* A word for the address that the documentation gives to one's own web server. */
+static void test_own_site(void **state)
+{
+	struct nx_config *c = parse_good(
+		"tunnel = { a = { role = \"server\"; listen = [ \"0.0.0.0:443\" ];\n"
+		"server_names = [ \"a.example\" ]; private_key_file = \"/k\"; interface = \"n\";\n"
+		"addresses = [ \"10.66.0.1/24\" ]; cover = \"own-site\"; }; };");
+
+	assert_string_equal(c->tunnels[0]->cover, "127.0.0.1:8443");
+	nx_config_free(c);
+}
+
 static void test_keylog_with_permission(void **state)
 {
 	char error[NX_CONFIG_ERROR_LEN];
@@ -409,15 +429,11 @@ static void test_unreadable(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bad_files),
-		cmocka_unit_test(test_all_errors_are_listed),
-		cmocka_unit_test(test_client),
-		cmocka_unit_test(test_server),
-		cmocka_unit_test(test_keylog_with_permission),
-		cmocka_unit_test(test_equal),
-		cmocka_unit_test(test_group_ids),
-		cmocka_unit_test(test_examples),
-		cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_bad_files), cmocka_unit_test(test_all_errors_are_listed),
+		cmocka_unit_test(test_client),	  cmocka_unit_test(test_server),
+		cmocka_unit_test(test_own_site),  cmocka_unit_test(test_keylog_with_permission),
+		cmocka_unit_test(test_equal),	  cmocka_unit_test(test_group_ids),
+		cmocka_unit_test(test_examples),  cmocka_unit_test(test_unreadable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
