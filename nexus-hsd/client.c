@@ -33,6 +33,7 @@ static int first_flight(struct hs_conn *c)
 	if (err == 0)
 		err = hs_quic_new_client(c, dcid, a.scid);
 	hs_reality_attempt_wipe(&a);
+	c->has_psk = cfg->credential.has_psk;
 	return err;
 }
 

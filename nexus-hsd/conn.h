@@ -76,6 +76,7 @@ struct hs_conn {
 	gnutls_session_t tls;
 	struct hs_cid_entry original_dcid; /* server: of the client's first Initial */
 	uint8_t cert_key[64];
+	bool has_psk; /* mixed into cert_key */
 
 	/* server */
 	char user_name[64];

@@ -111,20 +111,23 @@ static void put_session(struct nxm *m, const struct hs_conn *c)
 	static const uint8_t context_prefix[] = { 0x00 };
 	size_t nest = nxm_nest_begin(m, HS_A_SESSION), i;
 	const struct hs_config *cfg = c->tunnel->config;
-	uint32_t keepalive_ms = 0;
+	uint32_t keepalive_ms = 0, flags = NQD_SESSION_F_ACK_PENDING;
 
 	/* Keeping alive is the client's part; it takes the server's advice if it has no opinion. */
 	if (!c->server)
 		keepalive_ms = cfg->keepalive_ms ? cfg->keepalive_ms : c->net->keepalive_ms;
 	nxm_put_u64(m, NQD_A_SESSION_USER, c->short_id);
 	nxm_put_u8(m, NQD_A_SESSION_ROLE, c->server ? NQD_ROLE_SERVER : NQD_ROLE_CLIENT);
-	nxm_put_u32(m, NQD_A_SESSION_FLAGS, NQD_SESSION_F_ACK_PENDING);
+	if (c->has_psk)
+		flags |= NQD_SESSION_F_PRESHARED_KEY;
+	nxm_put_u32(m, NQD_A_SESSION_FLAGS, flags);
 	nxm_put_u32(m, NQD_A_SESSION_QUIC_VERSION, 1);
 	nxm_put(m, NQD_A_SESSION_LOCAL_ADDR, &c->local, hs_addr_size(&c->local));
 	nxm_put(m, NQD_A_SESSION_REMOTE_ADDR, &c->remote, hs_addr_size(&c->remote));
 	put_local_cids(m, c);
 	put_remote_cids(m, c);
 	nxm_put_u16(m, NQD_A_SESSION_CIPHER, hs_tls_cipher(c));
+	nxm_put_u16(m, NQD_A_SESSION_KEY_EXCHANGE, hs_tls_group(c));
 	nxm_put_u64(m, NQD_A_SESSION_NEXT_PN, c->next_pn);
 	if (c->has_largest_acked)
 		nxm_put_u64(m, NQD_A_SESSION_LARGEST_ACKED, c->largest_acked);

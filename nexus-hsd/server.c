@@ -170,6 +170,7 @@ static void accept_client(const struct hs_dgram *d, const struct first_flight *f
 		return;
 	c->attempt = h->next_attempt++;
 	c->short_id = r->user->short_id;
+	c->has_psk = r->user->has_psk;
 	memcpy(c->user_name, r->user->name, sizeof(c->user_name));
 	err = make_tls(c, f, r->k1, ch);
 	if (err == 0)

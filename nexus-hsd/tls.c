@@ -46,6 +46,16 @@ static const struct {
 };
 #define N_CIPHERS (sizeof(ciphers) / sizeof(ciphers[0]))
 
+/* By name: older headers do not know the numbers of newer groups. */
+static const struct {
+	const char *gnutls;
+	uint16_t number;
+} groups[] = {
+	{ "SECP256R1", 0x0017 }, { "SECP384R1", 0x0018 },	{ "SECP521R1", 0x0019 },
+	{ "X25519", 0x001d },	 { "X25519-MLKEM768", 0x11ec },
+};
+#define N_GROUPS (sizeof(groups) / sizeof(groups[0]))
+
 static const char *append_cipher(const char *name, size_t len, char *list, size_t cap)
 {
 	size_t i, used = strlen(list);
@@ -94,6 +104,18 @@ uint16_t hs_tls_cipher(const struct hs_conn *c)
 	for (i = 0; i < N_CIPHERS; i++) {
 		if (ciphers[i].id == id)
 			return ciphers[i].suite;
+	}
+	return 0;
+}
+
+uint16_t hs_tls_group(const struct hs_conn *c)
+{
+	const char *name = gnutls_group_get_name(gnutls_group_get(c->tls));
+	size_t i;
+
+	for (i = 0; name && i < N_GROUPS; i++) {
+		if (strcmp(groups[i].gnutls, name) == 0)
+			return groups[i].number;
 	}
 	return 0;
 }

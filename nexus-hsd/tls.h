@@ -31,6 +31,8 @@ void hs_tls_free(struct hs_conn *c);
 
 /* The negotiated suite as in RFC 8446 B.4, 0 if the data plane does not have it. */
 uint16_t hs_tls_cipher(const struct hs_conn *c);
+/* The negotiated group as in RFC 8446 4.2.7, 0 if it has no number here. */
+uint16_t hs_tls_group(const struct hs_conn *c);
 /* Keys of the next phase (RFC 9001 6.1) from the current secret. 0 or negative errno. */
 int hs_tls_next_keys(const struct hs_conn *c, const struct hs_conn_keys *now,
 		     struct hs_conn_keys *next);

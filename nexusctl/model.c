@@ -35,6 +35,8 @@ const struct model_field model_tunnel_fields[] = {
 	TUNNEL("RevokedUsers", "revoked_users", 'a', revoked_users),
 	TUNNEL("Mtu", "mtu", 'u', mtu),
 	TUNNEL("Cipher", "cipher", 's', cipher),
+	TUNNEL("KeyExchange", "key_exchange", 's', key_exchange),
+	TUNNEL("PresharedKey", "preshared_key", 'b', preshared_key),
 	TUNNEL("ConnectedSince", "connected_since", 't', connected_since),
 	TUNNEL("CoverAddress", "cover_address", 's', cover_address),
 	TUNNEL("CoverState", "cover_state", 's', cover_state),
@@ -47,6 +49,8 @@ const struct model_field model_peer_fields[] = {
 	PEER("Endpoint", "endpoint", 's', endpoint),
 	PEER("Addresses", "addresses", 'a', addresses),
 	PEER("Cipher", "cipher", 's', cipher),
+	PEER("KeyExchange", "key_exchange", 's', key_exchange),
+	PEER("PresharedKey", "preshared_key", 'b', preshared_key),
 	PEER("ConnectedSince", "connected_since", 't', connected_since),
 	{ NULL },
 };
@@ -152,6 +156,8 @@ static int read_field(sd_bus_message *m, const struct model_field *f, void *obje
 		*(char ***)to = NULL;
 		r = sd_bus_message_read_strv(m, to);
 		return r < 0 ? r : sd_bus_message_exit_container(m);
+	case 'b':
+		return sd_bus_message_read(m, "v", "b", to);
 	case 'u':
 		return sd_bus_message_read(m, "v", "u", to);
 	default:
@@ -398,6 +404,11 @@ int model_fetch_stats(sd_bus *bus, const char *path, const char *interface,
 	stats->valid = true;
 	stats->at_us = now.tv_sec * UINT64_C(1000000) + now.tv_nsec / 1000;
 	return CTL_OK;
+}
+
+bool model_is_post_quantum(const char *key_exchange)
+{
+	return strstr(key_exchange, "MLKEM") != NULL;
 }
 
 uint64_t model_stat(const struct model_stats *stats, const char *name)

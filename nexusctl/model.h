@@ -22,7 +22,8 @@ struct model_stats {
 
 struct model_peer {
 	char *path;
-	char *user, *endpoint, *cipher;
+	char *user, *endpoint, *cipher, *key_exchange;
+	int preshared_key; /* as sd-bus reads a boolean */
 	char **addresses;
 	uint64_t connected_since;
 	struct model_stats stats;
@@ -32,6 +33,8 @@ struct model_tunnel {
 	char *path;
 	char *name, *role, *state, *reason, *text;
 	char *data_plane, *data_plane_reason, *interface, *endpoint, *local_endpoint, *cipher;
+	char *key_exchange;
+	int preshared_key;
 	char *cover_address, *cover_state;
 	char **addresses, **routes, **dns, **dns_domains, **revoked_users;
 	uint32_t mtu;
@@ -49,7 +52,7 @@ struct model {
 /* How the fields of a structure are called on D-Bus and in JSON. */
 struct model_field {
 	const char *property, *key;
-	char type; /* 's', 'a' (of strings), 'u', 't' */
+	char type; /* 's', 'a' (of strings), 'b', 'u', 't' */
 	size_t offset;
 };
 extern const struct model_field model_tunnel_fields[], model_peer_fields[]; /* end: property NULL */
@@ -62,6 +65,8 @@ void model_free(struct model *m);
 int model_fetch_stats(sd_bus *bus, const char *path, const char *interface,
 		      struct model_stats *stats);
 void model_stats_free(struct model_stats *stats);
+/* Does the exchange resist a quantum computer? By the name of its TLS group. */
+bool model_is_post_quantum(const char *key_exchange);
 /* The counter, or 0. */
 uint64_t model_stat(const struct model_stats *stats, const char *name);
 

@@ -138,11 +138,21 @@ static void print_fields(struct json *j, const struct model_field *f, const void
 			json_string(j, f->key, *(char *const *)from);
 		else if (f->type == 'a')
 			json_strings(j, f->key, *(char **const *)from);
+		else if (f->type == 'b')
+			json_bool(j, f->key, *(const int *)from);
 		else if (f->type == 'u')
 			json_u64(j, f->key, *(const uint32_t *)from);
 		else
 			json_u64(j, f->key, *(const uint64_t *)from);
 	}
+}
+
+static void print_post_quantum(struct json *j, const char *key_exchange)
+{
+	if (key_exchange[0])
+		json_bool(j, "post_quantum", model_is_post_quantum(key_exchange));
+	else
+		json_null(j, "post_quantum");
 }
 
 static void print_stats(struct json *j, const struct model_stats *stats)
@@ -178,12 +188,14 @@ static void print_tunnel(struct json *j, const struct model_tunnel *t)
 {
 	json_open(j, NULL, '{');
 	print_fields(j, model_tunnel_fields, t);
+	print_post_quantum(j, t->key_exchange);
 	print_stats(j, &t->stats);
 	print_rates(j, t);
 	json_open(j, "peers", '[');
 	for (size_t i = 0; i < t->n_peers; i++) {
 		json_open(j, NULL, '{');
 		print_fields(j, model_peer_fields, &t->peers[i]);
+		print_post_quantum(j, t->peers[i].key_exchange);
 		print_stats(j, &t->peers[i].stats);
 		json_close(j, '}');
 	}

@@ -9,7 +9,7 @@
 
 static void label(const char *name)
 {
-	printf("  %-11s ", name);
+	printf("  %-12s ", name);
 }
 
 static void line(const char *name, const char *value)
@@ -41,6 +41,15 @@ static void in_parentheses(const char *text)
 	fputs(" (", stdout);
 	ctl_print_clean(text);
 	putchar(')');
+}
+
+/* "classical (X25519), preshared key" */
+static void print_key_exchange(const char *key_exchange, bool preshared_key)
+{
+	fputs(model_is_post_quantum(key_exchange) ? "post-quantum" : "classical", stdout);
+	in_parentheses(key_exchange);
+	if (preshared_key)
+		fputs(", preshared key", stdout);
 }
 
 static void print_since(uint64_t since)
@@ -185,6 +194,10 @@ static void print_peer(const struct model_peer *p)
 	for (char **a = p->addresses; a && *a; a++)
 		printf(" %s", *a);
 	print_since(p->connected_since);
+	if (p->key_exchange[0]) {
+		fputs(", ", stdout);
+		print_key_exchange(p->key_exchange, p->preshared_key);
+	}
 	if (p->stats.valid) {
 		printf(", %s to it", ctl_bytes_str(model_stat(&p->stats, "l3-tx-bytes")));
 		printf(", %s from it", ctl_bytes_str(model_stat(&p->stats, "l3-rx-bytes")));
@@ -209,6 +222,11 @@ static void print_tunnel(const struct model_tunnel *t)
 	line_strv("dns domains", t->dns_domains);
 	line_strv("revoked", t->revoked_users);
 	line("cipher", t->cipher);
+	if (t->key_exchange[0]) {
+		label("key exchange");
+		print_key_exchange(t->key_exchange, t->preshared_key);
+		putchar('\n');
+	}
 	if (t->data_plane[0] || t->data_plane_reason[0]) {
 		label("data plane");
 		ctl_print_clean(t->data_plane[0] ? t->data_plane : "none");

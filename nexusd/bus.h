@@ -97,6 +97,8 @@ char *nx_tunnel_bus_path(const struct nx_tunnel *t);
 int nx_bus_append_prefixes(sd_bus_message *m, const struct nx_prefix *prefixes, size_t n);
 /* "aes-128-gcm" for 0x1301 ..., "" for 0, "unknown" otherwise. */
 const char *nx_bus_cipher_str(uint16_t cipher);
+/* "X25519" for 0x001d ..., "" for 0, "unknown" otherwise. */
+const char *nx_bus_key_exchange_str(uint16_t group);
 
 /*
  * @text as D-Bus wants it, in @buf: a bus refuses messages that are not UTF-8, and texts may hold

@@ -125,6 +125,24 @@ static int get_cipher(sd_bus *bus, const char *path, const char *interface, cons
 	return sd_bus_message_append(reply, "s", nx_bus_cipher_str(s->cipher));
 }
 
+static int get_key_exchange(sd_bus *bus, const char *path, const char *interface,
+			    const char *property, sd_bus_message *reply, void *userdata,
+			    sd_bus_error *error)
+{
+	struct nx_session *s = userdata;
+
+	return sd_bus_message_append(reply, "s", nx_bus_key_exchange_str(s->key_exchange));
+}
+
+static int get_preshared_key(sd_bus *bus, const char *path, const char *interface,
+			     const char *property, sd_bus_message *reply, void *userdata,
+			     sd_bus_error *error)
+{
+	struct nx_session *s = userdata;
+
+	return sd_bus_message_append(reply, "b", s->has_psk);
+}
+
 static int get_connected_since(sd_bus *bus, const char *path, const char *interface,
 			       const char *property, sd_bus_message *reply, void *userdata,
 			       sd_bus_error *error)
@@ -145,6 +163,8 @@ const sd_bus_vtable nx_peer_vtable[] = {
 	SD_BUS_PROPERTY("Endpoint", "s", get_endpoint, 0, 0),
 	SD_BUS_PROPERTY("Addresses", "as", get_addresses, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("Cipher", "s", get_cipher, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	SD_BUS_PROPERTY("KeyExchange", "s", get_key_exchange, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	SD_BUS_PROPERTY("PresharedKey", "b", get_preshared_key, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("ConnectedSince", "t", get_connected_since, 0,
 			SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_VTABLE_END,

@@ -50,6 +50,27 @@ const char *nx_bus_cipher_str(uint16_t cipher)
 	}
 }
 
+/* The names of the IANA registry of TLS supported groups. */
+const char *nx_bus_key_exchange_str(uint16_t group)
+{
+	switch (group) {
+	case 0:
+		return "";
+	case 0x0017:
+		return "secp256r1";
+	case 0x0018:
+		return "secp384r1";
+	case 0x0019:
+		return "secp521r1";
+	case 0x001d:
+		return "X25519";
+	case 0x11ec:
+		return "X25519MLKEM768";
+	default:
+		return "unknown";
+	}
+}
+
 int nx_bus_append_prefixes(sd_bus_message *m, const struct nx_prefix *prefixes, size_t n)
 {
 	char text[NX_ADDR_STRLEN];
@@ -436,6 +457,20 @@ GETTER(get_cipher)
 	return sd_bus_message_append(reply, "s", nx_bus_cipher_str(s ? s->cipher : 0));
 }
 
+GETTER(get_key_exchange)
+{
+	const struct nx_session *s = client_session(userdata);
+
+	return sd_bus_message_append(reply, "s", nx_bus_key_exchange_str(s ? s->key_exchange : 0));
+}
+
+GETTER(get_preshared_key)
+{
+	const struct nx_session *s = client_session(userdata);
+
+	return sd_bus_message_append(reply, "b", s ? s->has_psk : false);
+}
+
 GETTER(get_connected_since)
 {
 	const struct nx_session *s = client_session(userdata);
@@ -509,6 +544,8 @@ const sd_bus_vtable nx_tunnel_vtable[] = {
 	SD_BUS_PROPERTY("DnsDomains", "as", get_dns_domains, 0, CHANGES),
 	SD_BUS_PROPERTY("Mtu", "u", get_mtu, 0, CHANGES),
 	SD_BUS_PROPERTY("Cipher", "s", get_cipher, 0, CHANGES),
+	SD_BUS_PROPERTY("KeyExchange", "s", get_key_exchange, 0, CHANGES),
+	SD_BUS_PROPERTY("PresharedKey", "b", get_preshared_key, 0, CHANGES),
 	SD_BUS_PROPERTY("ConnectedSince", "t", get_connected_since, 0, CHANGES),
 	SD_BUS_PROPERTY("RevokedUsers", "as", get_revoked_users, 0, CHANGES),
 	SD_BUS_PROPERTY("CoverAddress", "s", get_cover_address, 0, CHANGES),

@@ -176,7 +176,7 @@ void nx_tunnel_create_dp_device(struct nx_tunnel *t);
 /* ---- tunnel-session.c ---- */
 struct nx_session *nx_session_new(struct nx_tunnel *t, uint64_t id);
 void nx_session_free(struct nx_session *s);
-/* Fill remote, local, cipher, user from parsed NQD_A_SESSION attributes. */
+/* Fill what parsed NQD_A_SESSION attributes tell: of a report, or of a dump. */
 int nx_session_fill(struct nx_session *s, const struct nxa *ses);
 /* Overhead of one IP packet with the connection IDs and the prefix of this session. */
 uint32_t nx_session_overhead(const struct nxa *ses);

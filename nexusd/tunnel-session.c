@@ -83,6 +83,10 @@ int nx_session_fill(struct nx_session *s, const struct nxa *ses)
 		return -EINVAL;
 	if (ses[NQD_A_SESSION_CIPHER].present)
 		s->cipher = nxa_u16(&ses[NQD_A_SESSION_CIPHER]);
+	if (ses[NQD_A_SESSION_KEY_EXCHANGE].present)
+		s->key_exchange = nxa_u16(&ses[NQD_A_SESSION_KEY_EXCHANGE]);
+	if (ses[NQD_A_SESSION_FLAGS].present)
+		s->has_psk = nxa_u32(&ses[NQD_A_SESSION_FLAGS]) & NQD_SESSION_F_PRESHARED_KEY;
 	if (ses[NQD_A_SESSION_USER].present)
 		s->user = nxa_u64(&ses[NQD_A_SESSION_USER]);
 	return 0;

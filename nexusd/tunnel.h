@@ -57,7 +57,8 @@ struct nx_session {
 	struct nx_endpoint remote, local; /* net.h */
 	struct nx_prefix *addresses;	/* inner addresses of the client end */
 	size_t n_addresses;
-	uint16_t cipher;
+	uint16_t cipher, key_exchange;	/* TLS numbers, 0 = not known */
+	bool has_psk;			/* one is mixed into the authentication */
 	uint64_t connected_since_s;	/* wall clock */
 	bool installed;			/* the data plane has it */
 	uint64_t attempt;		/* of nexus-hsd, while it is being installed */

@@ -89,6 +89,7 @@ static void put_session(struct nxm *m, const struct dp_session *s)
 	nxm_put(m, NQD_A_SESSION_LOCAL_ADDR, &s->sock->bound, dp_addr_len(&s->sock->bound));
 	nxm_put(m, NQD_A_SESSION_REMOTE_ADDR, &s->remote, dp_addr_len(&s->remote));
 	nxm_put_u16(m, NQD_A_SESSION_CIPHER, s->cipher);
+	nxm_put_u16(m, NQD_A_SESSION_KEY_EXCHANGE, s->key_exchange);
 	nxm_put_u32(m, NQD_A_SESSION_PATH_MTU_BYTES, s->path_mtu);
 	nxm_put_u32(m, NQD_A_SESSION_ROUTE_EPOCH, s->route_epoch);
 	nxm_put_u32(m, NQD_A_SESSION_PEER_GROUP, s->peer_group);

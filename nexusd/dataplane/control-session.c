@@ -354,6 +354,8 @@ static int parse_identity(struct dp *dp, struct dp_request *r, struct new_sessio
 	s->route_epoch = u32_or(&a[NQD_A_SESSION_ROUTE_EPOCH], 0);
 	s->peer_group = u32_or(&a[NQD_A_SESSION_PEER_GROUP], 0);
 	s->cipher = nxa_u16(&a[NQD_A_SESSION_CIPHER]);
+	if (a[NQD_A_SESSION_KEY_EXCHANGE].present)
+		s->key_exchange = nxa_u16(&a[NQD_A_SESSION_KEY_EXCHANGE]);
 	if (!nq_key_len(s->cipher))
 		return dp_fail(&r->e, -EOPNOTSUPP, "NQD_A_SESSION_CIPHER: unknown cipher %#x",
 			       s->cipher);

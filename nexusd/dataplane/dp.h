@@ -184,7 +184,7 @@ struct dp_session {
 	u64 timer_us;
 	/* Traffic secrets of the phase whose keys are installed as "next". */
 	bool has_secrets;
-	u16 cipher;
+	u16 cipher, key_exchange;
 	struct dp_secret tx_secret, rx_secret;
 	struct dp_counters counters;
 	u64 started_us, duplicates_reported, duplicate_event_us;

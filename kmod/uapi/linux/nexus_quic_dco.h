@@ -125,6 +125,7 @@ enum nqd_session_flags {
 	NQD_SESSION_F_REPLACE = 1 << 4,		/* ADD_SESSION: routes held by another session of the
 						 * same user move here, that session is then closed
 						 */
+	NQD_SESSION_F_PRESHARED_KEY = 1 << 5,	/* the handshake mixed one in: returned by dumps */
 };
 
 struct nqd_range {
@@ -173,6 +174,7 @@ enum nqd_session_attr {
 	NQD_A_SESSION_CLOSE_CODE,	/* u64, DELETE_SESSION: send CONNECTION_CLOSE with this code */
 	NQD_A_SESSION_CLOSE_REASON,	/* string <= 64 for that frame */
 	NQD_A_SESSION_STATE,		/* u8, out: enum nqd_session_state */
+	NQD_A_SESSION_KEY_EXCHANGE,	/* u16: TLS group of the handshake, returned by dumps */
 	__NQD_A_SESSION_MAX,
 	NQD_A_SESSION_MAX = __NQD_A_SESSION_MAX - 1,
 };

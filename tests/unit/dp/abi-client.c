@@ -134,6 +134,8 @@ void abi_put_session(struct abi *abi, struct nxm *m, const struct abi_session *s
 	put_cids(m, servers, server_seed, server_len);
 	put_cids(m, clients, client_seed, CID_LEN);
 	nxm_put_u16(m, NQD_A_SESSION_CIPHER, s->cipher);
+	if (s->key_exchange)
+		nxm_put_u16(m, NQD_A_SESSION_KEY_EXCHANGE, s->key_exchange);
 	nxm_put_u64(m, NQD_A_SESSION_NEXT_PN, 10);
 	nxm_put(m, NQD_A_SESSION_RX_RANGES, &range, sizeof(range));
 	nxm_put_u32(m, NQD_A_SESSION_MAX_IDLE_TIMEOUT_MS, s->idle_ms);

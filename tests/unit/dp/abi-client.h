@@ -13,7 +13,7 @@
 struct abi_session {
 	uint64_t id, user;
 	bool server;
-	uint16_t cipher;
+	uint16_t cipher, key_exchange;
 	uint32_t flags, mtu, idle_ms, peer_group;
 	const char *ifname;
 	int socket;

@@ -151,7 +151,8 @@ struct found {
 	unsigned int n;
 	uint64_t id, generation;
 	uint8_t state, type, reason;
-	uint16_t cipher;
+	uint16_t cipher, key_exchange;
+	uint32_t flags;
 	char text[64];
 };
 
@@ -198,6 +199,10 @@ static void take_session(void *arg, const uint8_t *msg, const struct nxm_hdr *hd
 		f->state = nxa_u8(&s[NQD_A_SESSION_STATE]);
 	if (s[NQD_A_SESSION_CIPHER].present)
 		f->cipher = nxa_u16(&s[NQD_A_SESSION_CIPHER]);
+	if (s[NQD_A_SESSION_KEY_EXCHANGE].present)
+		f->key_exchange = nxa_u16(&s[NQD_A_SESSION_KEY_EXCHANGE]);
+	if (s[NQD_A_SESSION_FLAGS].present)
+		f->flags = nxa_u32(&s[NQD_A_SESSION_FLAGS]);
 	if (!top[NQD_A_EVENT].present)
 		return;
 	assert_int_equal(nxa_parse_nest(&top[NQD_A_EVENT], &nqd_event_set, ev, msg, &e), 0);
@@ -227,6 +232,8 @@ static void session_life(void **state)
 
 	NEED_ROOT();
 	fds = data_plane_fds();
+	s.key_exchange = 0x11ec;
+	s.flags = NQD_SESSION_F_PRESHARED_KEY;
 	add_route(&s, "10.7.0.5", 32);
 	add_route(&s, "fd07::5", 128);
 	expect(abi_add_session(&abi, &s, &e), 0, &e, NULL);
@@ -237,6 +244,9 @@ static void session_life(void **state)
 	assert_int_equal(f.id, 5);
 	assert_int_equal(f.state, NQD_SESSION_ACTIVE);
 	assert_int_equal(f.cipher, NQD_CIPHER_AES_128_GCM);
+	/* What only its owner wants to know again. */
+	assert_int_equal(f.key_exchange, 0x11ec);
+	assert_int_equal(f.flags, NQD_SESSION_F_PRESHARED_KEY);
 	assert_int_equal(abi_stat(&abi, 5, NQD_A_STATS_L3_TX_PACKETS), 0);
 	expect(abi_add_session(&abi, &s, &e), -EEXIST, &e, "NQD_A_SESSION_ID");
 	assert_int_equal(data_plane_fds(), fds + 1);

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include <gnutls/gnutls.h>
 #include "t-dp.h"
 #include "t-hsd.h"
 
@@ -97,11 +98,25 @@ static void check_numbers(const struct t_session *a, const struct t_session *b)
 			    nxa_u64(&a->s[NQD_A_SESSION_NEXT_PN]));
 }
 
+/* The TLS group that two GnuTLS of this kind agree on. */
+static uint16_t best_group(void)
+{
+	gnutls_priority_t p;
+
+	if (gnutls_priority_init(&p, "NORMAL:+GROUP-X25519-MLKEM768", NULL) < 0)
+		return 0x001d;
+	gnutls_priority_deinit(p);
+	return 0x11ec;
+}
+
 static void check_fixed(const struct t_session *s, uint8_t role)
 {
+	const uint32_t flags = nxa_u32(&s->s[NQD_A_SESSION_FLAGS]);
+
 	assert_int_equal(nxa_u8(&s->s[NQD_A_SESSION_ROLE]), role);
 	assert_int_equal(nxa_u32(&s->s[NQD_A_SESSION_QUIC_VERSION]), 1);
-	assert_int_equal(nxa_u32(&s->s[NQD_A_SESSION_FLAGS]), NQD_SESSION_F_ACK_PENDING);
+	assert_int_equal(flags & ~NQD_SESSION_F_PRESHARED_KEY, NQD_SESSION_F_ACK_PENDING);
+	assert_int_equal(nxa_u16(&s->s[NQD_A_SESSION_KEY_EXCHANGE]), best_group());
 	assert_int_equal(nxa_u32(&s->s[NQD_A_SESSION_MAX_IDLE_TIMEOUT_MS]), 120000);
 	assert_int_equal(nxa_u32(&s->s[NQD_A_SESSION_PATH_MTU_BYTES]), 1200);
 	assert_int_equal(nxa_u32(&s->s[NQD_A_SESSION_PEER_MAX_DATAGRAM_FRAME_BYTES]), 65535);
@@ -165,6 +180,7 @@ static void check_mirrored(const struct t_session *server, const struct t_sessio
 	same(&server->s[NQD_A_SESSION_LOCAL_ADDR], &client->s[NQD_A_SESSION_REMOTE_ADDR]);
 	same(&client->s[NQD_A_SESSION_LOCAL_ADDR], &server->s[NQD_A_SESSION_REMOTE_ADDR]);
 	same(&client->s[NQD_A_SESSION_CIPHER], &server->s[NQD_A_SESSION_CIPHER]);
+	same(&client->s[NQD_A_SESSION_FLAGS], &server->s[NQD_A_SESSION_FLAGS]);
 	/* Servers' attempts are told from clients' by the high bit. */
 	assert_true(server->attempt >> 63);
 	assert_int_equal(client->attempt, 42);
@@ -212,6 +228,7 @@ static void handshake_of_cipher(const char *server, const char *client, uint16_t
 	shake_hands(&p, &sc, &cc, AF_INET, false);
 	check_mirrored(&p.ss, &p.cs);
 	assert_int_equal(nxa_u16(&p.ss.s[NQD_A_SESSION_CIPHER]), suite);
+	assert_false(nxa_u32(&p.ss.s[NQD_A_SESSION_FLAGS]) & NQD_SESSION_F_PRESHARED_KEY);
 	stop(&p);
 }
 
@@ -255,6 +272,7 @@ static void handshake_psk(void **state)
 	start(&p);
 	shake_hands(&p, &c, &c, AF_INET, false);
 	check_mirrored(&p.ss, &p.cs);
+	assert_true(nxa_u32(&p.ss.s[NQD_A_SESSION_FLAGS]) & NQD_SESSION_F_PRESHARED_KEY);
 	stop(&p);
 }
 

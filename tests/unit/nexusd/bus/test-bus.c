@@ -131,6 +131,18 @@ static void expect_property(struct fixture *f, const char *path, const char *int
 	call_free(&c);
 }
 
+static void expect_boolean(struct fixture *f, const char *path, const char *interface,
+			   const char *property, bool value)
+{
+	struct call c;
+	int found;
+
+	get_property(f, &c, path, interface, property, "b");
+	assert_true(sd_bus_message_read(c.reply, "b", &found) > 0);
+	assert_int_equal(found, value);
+	call_free(&c);
+}
+
 static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct fixture *f = userdata;
@@ -201,6 +213,7 @@ static void test_properties(void **state)
 	expect_property(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "LocalEndpoint", "");
 	expect_property(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "DataPlane", "");
 	expect_property(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "Cipher", "");
+	expect_property(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "KeyExchange", "");
 	expect_property(&f, TUNNEL("public"), NX_BUS_IFACE_TUNNEL, "Role", "server");
 	expect_property(&f, TUNNEL("public"), NX_BUS_IFACE_TUNNEL, "LocalEndpoint",
 			"0.0.0.0:443 [::]:443");
@@ -212,6 +225,8 @@ static void test_properties(void **state)
 	expect_property(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "Endpoint", "192.0.2.7:443");
 	expect_property(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "LocalEndpoint", "198.51.100.9:40000");
 	expect_property(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "Cipher", "aes-128-gcm");
+	expect_property(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "KeyExchange", "X25519MLKEM768");
+	expect_boolean(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "PresharedKey", false);
 	expect_property(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "Interface", "nexus0");
 	teardown(&f);
 }
@@ -387,6 +402,9 @@ static void test_object_manager(void **state)
 	assert_null(strstr(text, OFFICE "/peer"));
 
 	expect_property(&f, TUNNEL("public/peer/_37"), NX_BUS_IFACE_PEER, "User", "alice");
+	expect_property(&f, TUNNEL("public/peer/_37"), NX_BUS_IFACE_PEER, "KeyExchange",
+			"X25519MLKEM768");
+	expect_boolean(&f, TUNNEL("public/peer/_37"), NX_BUS_IFACE_PEER, "PresharedKey", true);
 	expect_property(&f, TUNNEL("public/peer/_37"), NX_BUS_IFACE_PEER, "Endpoint",
 			"192.0.2.7:443");
 	expect_reply(&f, TUNNEL("public/peer/_37"), NX_BUS_IFACE_PEER, "GetStatistics", "");

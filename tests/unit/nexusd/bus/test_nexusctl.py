@@ -229,13 +229,19 @@ class Status(BusTest):
         self.assertEqual(len(names), 8)
         tunnel_keys = {"name", "role", "state", "state_reason", "state_text", "data_plane",
                        "data_plane_reason", "interface", "endpoint", "local_endpoint", "addresses",
-                       "routes", "dns", "dns_domains", "revoked_users", "mtu", "cipher", "connected_since",
+                       "routes", "dns", "dns_domains", "revoked_users", "mtu", "cipher", "key_exchange",
+                       "preshared_key", "post_quantum", "connected_since",
                        "cover_address", "cover_state", "cover_learnt", "statistics", "rates", "peers"}
         for t in root["tunnels"]:
             self.assertEqual(set(t), tunnel_keys)
         office = root["tunnels"][names.index("office")]
         self.assertEqual((office["state"], office["mtu"], office["addresses"], office["cipher"]),
                          ("connected", 1400, ["10.66.0.2/32"], "aes-128-gcm"))
+        self.assertEqual((office["key_exchange"], office["post_quantum"], office["preshared_key"]),
+                         ("X25519MLKEM768", True, False))
+        public = root["tunnels"][names.index("public")]
+        self.assertEqual((public["key_exchange"], public["post_quantum"], public["preshared_key"]),
+                         ("", None, False))
         self.assertEqual(office["statistics"]["srtt_us"], 12345)
         self.assertEqual(office["statistics"]["aead_open_failures"], 2**64 - 1)
         self.assertIsNone(office["rates"])
@@ -243,7 +249,10 @@ class Status(BusTest):
         peers = root["tunnels"][names.index("public")]["peers"]
         self.assertEqual([p["user"] for p in peers], ['alice "a" \x01', "bob"])
         self.assertEqual(peers[1]["addresses"], ["fd66::2/128"])
-        self.assertEqual(set(peers[0]), {"user", "endpoint", "addresses", "cipher",
+        self.assertEqual([(p["key_exchange"], p["post_quantum"], p["preshared_key"]) for p in peers],
+                         [("X25519MLKEM768", True, True), ("X25519", False, True)])
+        self.assertEqual(set(peers[0]), {"user", "endpoint", "addresses", "cipher", "key_exchange",
+                                         "preshared_key", "post_quantum",
                                          "connected_since", "statistics"})
 
     def test_json_of_one(self):
@@ -263,7 +272,10 @@ class Status(BusTest):
                       "nexus-dp (the kernel module is not loaded)", "source-prefix-drops 3",
                       "4 done, 2 refused (clock), 1 broken off",
                       "bit/s", "public: server, listening", "2 connected",
-                      'alice "a" ? from 192.0.2.7:443, 10.66.0.2/32'):
+                      "key exchange post-quantum (X25519MLKEM768)\n",
+                      'alice "a" ? from 192.0.2.7:443, 10.66.0.2/32',
+                      "post-quantum (X25519MLKEM768), preshared key",
+                      "classical (X25519), preshared key"):
             self.assertIn(words, text)
         self.assertNotIn("\x01", text)
         one = self.ctl("status", "office", "--interval", "0").stdout
