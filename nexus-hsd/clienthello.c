@@ -19,6 +19,10 @@ enum {
 };
 
 #define GROUP_X25519 0x001d
+#define X25519_SHARE_LEN 32
+/* An ML-KEM-768 encapsulation key, then an X25519 key (draft-ietf-tls-ecdhe-mlkem). */
+#define GROUP_X25519MLKEM768 0x11ec
+#define X25519MLKEM768_SHARE_LEN (1184 + X25519_SHARE_LEN)
 #define TP_INITIAL_SCID 0x0f
 #define CID_MAX 20
 
@@ -85,8 +89,10 @@ static bool parse_key_share(struct hs_reader *ext, struct hs_client_hello *ch)
 
 		if (!hs_read(&list, len) || !len)
 			return false;
-		if (group == GROUP_X25519 && len == 32)
+		if (group == GROUP_X25519 && len == X25519_SHARE_LEN)
 			ch->x25519_share = true;
+		if (group == GROUP_X25519MLKEM768 && len == X25519MLKEM768_SHARE_LEN)
+			ch->hybrid_share = true;
 	}
 	return !list.bad;
 }

@@ -16,6 +16,7 @@ struct hs_client_hello {
 	bool tls13;			/* supported_versions holds 0x0304 */
 	bool alpn_h3;
 	bool x25519_share;
+	bool hybrid_share;		/* X25519MLKEM768 */
 	size_t session_id_len;
 };
 

@@ -264,7 +264,8 @@ static int parse_common(struct parse *ps)
 	cfg->keylog = tb[HS_A_KEYLOG].present;
 	cfg->replay = tb[HS_A_REPLAY].present && cfg->server;
 	bad = hs_tls_priority(tb[HS_A_CIPHERS].present ? nxa_str(&tb[HS_A_CIPHERS]) : "",
-			      cfg->server, cfg->priority, sizeof(cfg->priority));
+			      cfg->server, HS_TLS_HYBRID_GROUP, cfg->priority,
+			      sizeof(cfg->priority));
 	if (bad)
 		return refuse(ps->e, -EINVAL, "HS_A_CIPHERS: %s", bad);
 	return 0;

@@ -116,8 +116,10 @@ static bool well_formed(const struct hs_config *cfg, const struct first_flight *
 
 	if (hs_client_hello_parse(f->client_hello, f->client_hello_len, ch) < 0)
 		return false;
-	if (!ch->tls13 || !ch->alpn_h3 || !ch->x25519_share || ch->session_id_len != 0 ||
-	    !ch->server_name || !ch->transport_params)
+	if (!ch->tls13 || !ch->alpn_h3 || ch->session_id_len != 0 || !ch->server_name ||
+	    !ch->transport_params)
+		return false;
+	if (!ch->x25519_share && !ch->hybrid_share)
 		return false;
 	if (hs_tp_initial_scid(ch->transport_params, ch->transport_params_len, &scid, &scid_len) <
 		    0 ||

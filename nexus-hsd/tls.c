@@ -6,6 +6,8 @@
  * list and its transport parameters (quic.c). max_datagram_frame_size is therefore not in our
  * ClientHello, which everybody can read; the server knows from the authentication that this client
  * takes DATAGRAM frames of any size. The server's own parameters are encrypted and carry it.
+ *
+ * One thing is put above the likeness: where GnuTLS has X25519MLKEM768, it is offered first.
  */
 #include <errno.h>
 #include <gnutls/crypto.h>
@@ -24,12 +26,12 @@
 #define TP_EXTENSION 0x39
 
 #define PRIORITY_HEAD "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL"
-#define PRIORITY_TAIL                                                                  \
-	"-GROUP-ALL:+GROUP-SECP256R1:+GROUP-X25519:+GROUP-SECP384R1:+GROUP-SECP521R1:" \
+#define PRIORITY_TAIL                                                       \
+	"+GROUP-SECP256R1:+GROUP-X25519:+GROUP-SECP384R1:+GROUP-SECP521R1:" \
 	"%DISABLE_TLS13_COMPAT_MODE"
 /* A server takes X25519 if it is offered, as web servers do. */
-#define PRIORITY_TAIL_SERVER                                                           \
-	"-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:" \
+#define PRIORITY_TAIL_SERVER                                                \
+	"+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:" \
 	"%DISABLE_TLS13_COMPAT_MODE:%SERVER_PRECEDENCE"
 
 static gnutls_certificate_credentials_t server_cred, client_cred;
@@ -71,8 +73,26 @@ static const char *append_cipher(const char *name, size_t len, char *list, size_
 	return "unknown cipher (known: aes-128-gcm, aes-256-gcm, chacha20-poly1305)";
 }
 
-const char *hs_tls_priority(const char *names, bool server, char *out, size_t cap)
+bool hs_tls_offers_group(const char *group)
 {
+	const unsigned int *list;
+	gnutls_priority_t p;
+	char text[128];
+	bool offered;
+
+	snprintf(text, sizeof(text), "NORMAL:-VERS-ALL:+VERS-TLS1.3:-GROUP-ALL:+%s", group);
+	if (gnutls_priority_init(&p, text, NULL) < 0)
+		return false;
+	/* Known, but switched off in this system's configuration: then the list is empty. */
+	offered = gnutls_priority_group_list(p, &list) > 0;
+	gnutls_priority_deinit(p);
+	return offered;
+}
+
+const char *hs_tls_priority(const char *names, bool server, const char *hybrid_group, char *out,
+			    size_t cap)
+{
+	const bool hybrid = hs_tls_offers_group(hybrid_group);
 	static const char separators[] = " ,:";
 	char list[128] = "";
 	const char *bad;
@@ -91,7 +111,8 @@ const char *hs_tls_priority(const char *names, bool server, char *out, size_t ca
 	if (!*list)
 		snprintf(list, sizeof(list), ":+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305%s",
 			 server ? "" : ":+AES-128-CCM");
-	snprintf(out, cap, "%s%s:%s", PRIORITY_HEAD, list,
+	snprintf(out, cap, "%s%s:-GROUP-ALL:%s%s%s%s", PRIORITY_HEAD, list, hybrid ? "+" : "",
+		 hybrid ? hybrid_group : "", hybrid ? ":" : "",
 		 server ? PRIORITY_TAIL_SERVER : PRIORITY_TAIL);
 	return NULL;
 }

@@ -14,11 +14,18 @@
 int hs_tls_global_init(void);
 void hs_tls_global_deinit(void);
 
+/* X25519 and ML-KEM-768 in one, X25519MLKEM768 of the registry, as GnuTLS calls it. */
+#define HS_TLS_HYBRID_GROUP "GROUP-X25519-MLKEM768"
+
+/* Does the GnuTLS in use offer this group? */
+bool hs_tls_offers_group(const char *group);
 /*
  * The priority string for a list of cipher names ("aes-128-gcm aes-256-gcm chacha20-poly1305",
- * separated by space, comma or colon; empty = default). NULL, or what is wrong with the list.
+ * separated by space, comma or colon; empty = default), with @hybrid_group first if GnuTLS offers
+ * it (HS_TLS_HYBRID_GROUP but in tests). NULL, or what is wrong with the list.
  */
-const char *hs_tls_priority(const char *ciphers, bool server, char *out, size_t cap);
+const char *hs_tls_priority(const char *ciphers, bool server, const char *hybrid_group, char *out,
+			    size_t cap);
 
 /* Make c->tls. 0 or negative errno. */
 int hs_tls_new_client(struct hs_conn *c, const char *server_name, const uint8_t random[32]);

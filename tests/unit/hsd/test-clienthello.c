@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -237,9 +238,39 @@ static void test_found(void **state)
 			  &ch),
 		0);
 	assert_true(ch.x25519_share);
+	assert_false(ch.hybrid_share);
 	assert_int_equal(parse_ext("00390000", &ch), 0);
 	assert_non_null(ch.transport_params);
 	assert_int_equal(ch.transport_params_len, 0);
+}
+
+/* X25519MLKEM768 alone, with X25519 behind it, and of a wrong length. */
+static void test_hybrid_share(void **state)
+{
+	static const struct {
+		size_t len;
+		bool with_x25519, hybrid;
+	} cases[] = { { 1216, false, true },
+		      { 1216, true, true },
+		      { 1215, false, false },
+		      { 1217, true, false } };
+	struct hs_client_hello ch;
+	char hex[4096];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const size_t list = 4 + cases[i].len + (cases[i].with_x25519 ? 36 : 0);
+		size_t n;
+
+		n = (size_t)sprintf(hex, "0033%04zx%04zx11ec%04zx", list + 2, list, cases[i].len);
+		memset(hex + n, '7', 2 * cases[i].len);
+		n += 2 * cases[i].len;
+		if (cases[i].with_x25519)
+			n += (size_t)sprintf(hex + n, "001d0020%064d", 1);
+		hex[n] = '\0';
+		assert_int_equal(parse_ext(hex, &ch), 0);
+		assert_int_equal(ch.hybrid_share, cases[i].hybrid);
+		assert_int_equal(ch.x25519_share, cases[i].with_x25519);
+	}
 }
 
 /* Let the vector whose length byte is at @at grow by @n bytes; the message's new length. */
@@ -357,13 +388,10 @@ static void test_transport_params(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_real),
-		cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_bit_flips),
-		cmocka_unit_test(test_extensions),
-		cmocka_unit_test(test_found),
-		cmocka_unit_test(test_fixed_part),
-		cmocka_unit_test(test_transport_params),
+		cmocka_unit_test(test_real),	   cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_bit_flips),  cmocka_unit_test(test_extensions),
+		cmocka_unit_test(test_found),	   cmocka_unit_test(test_hybrid_share),
+		cmocka_unit_test(test_fixed_part), cmocka_unit_test(test_transport_params),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -347,19 +347,57 @@ static void priorities(void **state)
 	gnutls_priority_t p;
 	char out[HS_PRIORITY_MAX];
 
-	assert_null(hs_tls_priority("", false, out, sizeof(out)));
+	assert_null(hs_tls_priority("", false, HS_TLS_HYBRID_GROUP, out, sizeof(out)));
 	assert_non_null(strstr(out, "+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-CCM"));
 	assert_int_equal(gnutls_priority_init(&p, out, NULL), 0);
 	gnutls_priority_deinit(p);
-	assert_null(hs_tls_priority("chacha20-poly1305, AES-256-GCM", true, out, sizeof(out)));
+	assert_null(hs_tls_priority("chacha20-poly1305, AES-256-GCM", true, HS_TLS_HYBRID_GROUP,
+				    out, sizeof(out)));
 	assert_non_null(strstr(out, ":+CHACHA20-POLY1305:+AES-256-GCM:"));
 	assert_null(strstr(out, "AES-128"));
 	assert_int_equal(gnutls_priority_init(&p, out, NULL), 0);
 	gnutls_priority_deinit(p);
-	assert_non_null(hs_tls_priority("aes-128-gcm aes-128-gcm", true, out, sizeof(out)));
-	assert_non_null(hs_tls_priority("aes-128-gcmx", true, out, sizeof(out)));
+	assert_non_null(hs_tls_priority("aes-128-gcm aes-128-gcm", true, HS_TLS_HYBRID_GROUP, out,
+					sizeof(out)));
 	assert_non_null(
-		hs_tls_priority("aes-128-gcm:%UNSAFE_RENEGOTIATION", true, out, sizeof(out)));
+		hs_tls_priority("aes-128-gcmx", true, HS_TLS_HYBRID_GROUP, out, sizeof(out)));
+	assert_non_null(hs_tls_priority("aes-128-gcm:%UNSAFE_RENEGOTIATION", true,
+					HS_TLS_HYBRID_GROUP, out, sizeof(out)));
+}
+
+static void first_group(bool server, const char *hybrid_group, const char *expected)
+{
+	char out[HS_PRIORITY_MAX], *group;
+	gnutls_priority_t p;
+
+	assert_null(hs_tls_priority("aes-128-gcm aes-256-gcm chacha20-poly1305", server,
+				    hybrid_group, out, sizeof(out)));
+	assert_int_equal(gnutls_priority_init(&p, out, NULL), 0);
+	gnutls_priority_deinit(p);
+	/* Whole: nothing was cut off. */
+	assert_non_null(strstr(out, server ? "%SERVER_PRECEDENCE" : "%DISABLE_TLS13_COMPAT_MODE"));
+	group = strstr(out, "-GROUP-ALL:+");
+	assert_non_null(group);
+	group += strlen("-GROUP-ALL:+");
+	assert_int_equal(strncmp(group, expected, strlen(expected)), 0);
+	assert_int_equal(group[strlen(expected)], ':');
+}
+
+/* X448 stands for the hybrid group, which few a GnuTLS has yet. */
+static void hybrid_group(void **state)
+{
+	bool has = hs_tls_offers_group(HS_TLS_HYBRID_GROUP);
+
+	assert_true(hs_tls_offers_group("GROUP-X25519"));
+	assert_true(hs_tls_offers_group("GROUP-X448"));
+	assert_false(hs_tls_offers_group("GROUP-NOBODY-KNOWS"));
+	assert_false(hs_tls_offers_group(""));
+	first_group(false, "GROUP-X448", "GROUP-X448");
+	first_group(true, "GROUP-X448", "GROUP-X448");
+	first_group(false, "GROUP-NOBODY-KNOWS", "GROUP-SECP256R1");
+	first_group(true, "GROUP-NOBODY-KNOWS", "GROUP-X25519");
+	first_group(false, HS_TLS_HYBRID_GROUP, has ? HS_TLS_HYBRID_GROUP : "GROUP-SECP256R1");
+	first_group(true, HS_TLS_HYBRID_GROUP, has ? HS_TLS_HYBRID_GROUP : "GROUP-X25519");
 }
 
 static union hs_addr site_v4(uint32_t site, uint8_t host)
@@ -440,7 +478,7 @@ int main(void)
 		cmocka_unit_test(frames_walk),	    cmocka_unit_test(frames_bad),
 		cmocka_unit_test(cid_table),	    cmocka_unit_test(cid_table_of_mixed_lengths),
 		cmocka_unit_test(addresses),	    cmocka_unit_test(flows_are_bounded),
-		cmocka_unit_test(priorities),
+		cmocka_unit_test(priorities),	    cmocka_unit_test(hybrid_group),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
