@@ -20,7 +20,9 @@
 #define HS_FLOW_BYTES_MAX 3840
 /*
  * The cover acknowledges a piece of a ClientHello at once, so every millisecond here can be measured by
- * whoever compares; the pieces of one flight leave a client together.
+ * whoever compares; the pieces of one flight leave a client together. When one of them is lost the flight
+ * goes to the cover, whose acknowledgement ends the client's retransmission of the others: that connection
+ * can not be had back, and a client of ours begins another (nexusd/backoff.h).
  */
 #define HS_FLOW_TIMEOUT_MS 10
 

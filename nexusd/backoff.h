@@ -27,4 +27,18 @@ static inline uint64_t nx_backoff_us(unsigned int failures, bool refused, uint32
 	return base - base / 4 + (base / 2) * (random & 0xffff) / 0xffff;
 }
 
+/*
+ * A first flight can be refused though its credential is right: one of its datagrams was lost or late,
+ * so that the server could not judge it, or it had no budget left to do so. A refusal is therefore
+ * believed when it has come so many times in a row; a new flight follows the first almost at once and
+ * the second after a second, as the connections of a visitor do.
+ */
+#define NX_REFUSALS_BELIEVED 3
+
+/* The wait after refusal @refusals (1 ...), not believed yet; @random: any number. */
+static inline uint64_t nx_doubt_us(unsigned int refusals, uint32_t random)
+{
+	return refusals == 1 ? 50000 + random % 100000 : 900000 + random % 300000;
+}
+
 #endif /* NX_BACKOFF_H */

@@ -93,16 +93,23 @@ static int on_retry(sd_event_source *s, uint64_t usec, void *userdata)
 	return 0;
 }
 
+/* Only jitter: without randomness all clients of a server come back at the same moment. */
+static uint32_t jitter(void)
+{
+	uint32_t random;
+
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+		random = (uint32_t)getpid();
+	return random;
+}
+
 void nx_client_retry(struct nx_tunnel *t, enum nx_reason reason, const char *text)
 {
 	struct nx_tunnel_private *p = t->priv;
-	uint32_t random = 0;
+	uint32_t random = jitter();
 	uint64_t delay;
 
 	nx_client_reset(t);
-	/* Only jitter: without randomness all clients of a server come back at the same moment. */
-	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
-		random = (uint32_t)getpid();
 	/* A session that was up is replaced at once; only what fails again has to wait. */
 	delay = p->failures ? nx_backoff_us(p->failures, is_refusal(reason), random)
 			    : 10000 + random % 100000;
@@ -110,6 +117,24 @@ void nx_client_retry(struct nx_tunnel *t, enum nx_reason reason, const char *tex
 	nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, reason, "%s", text);
 	if (nx_tunnel_arm_timer(t, delay, on_retry) < 0)
 		nx_tunnel_fail(t, reason, text);
+}
+
+/* Refused, but that may have been bad luck: true if another attempt was arranged. */
+static bool doubt_refusal(struct nx_tunnel *t, enum nx_reason reason, const char *text)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	if (reason != NX_REASON_AUTH_REFUSED) {
+		p->refusals = 0;
+		return false;
+	}
+	if (p->refusals < NX_REFUSALS_BELIEVED)
+		p->refusals++;
+	if (p->refusals == NX_REFUSALS_BELIEVED ||
+	    nx_tunnel_arm_timer(t, nx_doubt_us(p->refusals, jitter()), on_retry) < 0)
+		return false;
+	nx_log_full(LOG_INFO, NULL, t->config->name, "%s; trying once more", text);
+	return true;
 }
 
 static const char *default_text(enum nx_reason reason)
@@ -138,6 +163,8 @@ void nx_tunnel_attempt_failed(struct nx_tunnel *t, uint64_t attempt, enum hs_rea
 	snprintf(copy, sizeof(copy), "%s", text[0] ? text : default_text(reason));
 	p->attempt = 0;
 	nx_tunnel_disarm_timer(t);
+	if (doubt_refusal(t, reason, copy))
+		return;
 	/* Whoever answered with a refusal answers the same on its other addresses. */
 	if (!is_refusal(reason) && p->next_remote + 1 < p->n_remotes) {
 		p->next_remote++;
@@ -420,7 +447,7 @@ void nx_client_installed(struct nx_tunnel *t, struct nx_session *s)
 	struct nx_tunnel_private *p = t->priv;
 	char addr[NX_ADDR_STRLEN];
 
-	p->failures = 0;
+	p->failures = p->refusals = 0;
 	memset(&p->rate, 0, sizeof(p->rate));
 	nx_tunnel_set_state(t, NX_TUNNEL_CONNECTED, NX_REASON_NONE, "%s", "");
 	nx_log_full(LOG_NOTICE, "Connected", t->config->name, "connected to %s",

@@ -95,6 +95,7 @@ struct nx_tunnel_private {
 	size_t n_remotes, next_remote;
 	uint64_t attempt; /* running, 0 = none */
 	unsigned int failures;
+	unsigned int refusals; /* in a row, nothing else between them */
 	sd_event_source *timer; /* retry, guard of an attempt, or end of a disconnect */
 	struct nx_cover cover; /* server */
 	int state_fd; /* memfd with the net offer, stored at the monitor */

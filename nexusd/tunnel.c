@@ -507,7 +507,7 @@ int nx_tunnel_connect(struct nx_tunnel *t)
 		return r;
 	}
 	p->wanted = true;
-	p->failures = 0;
+	p->failures = p->refusals = 0;
 	nx_manager_unstore(t->manager, "down:%s", t->config->name);
 	nx_tunnel_set_state(t, NX_TUNNEL_CONNECTING, NX_REASON_NONE, "%s", "");
 	p->open_deadline_us = 0;

@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "backoff.h"
 #include "control.h"
 #include "lib/ipc.h"
 #include "state-file.h"
@@ -458,6 +459,84 @@ static void test_refusals(void **state)
 	assert_int_equal(t->state, NX_TUNNEL_RECONNECTING);
 }
 
+static void report_refusal(struct fake *f, uint64_t attempt)
+{
+	uint8_t buf[256];
+	struct nxm m;
+
+	begin(&m, buf, sizeof(buf), NXM_FAMILY_HS, HS_CMD_FAILED, 0);
+	nxm_put_str(&m, HS_A_TUNNEL, "office");
+	nxm_put_u64(&m, HS_A_ATTEMPT, attempt);
+	nxm_put_u8(&m, HS_A_REASON, HS_REASON_AUTH_REFUSED);
+	send_to(f->hsd, &m, NULL);
+}
+
+/* The tunnel tries again by itself, without a word to anybody; the number of the attempt. */
+static uint64_t expect_another(struct fake *f, uint64_t attempt)
+{
+	struct nx_tunnel *t = nx_manager_find_tunnel(f->m, "office");
+	uint64_t next;
+
+	expect(f, f->hsd, HS_CMD_CONNECT);
+	acknowledge(f, f->hsd, 0);
+	next = attempt_of(f);
+	assert_true(next != attempt);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTING);
+	assert_int_equal(t->reason, NX_REASON_NONE);
+	return next;
+}
+
+/* A refusal is believed the third time; then the pause is long. */
+static void test_refused(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t attempt, next, began;
+
+	NEED(f);
+	attempt = start(f);
+	t = nx_manager_find_tunnel(f->m, "office");
+	began = nx_now_us();
+	report_refusal(f, attempt);
+	next = expect_another(f, attempt);
+	assert_true(nx_now_us() - began >= 50000);
+	report_refusal(f, next);
+	began = nx_now_us();
+	attempt = expect_another(f, next);
+	assert_true(nx_now_us() - began >= 900000);
+	report_refusal(f, attempt);
+	expect_state(f, NX_TUNNEL_RECONNECTING);
+	assert_int_equal(t->reason, NX_REASON_AUTH_REFUSED);
+	assert_int_equal(t->priv->attempt, 0);
+
+	/* Whoever asks again is not answered from memory. */
+	assert_int_equal(nx_tunnel_disconnect(t), 0);
+	expect(f, f->hsd, HS_CMD_DEL_TUNNEL);
+	acknowledge(f, f->hsd, 0);
+	expect(f, f->dp, NQD_CMD_DELETE_DEVICE);
+	acknowledge(f, f->dp, 0);
+	expect_state(f, NX_TUNNEL_DISCONNECTED);
+	assert_int_equal(t->priv->refusals, NX_REFUSALS_BELIEVED);
+	assert_int_equal(nx_tunnel_connect(t), 0);
+	assert_int_equal(t->priv->refusals, 0);
+}
+
+/* The second attempt is let in: nobody has heard of the refusal. */
+static void test_refused_once(void **state)
+{
+	struct fake *f = *state;
+	uint64_t attempt;
+
+	NEED(f);
+	attempt = start(f);
+	report_refusal(f, attempt);
+	report_session(f, expect_another(f, attempt), true);
+	expect_add_session(f);
+	acknowledge(f, f->dp, 0);
+	expect_state(f, NX_TUNNEL_CONNECTED);
+	assert_int_equal(nx_manager_find_tunnel(f->m, "office")->priv->refusals, 0);
+}
+
 static void test_restarts(void **state)
 {
 	struct fake *f = *state;
@@ -719,6 +798,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_session, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restarts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cover_profile, setup_server, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_profiles, setup_server, teardown),
