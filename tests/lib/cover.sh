@@ -76,6 +76,22 @@ fetch_libcurl() {
 		"$NX_PAGE" "$1" "$2"
 }
 
+# The curl of Debian 13 in words, an array; on Debian 12 with the C library it was made for.
+curl_h3=(curl)
+if [ -d "$NX_TOP/build/curl-openssl" ]; then
+	curl_h3=("$NX_TOP"/build/curl-openssl/usr/lib*/ld-linux-*.so.*)
+	curl_h3=("${curl_h3[0]}" --library-path "$NX_TOP/build/curl-openssl/usr/lib/$(uname -m)-linux-gnu"
+		"$NX_TOP/build/curl-openssl/usr/bin/curl")
+fi
+
+# Its QUIC is OpenSSL's, not that of ngtcp2, and its ClientHello takes two datagrams.
+fetch_curl() {
+	local version
+	version=$(in_ns client "${curl_h3[@]}" -s --http3-only --max-time 15 --cacert "$T/cover/cert.pem" \
+		--resolve "www.example.org:443:$1" -w '%{http_version}' -o "$2" "$NX_PAGE")
+	[ "$version" = 3 ]
+}
+
 # Chromium never falls back to TCP for an origin that it is told to reach by QUIC. What it gives back
 # is the page as it has understood it.
 fetch_chromium() {
