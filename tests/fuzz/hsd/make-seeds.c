@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Makes the seed corpora of the REALITY fuzz targets anew: make-hsd-seeds DIR writes
- * DIR/TARGET/NAME. The folders must exist.
+ * DIR/TARGET/NAME. The folders must exist, and the recorded flights be in DIR/fuzz-initial.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +14,7 @@
 #include "elligator.h"
 #include "fuzz-hsd.h"
 #include "hsd-test.h"
+#include "initial.h"
 #include "reality.h"
 
 static const char *folder;
@@ -81,6 +82,26 @@ static void flights(void)
 	save("fuzz-crypto-frames", "two", buf + 64, at);
 }
 
+/* The ClientHello of a recorded flight, which is a seed itself and stays as it is. */
+static void recorded(const char *name)
+{
+	struct hs_reassembly r = { 0 };
+	struct hs_client_hello ch;
+	struct hs_long_header h;
+	struct t_flight f;
+	char path[512];
+	size_t len = 0;
+
+	snprintf(path, sizeof(path), "%s/fuzz-initial/%s", folder, name);
+	t_read_flight(path, &f);
+	promise(!hs_long_header_parse(f.dgrams[0], f.lens[0], &h));
+	for (unsigned int i = 0; i < f.n_dgrams; i++)
+		hs_initial_feed(&r, f.dgrams[i], f.lens[i], h.dcid, h.dcid_len, &len);
+	promise(len && !hs_client_hello_parse(r.data, len, &ch));
+	save("fuzz-clienthello", name, r.data, len);
+	save("fuzz-transport-params", name, ch.transport_params, ch.transport_params_len);
+}
+
 static void capsules(void)
 {
 	static struct hs_net net = {
@@ -129,6 +150,10 @@ int main(int argc, char **argv)
 	}
 	folder = argv[1];
 	flights();
+	recorded("chromium");
+	recorded("curl-openssl");
+	recorded("gtlsclient");
+	recorded("libcurl-gnutls");
 	capsules();
 	certificates();
 	save("fuzz-keytext", "key", key, sizeof(key) - 1);

@@ -143,6 +143,28 @@ size_t t_seal_initial(uint8_t *out, size_t cap, const struct t_initial *p, const
 	return n;
 }
 
+void t_read_flight(const char *path, struct t_flight *f)
+{
+	FILE *file = fopen(path, "rb");
+	size_t left;
+	uint8_t *at;
+
+	require(file != NULL, path);
+	left = fread(f->data, 1, sizeof(f->data), file);
+	require(!ferror(file) && left < sizeof(f->data), path);
+	fclose(file);
+	f->n_dgrams = 0;
+	for (at = f->data; left; f->n_dgrams++) {
+		size_t len = left < 2 ? 0 : (size_t)at[0] << 8 | at[1];
+
+		require(len && len <= left - 2 && f->n_dgrams < T_FLIGHT_DGRAMS_MAX, path);
+		f->dgrams[f->n_dgrams] = at + 2;
+		f->lens[f->n_dgrams] = len;
+		at += 2 + len;
+		left -= 2 + len;
+	}
+}
+
 /* ---- a ClientHello from GnuTLS, as ngtcp2 drives it ---- */
 struct capture {
 	uint8_t *out;

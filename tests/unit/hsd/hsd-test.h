@@ -41,4 +41,14 @@ size_t t_crypto_frame(uint8_t *out, uint32_t offset, const uint8_t *data, size_t
 size_t t_client_hello(uint8_t *out, size_t cap, const uint8_t random[32], const uint8_t *scid,
 		      size_t scid_len, const char *server_name);
 
+/* A recorded first flight: datagrams, each behind its length in two bytes, as seeds hold them. */
+#define T_FLIGHT_DGRAMS_MAX 4
+struct t_flight {
+	unsigned int n_dgrams;
+	const uint8_t *dgrams[T_FLIGHT_DGRAMS_MAX];
+	size_t lens[T_FLIGHT_DGRAMS_MAX];
+	uint8_t data[8192];
+};
+void t_read_flight(const char *path, struct t_flight *f);
+
 #endif /* HSD_TEST_H */

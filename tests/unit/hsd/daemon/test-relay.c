@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -386,6 +387,36 @@ static void full_flight(void **state)
 	stop(&s);
 }
 
+/* Flights of real clients, in both orders of their datagrams, reach the cover as they came. */
+static void recorded_flights(void **state)
+{
+	static const char *const names[] = { "chromium", "curl-openssl", "gtlsclient",
+					     "libcurl-gnutls" };
+	char path[512];
+	struct t_flight f;
+	unsigned int order, flip, i, k;
+	struct scene s;
+	int client;
+
+	start(&s, AF_INET, 8);
+	for (order = 0; order < 2; order++) {
+		for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+			snprintf(path, sizeof(path), "%s/%s", T_FLIGHTS, names[i]);
+			t_read_flight(path, &f);
+			client = client_socket(&s.server);
+			flip = order && f.n_dgrams == 2;
+			for (k = 0; k < f.n_dgrams; k++)
+				say(client, f.dgrams[k ^ flip], f.lens[k ^ flip]);
+			for (k = 0; k < f.n_dgrams; k++)
+				expect_bytes(s.cover, f.dgrams[k ^ flip], f.lens[k ^ flip], NULL);
+			close(client);
+		}
+	}
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_AUTHENTICATED), 0);
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_PENDING), 0);
+	stop(&s);
+}
+
 /* ---- bounds ---- */
 
 static void bounded_per_site(void **state)
@@ -570,6 +601,7 @@ int main(void)
 		cmocka_unit_test(segments),
 		cmocka_unit_test(pieces_keep_their_order),
 		cmocka_unit_test(full_flight),
+		cmocka_unit_test(recorded_flights),
 		cmocka_unit_test(bounded_per_site),
 		cmocka_unit_test(empty_pool),
 		cmocka_unit_test(without_cover),
