@@ -28,7 +28,7 @@
 
 struct hs_flow {
 	TAILQ_ENTRY(hs_flow) entry;
-	bool linked;
+	bool linked, last_look;
 	uint64_t gone_ns;
 	struct hs_sock *sock;
 	union hs_addr remote, local;

@@ -82,8 +82,15 @@ uint64_t hs_server_run_timers(struct hsd *h)
 	struct hs_flow *fl;
 
 	/* The oldest first, so no other flight of the source is before it. */
-	while ((fl = hs_flows_expired(&h->flows, now_ns, &next_ns)))
-		relay_flow(h, fl);
+	while ((fl = hs_flows_expired(&h->flows, now_ns, &next_ns))) {
+		if (fl->last_look) {
+			relay_flow(h, fl);
+			continue;
+		}
+		/* Late is whoever sends late: not what waits in the socket because we were busy. */
+		fl->last_look = true;
+		hs_sock_read(fl->sock);
+	}
 	return next_ns;
 }
 
@@ -157,14 +164,48 @@ static int make_tls(struct hs_conn *c, const struct first_flight *f, const uint8
 	return err;
 }
 
+/* Does this datagram hold the beginning of the ClientHello? */
+static bool is_first(const struct first_flight *f, const uint8_t *data, size_t len)
+{
+	static struct hs_reassembly r;
+	size_t unused;
+
+	memset(&r, 0, sizeof(r));
+	hs_initial_feed(&r, data, len, f->hdr->dcid, f->hdr->dcid_len, &unused);
+	return r.n_pieces > 0 && r.pieces[0].first == 0;
+}
+
+/*
+ * Give the flight to ngtcp2, which wants a Retry from a client whose first packet does not begin at
+ * the beginning: so that one comes first. False: the connection is gone.
+ */
+static bool feed_flight(struct hs_conn *c, const struct first_flight *f)
+{
+	const uint8_t *at = f->data, *first_at = f->data;
+	unsigned int i, first = 0;
+
+	for (i = 0; i < f->n_dgrams && f->n_dgrams > 1; at += f->lens[i++]) {
+		if (!f->follows[i] && is_first(f, at, f->lens[i])) {
+			first = i;
+			first_at = at;
+			break;
+		}
+	}
+	if (!hs_conn_feed(c, first_at, f->lens[first]))
+		return false;
+	for (i = 0, at = f->data; i < f->n_dgrams; at += f->lens[i++]) {
+		if (i != first && !f->follows[i] && !hs_conn_feed(c, at, f->lens[i]))
+			return false;
+	}
+	return true;
+}
+
 static void accept_client(const struct hs_dgram *d, const struct first_flight *f,
 			  const struct hs_gate_result *r, const struct hs_client_hello *ch)
 {
 	struct hs_tunnel *t = d->sock->tunnel;
 	struct hsd *h = t->hsd;
-	const uint8_t *at = f->data;
 	struct hs_conn *c;
-	unsigned int i;
 	int err;
 
 	c = hs_conn_new(d->sock, &d->local, &d->remote);
@@ -187,11 +228,8 @@ static void accept_client(const struct hs_dgram *d, const struct first_flight *f
 		hs_conn_free(c);
 		return;
 	}
-	for (i = 0; i < f->n_dgrams; at += f->lens[i++]) {
-		if (!f->follows[i] && !hs_conn_feed(c, at, f->lens[i]))
-			return;
-	}
-	hs_conn_drive(c);
+	if (feed_flight(c, f))
+		hs_conn_drive(c);
 }
 
 /* The ClientHello is complete: let it in (true) or not. */

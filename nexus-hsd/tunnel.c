@@ -136,12 +136,15 @@ static void deliver(void *arg, const struct hs_dgram *d)
 	hs_server_datagram(arg, d);
 }
 
+void hs_sock_read(struct hs_sock *sock)
+{
+	hs_udp_receive(sock->src.fd, sock, &sock->name, deliver, sock->tunnel->hsd);
+	hs_relay_flush(sock->tunnel->hsd);
+}
+
 static void on_readable(struct hs_source *s, uint32_t events)
 {
-	struct hs_sock *sock = s->owner;
-
-	hs_udp_receive(s->fd, sock, &sock->name, deliver, sock->tunnel->hsd);
-	hs_relay_flush(sock->tunnel->hsd);
+	hs_sock_read(s->owner);
 }
 
 static void end_conns_of(struct hsd *h, const struct hs_sock *sock)

@@ -100,6 +100,9 @@ struct hs_sock *hs_tunnel_sock_by_port(struct hsd *h, int family, uint16_t port,
 				       const union hs_addr *local);
 const struct hs_user *hs_tunnel_user(const struct hs_tunnel *t, uint64_t short_id);
 
+/* Handle a batch of what lies in the socket. */
+void hs_sock_read(struct hs_sock *sock);
+
 /* Take over a parsed configuration and the descriptors (always consumed). 0 or negative errno. */
 int hs_tunnel_set(struct hsd *h, struct hs_config *cfg, int *fds, unsigned int n_fds,
 		  struct nxm_error *e);

@@ -33,15 +33,14 @@ uint64_t t_now_ms(void)
 
 /* ---- process ---- */
 
-static void become_hsd(int channel, long clock_shift_s)
+static void become_hsd(int channel, const char *preload, long clock_shift_s)
 {
 	char shift[32];
 
-	if (clock_shift_s) {
-		snprintf(shift, sizeof(shift), "%ld", clock_shift_s);
-		setenv("LD_PRELOAD", T_CLOCK_SHIFT_LIB, 1);
-		setenv("T_CLOCK_SHIFT_S", shift, 1);
-	}
+	snprintf(shift, sizeof(shift), "%ld", clock_shift_s);
+	setenv("T_CLOCK_SHIFT_S", shift, 1);
+	if (preload)
+		setenv("LD_PRELOAD", preload, 1);
 	if (channel == NX_MONITOR_FD)
 		fcntl(channel, F_SETFD, 0);
 	else
@@ -101,7 +100,8 @@ void t_hsd_new_control(struct t_hsd *h)
 	send_mon(h, MON_CMD_PEER, MON_PEER_CONTROL, NULL, sv[1]);
 }
 
-static void start(struct t_hsd *h, long clock_shift_s, void (*run)(int monitor_fd))
+static void start(struct t_hsd *h, const char *preload, long clock_shift_s,
+		  void (*run)(int monitor_fd))
 {
 	int mon[2], punt[2];
 
@@ -114,7 +114,7 @@ static void start(struct t_hsd *h, long clock_shift_s, void (*run)(int monitor_f
 		close(mon[0]);
 		if (run)
 			run(mon[1]);
-		become_hsd(mon[1], clock_shift_s);
+		become_hsd(mon[1], preload, clock_shift_s);
 	}
 	close(mon[1]);
 	h->mon = mon[0];
@@ -128,12 +128,17 @@ static void start(struct t_hsd *h, long clock_shift_s, void (*run)(int monitor_f
 
 void t_hsd_start(struct t_hsd *h, long clock_shift_s)
 {
-	start(h, clock_shift_s, NULL);
+	start(h, clock_shift_s ? T_CLOCK_SHIFT_LIB : NULL, clock_shift_s, NULL);
+}
+
+void t_hsd_start_long_hello(struct t_hsd *h)
+{
+	start(h, T_LONG_HELLO_LIB, 0, NULL);
 }
 
 void t_hsd_start_with(struct t_hsd *h, void (*run)(int monitor_fd))
 {
-	start(h, 0, run);
+	start(h, NULL, 0, run);
 }
 
 void t_hsd_stop(struct t_hsd *h)

@@ -40,6 +40,8 @@ struct t_hsd {
 
 /* Start the process, wired, and wait for MON_CMD_READY. @clock_shift_s moves its wall clock. */
 void t_hsd_start(struct t_hsd *h, long clock_shift_s);
+/* The same, but as a client it sends a ClientHello of two datagrams (long-hello.c). */
+void t_hsd_start_long_hello(struct t_hsd *h);
 /* The same with a child of this program that @run serves, and @run ends it. */
 void t_hsd_start_with(struct t_hsd *h, void (*run)(int monitor_fd));
 /* Close its channel and wait for its clean end. */
