@@ -41,6 +41,18 @@ end_init() {
 		cp "$NX_BUILD/nexus-hsd/nexus-hsd" "$NX_BUILD/nexusd/dataplane/nexus-dp" "$dir/libexec"
 }
 
+# preload_hsd END LIBRARY [NAME=VALUE]: into its nexus-hsd. Every child starts with a clean environment, so a
+# script stands in for the daemon.
+preload_hsd() {
+	local dir=$T/$1/libexec
+	cp "$2" "$dir" && mv "$dir/nexus-hsd" "$dir/nexus-hsd.real" || return
+	cat >"$dir/nexus-hsd" <<-END
+		#!/bin/sh
+		${3:-} LD_PRELOAD=$dir/$(basename "$2") exec $dir/nexus-hsd.real "\$@"
+	END
+	chmod 755 "$dir/nexus-hsd"
+}
+
 # nexus_init ENDS...: temporary folder $T, users, folders, the server's key.
 nexus_init() {
 	local end
