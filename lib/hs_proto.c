@@ -63,6 +63,8 @@ static const struct nxa_policy stats[] = {
 	A(HS_A_STATS_RELAY_RATE_DROPS, U64),
 	A(HS_A_STATS_COVER_STATE, U64),
 	A(HS_A_STATS_REJECTED_BUDGET, U64),
+	A(HS_A_STATS_AUTHENTICATED_OLD_KEY, U64),
+	A(HS_A_STATS_OLD_KEY_UNTIL_S, U64),
 };
 const struct nxa_set hs_stats_set = { .name = "hs_stats_set",
 				      .max = HS_A_STATS_MAX,
@@ -107,5 +109,7 @@ static const struct nxa_policy hs[] = {
 	A(HS_A_GATE_MAX_AUTH_PER_SITE_PER_S, U32(RANGE(1, 1000000))),
 	A(HS_A_COVER_PROFILE, BINARY(1, 1024)),
 	A(HS_A_DIFFERENCE, STRING(0, 255), REPEATS),
+	A(HS_A_OLD_KEY_UNTIL_S, U64),
+	A(HS_A_OLD_KEY, FLAG),
 };
 const struct nxa_set hs_set = { .name = "hs_set", .max = HS_A_MAX, .policy = hs };

@@ -99,12 +99,16 @@ enum hs_attr {
 	HS_A_GATE_MAX_AUTH_PER_SITE_PER_S, /* u32; server: of one site */
 	HS_A_COVER_PROFILE,		/* binary <= 1024: of nexus-hsd, for the cache */
 	HS_A_DIFFERENCE,		/* string <= 255, repeats: what tells our flights from the cover's */
+	HS_A_OLD_KEY_UNTIL_S,		/* u64; server: until this time (seconds since 1970) its former key,
+					 * "secret:TUNNEL:old-private-key", is accepted as well */
+	HS_A_OLD_KEY,			/* flag; session: the client knows the server by its former key */
 	__HS_A_MAX,
 	HS_A_MAX = __HS_A_MAX - 1,
 };
 
 /* A server's user. Preshared keys come through the monitor as "secret:TUNNEL:psk:NAME"; private keys
- * as "secret:TUNNEL:private-key"; a client's preshared key as "secret:TUNNEL:psk".
+ * as "secret:TUNNEL:private-key", a server's former one as "secret:TUNNEL:old-private-key"; a client's
+ * preshared key as "secret:TUNNEL:psk".
  */
 enum hs_user_attr {
 	HS_A_USER_UNSPEC,
@@ -160,6 +164,8 @@ enum hs_stats_attr {			/* u64 each; server */
 	HS_A_STATS_RELAY_RATE_DROPS,	/* packets */
 	HS_A_STATS_COVER_STATE,		/* enum hs_cover_state */
 	HS_A_STATS_REJECTED_BUDGET,	/* not judged: too many at that moment */
+	HS_A_STATS_AUTHENTICATED_OLD_KEY, /* of AUTHENTICATED: for the server's former key */
+	HS_A_STATS_OLD_KEY_UNTIL_S,	/* seconds since 1970; 0: no former key is accepted */
 	__HS_A_STATS_MAX,
 	HS_A_STATS_MAX = __HS_A_STATS_MAX - 1,
 };

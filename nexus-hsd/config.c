@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <gnutls/gnutls.h>
+#include "clock.h"
 #include "secrets.h"
 #include "tls.h"
 #include "tunnel.h"
@@ -184,6 +186,28 @@ static void parse_gate(struct parse *ps)
 							 : HS_BUDGET_MAX_PER_SITE_PER_S;
 }
 
+/* A time that is over is no mistake: the secret need not have come then. */
+static int parse_old_key(struct parse *ps)
+{
+	const struct nxa *until = &ps->tb[HS_A_OLD_KEY_UNTIL_S];
+	struct hs_config *cfg = ps->cfg;
+	const uint8_t *key;
+
+	if (!until->present || nxa_u64(until) <= hs_unix_time_s())
+		return 0;
+	key = hs_secret_get(cfg->name, HS_SECRET_OLD_KEY, NULL);
+	if (!key)
+		return refuse(ps->e, -ENOKEY, "no old private key arrived for tunnel %s",
+			      cfg->name);
+	if (gnutls_memcmp(key, cfg->private_key, sizeof(cfg->private_key)) == 0)
+		return refuse(ps->e, -EINVAL,
+			      "old_private_key_file: holds the same key as private_key_file; "
+			      "right is the key the server had before");
+	memcpy(cfg->old_private_key, key, sizeof(cfg->old_private_key));
+	cfg->old_key_until_s = nxa_u64(until);
+	return 0;
+}
+
 static int parse_server(struct parse *ps)
 {
 	struct hs_config *cfg = ps->cfg;
@@ -201,6 +225,9 @@ static int parse_server(struct parse *ps)
 	if (!key)
 		return refuse(ps->e, -ENOKEY, "no private key arrived for tunnel %s", cfg->name);
 	memcpy(cfg->private_key, key, sizeof(cfg->private_key));
+	err = parse_old_key(ps);
+	if (err < 0)
+		return err;
 	while (nxa_next(ps->attrs, ps->len, HS_A_USER, &pos, &a))
 		n++;
 	if (n > HS_USERS_MAX)

@@ -81,6 +81,7 @@ struct hs_conn {
 	/* server */
 	char user_name[64];
 	uint64_t short_id;
+	bool old_key; /* the client knows the server by its former key */
 	gnutls_pcert_st cert;
 	bool has_cert;
 	gnutls_privkey_t cert_private;

@@ -331,6 +331,8 @@ static int get_stats(struct request *r)
 	if (t->relay)
 		put_relay_stats(&m, t->relay);
 	nxm_put_u64(&m, HS_A_STATS_REJECTED_BUDGET, s->rejected[HS_REJECT_BUDGET]);
+	nxm_put_u64(&m, HS_A_STATS_AUTHENTICATED_OLD_KEY, s->authenticated_old_key);
+	nxm_put_u64(&m, HS_A_STATS_OLD_KEY_UNTIL_S, t->gate ? hs_gate_old_key_until(t->gate) : 0);
 	nxm_nest_end(&m, nest);
 	post(r->h, buf, nxm_end(&m));
 	return 0;

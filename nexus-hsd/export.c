@@ -214,6 +214,8 @@ static ssize_t build(const struct hs_conn *c, uint8_t *buf, size_t cap)
 	nxm_put_str(&m, HS_A_TUNNEL, c->tunnel->config->name);
 	nxm_put_u64(&m, HS_A_ATTEMPT, c->attempt);
 	nxm_put_u32(&m, HS_A_SOCKET, c->sock->index);
+	if (c->old_key)
+		nxm_put_flag(&m, HS_A_OLD_KEY);
 	put_net(&m, c->net);
 	put_session(&m, c);
 	err = put_keys(&m, c);

@@ -7,6 +7,10 @@
  * scalar multiplication on every flight takes the same steps, whatever the verdict: an unknown user
  * is judged with a random secret in place of his own, and the replay cache is asked last. So a prober
  * who sends a captured or an altered hello learns nothing from the time until the cover answers.
+ *
+ * While the former key is accepted as well, every flight that the present key refuses, for whatever
+ * reason, is judged with the former one too: all refusals then cost two multiplications. Only who is
+ * let in with the present key pays one, and who is let in shows that anyway.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,6 +23,8 @@
 
 struct hs_gate {
 	uint8_t secret[32];
+	uint8_t old_secret[32];
+	uint64_t old_until_s; /* 0 = there is no former key, or no more */
 	uint32_t time_window_s;
 	struct hs_replay *replay;
 	struct hs_reality_user **slots; /* open addressing by short id, at most half full */
@@ -45,7 +51,8 @@ struct hs_gate *hs_gate_new(const uint8_t server_secret[32], uint32_t time_windo
 	g->slots = calloc(g->n_slots, sizeof(*g->slots));
 	g->replay = hs_replay_new(replay_entries);
 	if (!g->slots || !g->replay ||
-	    gnutls_rnd(GNUTLS_RND_KEY, g->nobody.shared, sizeof(g->nobody.shared)) < 0) {
+	    gnutls_rnd(GNUTLS_RND_KEY, g->nobody.shared, sizeof(g->nobody.shared)) < 0 ||
+	    gnutls_rnd(GNUTLS_RND_KEY, g->nobody.old_shared, sizeof(g->nobody.old_shared)) < 0) {
 		hs_gate_free(g);
 		return NULL;
 	}
@@ -66,6 +73,34 @@ void hs_gate_free(struct hs_gate *g)
 	hs_replay_free(g->replay);
 	explicit_bzero(g, sizeof(*g));
 	free(g);
+}
+
+int hs_gate_set_old_key(struct hs_gate *g, const uint8_t server_secret[32], uint64_t until_s)
+{
+	if (g->n_users || !until_s || gnutls_memcmp(g->secret, server_secret, 32) == 0)
+		return -EINVAL;
+	memcpy(g->old_secret, server_secret, 32);
+	g->old_until_s = until_s;
+	return 0;
+}
+
+bool hs_gate_expire_old_key(struct hs_gate *g, uint64_t unix_time_s)
+{
+	if (!g->old_until_s || unix_time_s < g->old_until_s)
+		return false;
+	g->old_until_s = 0;
+	explicit_bzero(g->old_secret, sizeof(g->old_secret));
+	explicit_bzero(g->nobody.old_shared, sizeof(g->nobody.old_shared));
+	for (size_t i = 0; i < g->n_slots; i++) {
+		if (g->slots[i])
+			explicit_bzero(g->slots[i]->old_shared, sizeof(g->slots[i]->old_shared));
+	}
+	return true;
+}
+
+uint64_t hs_gate_old_key_until(const struct hs_gate *g)
+{
+	return g->old_until_s;
 }
 
 void hs_gate_inherit(struct hs_gate *g, struct hs_gate *old)
@@ -140,6 +175,8 @@ int hs_gate_add_user(struct hs_gate *g, const struct hs_reality_user *u)
 		return -ENOMEM;
 	*copy = *u;
 	err = hs_x25519(copy->shared, g->secret, u->public_key);
+	if (!err && g->old_until_s)
+		err = hs_x25519(copy->old_shared, g->old_secret, u->public_key);
 	if (err) {
 		explicit_bzero(copy, sizeof(*copy));
 		free(copy);
@@ -185,22 +222,27 @@ static bool equal_ct(const uint8_t *a, const uint8_t *b, size_t len)
 	return gnutls_memcmp(a, b, len) == 0;
 }
 
-/* From E to k1 and the tag's verdict, without a branch on what the flight claims. */
-static int judge(const struct hs_gate *g, const struct hs_first_flight *f, uint64_t unix_time_s,
-		 struct claim *claim, struct hs_gate_result *r, bool *tag_valid)
+/*
+ * From E to k1 and the tag's verdict, without a branch on what the flight claims. r->old_key says
+ * which of the server's keys the flight is judged with.
+ */
+static int open_claim(const struct hs_gate *g, const struct hs_first_flight *f,
+		      uint64_t unix_time_s, struct claim *claim, struct hs_gate_result *r,
+		      bool *tag_valid)
 {
 	uint8_t point[32], shared[32], k0[32], plain[HS_REALITY_CID_LEN], tag[HS_REALITY_CID_LEN];
 	int err;
 
 	hs_elligator_map(point, f->random);
-	err = hs_x25519(shared, g->secret, point);
+	err = hs_x25519(shared, r->old_key ? g->old_secret : g->secret, point);
 	hs_reality_k0(k0, shared);
 	hs_reality_mask_scid(plain, f->scid, k0);
 	read_claim(claim, plain, unix_time_s);
 	r->user = *slot_of(g->slots, g->n_slots, claim->short_id);
 	if (!r->user)
 		r->user = &g->nobody;
-	hs_reality_k1(r->k1, k0, r->user->shared, r->user->has_psk ? r->user->psk : NULL);
+	hs_reality_k1(r->k1, k0, r->old_key ? r->user->old_shared : r->user->shared,
+		      r->user->has_psk ? r->user->psk : NULL);
 	hs_reality_tag(tag, r->k1, f->quic_version, f->scid, f->client_hello, f->client_hello_len);
 	*tag_valid = equal_ct(tag, f->dcid, sizeof(tag));
 	explicit_bzero(shared, sizeof(shared));
@@ -230,17 +272,17 @@ static enum hs_verdict verdict_of(struct hs_gate *g, const struct hs_first_fligh
 	return HS_ACCEPT;
 }
 
-enum hs_verdict hs_gate_check(struct hs_gate *g, const struct hs_first_flight *f,
-			      uint64_t unix_time_s, struct hs_gate_result *r)
+/* With one of the server's keys; @r holds something only after HS_ACCEPT. */
+static enum hs_verdict judge(struct hs_gate *g, const struct hs_first_flight *f,
+			     uint64_t unix_time_s, bool old_key, struct hs_gate_result *r)
 {
 	enum hs_verdict verdict;
 	struct claim claim;
 	bool tag_valid;
 
 	memset(r, 0, sizeof(*r));
-	if (!looks_like_credential(f))
-		return HS_REJECT_FORMAT;
-	if (judge(g, f, unix_time_s, &claim, r, &tag_valid))
+	r->old_key = old_key;
+	if (open_claim(g, f, unix_time_s, &claim, r, &tag_valid))
 		verdict = HS_REJECT_KEY;
 	else
 		verdict = verdict_of(g, f, &claim, unix_time_s, r->user != &g->nobody, tag_valid);
@@ -248,4 +290,20 @@ enum hs_verdict hs_gate_check(struct hs_gate *g, const struct hs_first_flight *f
 	if (verdict != HS_ACCEPT)
 		explicit_bzero(r, sizeof(*r));
 	return verdict;
+}
+
+enum hs_verdict hs_gate_check(struct hs_gate *g, const struct hs_first_flight *f,
+			      uint64_t unix_time_s, struct hs_gate_result *r)
+{
+	enum hs_verdict verdict, old_verdict;
+
+	memset(r, 0, sizeof(*r));
+	if (!looks_like_credential(f))
+		return HS_REJECT_FORMAT;
+	verdict = judge(g, f, unix_time_s, false, r);
+	if (verdict == HS_ACCEPT || !g->old_until_s || unix_time_s >= g->old_until_s)
+		return verdict;
+	old_verdict = judge(g, f, unix_time_s, true, r);
+	/* A claim that the present key opens was made for it: its own verdict says more. */
+	return old_verdict == HS_ACCEPT || verdict == HS_REJECT_KEY ? old_verdict : verdict;
 }

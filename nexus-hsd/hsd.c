@@ -47,6 +47,7 @@ int hs_turn(struct hsd *h)
 	next = earlier(next, hs_server_run_timers(h));
 	next = earlier(next, hs_tombs_run_timers(h));
 	next = earlier(next, hs_relays_run_timers(h));
+	next = earlier(next, hs_tunnels_run_timers(h));
 	return hs_loop_turn(&h->loop, next);
 }
 

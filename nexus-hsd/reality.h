@@ -65,6 +65,7 @@ struct hs_reality_user {
 	bool has_psk;
 	uint8_t psk[32];
 	uint8_t shared[32];	/* X25519(s,C), computed by hs_gate_add_user() */
+	uint8_t old_shared[32];	/* the same with the server's former key, while it is accepted */
 	void *owner;		/* of the caller */
 };
 
@@ -73,6 +74,15 @@ struct hs_gate;
 /* @replay_entries bounds the cache. NULL without memory. */
 struct hs_gate *hs_gate_new(const uint8_t server_secret[32], uint32_t time_window_s,
 			    size_t replay_entries);
+/*
+ * Accept credentials for the server's former key as well, while the time is before @until_s. Before the
+ * first user is added. -EINVAL: too late, no time, or it is the very same key.
+ */
+int hs_gate_set_old_key(struct hs_gate *g, const uint8_t server_secret[32], uint64_t until_s);
+/* Wipe the former key if its time is over. True once, when that happens. */
+bool hs_gate_expire_old_key(struct hs_gate *g, uint64_t unix_time_s);
+/* Until when the former key is accepted; 0: there is none. */
+uint64_t hs_gate_old_key_until(const struct hs_gate *g);
 /* Copies @u. 0, -EEXIST (short id), -EINVAL (short id 0, low-order key), -ENOMEM. */
 int hs_gate_add_user(struct hs_gate *g, const struct hs_reality_user *u);
 /* Take the replay cache of an older gate along (a reload must not open the window again). */
@@ -97,10 +107,12 @@ struct hs_first_flight {
 struct hs_gate_result {
 	const struct hs_reality_user *user;
 	uint8_t k1[32];			/* the caller wipes */
+	bool old_key;			/* made for the server's former key */
 };
 
-/* Steps 6: one scalar multiplication at most; the tag is compared in constant time; an accepted
- * random enters the replay cache.
+/*
+ * Step 6: one scalar multiplication at most, two while a former key is accepted; the tag is compared
+ * in constant time; an accepted random enters the replay cache, which is one for both keys.
  */
 enum hs_verdict hs_gate_check(struct hs_gate *g, const struct hs_first_flight *f,
 			      uint64_t unix_time_s, struct hs_gate_result *r);

@@ -68,17 +68,22 @@ out:
 	return err;
 }
 
-const uint8_t *hs_secret_get(const char *tunnel, const char *what, const char *user)
+static struct secret *find_parts(const char *tunnel, const char *what, const char *user)
 {
 	char name[HS_SECRET_NAME_MAX + 1];
-	struct secret *s;
 	int n;
 
 	n = snprintf(name, sizeof(name), "secret:%s:%s%s%s", tunnel, what, user ? ":" : "",
 		     user ? user : "");
 	if (n < 0 || (size_t)n >= sizeof(name))
 		return NULL;
-	s = find(name);
+	return find(name);
+}
+
+const uint8_t *hs_secret_get(const char *tunnel, const char *what, const char *user)
+{
+	struct secret *s = find_parts(tunnel, what, user);
+
 	return s ? s->key : NULL;
 }
 
@@ -107,16 +112,28 @@ uint64_t hs_secret_serial(const char *tunnel)
 	return serial;
 }
 
+static void wipe(struct secret *s)
+{
+	LIST_REMOVE(s, entry);
+	explicit_bzero(s, sizeof(*s));
+	free(s);
+}
+
+void hs_secret_forget_one(const char *tunnel, const char *what)
+{
+	struct secret *s = find_parts(tunnel, what, NULL);
+
+	if (s)
+		wipe(s);
+}
+
 void hs_secret_forget(const char *tunnel)
 {
 	struct secret *s, *next;
 
 	for (s = LIST_FIRST(&secrets); s; s = next) {
 		next = LIST_NEXT(s, entry);
-		if (!is_of(s, tunnel))
-			continue;
-		LIST_REMOVE(s, entry);
-		explicit_bzero(s, sizeof(*s));
-		free(s);
+		if (is_of(s, tunnel))
+			wipe(s);
 	}
 }

@@ -214,6 +214,7 @@ static void accept_client(const struct hs_dgram *d, const struct first_flight *f
 	c->attempt = h->next_attempt++;
 	c->short_id = r->user->short_id;
 	c->has_psk = r->user->has_psk;
+	c->old_key = r->old_key;
 	memcpy(c->user_name, r->user->name, sizeof(c->user_name));
 	err = make_tls(c, f, r->k1, ch);
 	if (err == 0)
@@ -263,6 +264,7 @@ static bool judge(const struct hs_dgram *d, const struct first_flight *f)
 		return false;
 	}
 	t->stats.authenticated++;
+	t->stats.authenticated_old_key += result.old_key;
 	accept_client(d, f, &result, &ch);
 	explicit_bzero(&result, sizeof(result));
 	return true;

@@ -92,6 +92,15 @@ static int make_gate(const struct hs_config *cfg, struct hs_gate **out, struct n
 		snprintf(e->text, sizeof(e->text), "out of memory");
 		return -ENOMEM;
 	}
+	if (cfg->old_key_until_s) {
+		err = hs_gate_set_old_key(g, cfg->old_private_key, cfg->old_key_until_s);
+		if (err < 0) {
+			e->err = err;
+			snprintf(e->text, sizeof(e->text), "the old private key is not usable");
+			hs_gate_free(g);
+			return err;
+		}
+	}
 	for (i = 0; i < cfg->n_users; i++) {
 		err = add_user(g, cfg, &cfg->users[i]);
 		if (err < 0) {
@@ -127,6 +136,41 @@ static void keep_replay(struct hs_tunnel *t, int fd)
 		nx_log_full(LOG_ERR, "ReplayCacheDamaged", t->config->name,
 			    "the replay cache is damaged: nobody is let in for %u s",
 			    t->config->time_window_s);
+}
+
+/* ---- the former key ---- */
+
+/* The wall clock may be set at any time, so it is looked at this often. */
+#define OLD_KEY_LOOK_S 10
+
+static uint64_t expire_old_key(struct hs_tunnel *t, uint64_t unix_time_s)
+{
+	uint64_t until_s = t->gate ? hs_gate_old_key_until(t->gate) : 0, left_s;
+
+	if (!until_s)
+		return UINT64_MAX;
+	if (hs_gate_expire_old_key(t->gate, unix_time_s)) {
+		explicit_bzero(t->config->old_private_key, sizeof(t->config->old_private_key));
+		hs_secret_forget_one(t->config->name, HS_SECRET_OLD_KEY);
+		nx_log_full(LOG_NOTICE, "OldKeyExpired", t->config->name,
+			    "the old server key is accepted no more");
+		return UINT64_MAX;
+	}
+	left_s = until_s - unix_time_s;
+	return hs_now_ns() + (left_s < OLD_KEY_LOOK_S ? left_s : OLD_KEY_LOOK_S) * HS_NS_PER_S;
+}
+
+uint64_t hs_tunnels_run_timers(struct hsd *h)
+{
+	uint64_t unix_time_s = hs_unix_time_s(), next = UINT64_MAX, t_next;
+	struct hs_tunnel *t;
+
+	TAILQ_FOREACH (t, &h->tunnels, entry) {
+		t_next = expire_old_key(t, unix_time_s);
+		if (t_next < next)
+			next = t_next;
+	}
+	return next;
 }
 
 /* ---- sockets ---- */
@@ -276,6 +320,8 @@ static void replace_config(struct hs_tunnel *t, struct hs_config *cfg, struct hs
 	t->config = cfg;
 	if (t->relay)
 		hs_relay_set_limits(t->relay, &cfg->relay);
+	if (!cfg->old_key_until_s)
+		hs_secret_forget_one(cfg->name, HS_SECRET_OLD_KEY);
 	if (old)
 		end_removed_users(t, old);
 	hs_config_free(old);

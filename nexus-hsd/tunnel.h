@@ -61,6 +61,8 @@ struct hs_config {
 	uint32_t max_auth_per_s, max_auth_per_site_per_s; /* server */
 	struct hs_reality_client credential; /* client */
 	uint8_t private_key[32]; /* server */
+	uint8_t old_private_key[32]; /* server; of no meaning without a time */
+	uint64_t old_key_until_s; /* 0 = none */
 	struct hs_relay_limits relay; /* server */
 };
 
@@ -73,6 +75,7 @@ struct hs_sock {
 
 struct hs_stats {
 	uint64_t initials, authenticated, handshakes_ok, handshakes_failed;
+	uint64_t authenticated_old_key; /* of authenticated */
 	uint64_t rejected[HS_REJECT_BUDGET + 1]; /* by enum hs_verdict */
 };
 
@@ -107,6 +110,8 @@ void hs_sock_read(struct hs_sock *sock);
 int hs_tunnel_set(struct hsd *h, struct hs_config *cfg, int *fds, unsigned int n_fds,
 		  struct nxm_error *e);
 void hs_tunnel_delete(struct hs_tunnel *t);
+/* Former keys whose time is over are wiped; returns the next time to look. */
+uint64_t hs_tunnels_run_timers(struct hsd *h);
 
 /* ---- config.c ---- */
 /* Parse the attributes of a SET_TUNNEL message, secrets included. 0 or negative errno with @e. */

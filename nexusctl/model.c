@@ -52,6 +52,7 @@ const struct model_field model_peer_fields[] = {
 	PEER("KeyExchange", "key_exchange", 's', key_exchange),
 	PEER("PresharedKey", "preshared_key", 'b', preshared_key),
 	PEER("ConnectedSince", "connected_since", 't', connected_since),
+	PEER("OldServerKey", "old_server_key", 'b', old_server_key),
 	{ NULL },
 };
 

@@ -26,6 +26,7 @@ struct model_peer {
 	int preshared_key; /* as sd-bus reads a boolean */
 	char **addresses;
 	uint64_t connected_since;
+	int old_server_key; /* boolean as sd-bus has it */
 	struct model_stats stats;
 };
 

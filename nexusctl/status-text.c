@@ -165,6 +165,25 @@ static void print_handshakes(const struct model_stats *s)
 	putchar('\n');
 }
 
+/* Who still uses the server's old key: when nobody does, it can go. */
+static void print_old_key(const struct model_tunnel *t)
+{
+	uint64_t until = model_stat(&t->stats, "hs-old-key-until-s");
+	time_t time_s = (time_t)until;
+	char text[32];
+	size_t n = 0;
+	struct tm tm;
+
+	if (!until || !localtime_r(&time_s, &tm))
+		return;
+	for (size_t i = 0; i < t->n_peers; i++)
+		n += t->peers[i].old_server_key != 0;
+	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+	label("old key");
+	printf("accepted until %s, %" PRIu64 " handshakes with it, %zu connected\n", text,
+	       model_stat(&t->stats, "hs-authenticated-old-key"), n);
+}
+
 /* Where strangers are sent, and how many are there. */
 static void print_cover(const struct model_tunnel *t)
 {
@@ -198,6 +217,8 @@ static void print_peer(const struct model_peer *p)
 		fputs(", ", stdout);
 		print_key_exchange(p->key_exchange, p->preshared_key);
 	}
+	if (p->old_server_key)
+		fputs(", old server key", stdout);
 	if (p->stats.valid) {
 		printf(", %s to it", ctl_bytes_str(model_stat(&p->stats, "l3-tx-bytes")));
 		printf(", %s from it", ctl_bytes_str(model_stat(&p->stats, "l3-rx-bytes")));
@@ -240,6 +261,7 @@ static void print_tunnel(const struct model_tunnel *t)
 		print_path(&t->stats);
 		print_drops(&t->stats);
 		print_handshakes(&t->stats);
+		print_old_key(t);
 	}
 	if (!strcmp(t->role, "server")) {
 		label("users");

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "lib/keytext.h"
 #include "config-internal.h"
@@ -26,9 +27,42 @@ static void add(struct nx_config_report *rep, const struct nx_config_file *f, co
 		rep->n_errors++;
 }
 
-/* Does the file hold a key? The key itself is wiped at once. */
-static void check_key(struct nx_config_report *rep, const struct nx_config_file *f, int fd)
+/* The private_key_file of the tunnel whose old_private_key_file @f is. */
+static const struct nx_config_file *present_key_of(const struct nx_config_report *rep,
+						   const struct nx_config_file *f)
 {
+	const char *dot = strrchr(f->setting, '.');
+	size_t n = dot ? (size_t)(dot + 1 - f->setting) : 0;
+
+	for (size_t i = 0; i < rep->n_files; i++) {
+		if (!strncmp(rep->files[i].setting, f->setting, n) &&
+		    !strcmp(rep->files[i].setting + n, "private_key_file"))
+			return &rep->files[i];
+	}
+	return NULL;
+}
+
+static bool holds_key(const struct nx_config_file *f, const char *secret_dir,
+		      const uint8_t key[NX_KEY_LEN])
+{
+	uint8_t other[NX_KEY_LEN];
+	char text[320];
+	bool same;
+	int fd = nx_secret_open(secret_dir, f->path, text, sizeof(text));
+
+	if (fd < 0)
+		return false;
+	same = nx_key_read_fd(fd, other) == 0 && !memcmp(other, key, NX_KEY_LEN);
+	explicit_bzero(other, sizeof(other));
+	close(fd);
+	return same;
+}
+
+/* Does the file hold a key, and not the wrong one? The key itself is wiped at once. */
+static void check_key(struct nx_config_report *rep, const struct nx_config_file *f, int fd,
+		      const char *secret_dir)
+{
+	const struct nx_config_file *present = f->old_key ? present_key_of(rep, f) : NULL;
 	uint8_t key[NX_KEY_LEN];
 	char text[320];
 
@@ -37,6 +71,9 @@ static void check_key(struct nx_config_report *rep, const struct nx_config_file 
 			 "%s: holds no key; right is one line as nexusctl genkey prints it",
 			 f->path);
 		add(rep, f, text);
+	} else if (present && holds_key(present, secret_dir, key)) {
+		add(rep, f,
+		    "holds the same key as private_key_file; right is the key the server had before");
 	}
 	explicit_bzero(key, sizeof(key));
 }
@@ -48,8 +85,11 @@ void nx_config_check_files(struct nx_config_report *rep, const char *secret_dir)
 
 	for (size_t i = 0; i < n; i++) {
 		const struct nx_config_file *f = &rep->files[i];
-		int fd = nx_secret_open(secret_dir, f->path, text, sizeof(text));
+		int fd;
 
+		if (f->until_s && f->until_s <= (uint64_t)time(NULL))
+			continue;
+		fd = nx_secret_open(secret_dir, f->path, text, sizeof(text));
 		if (fd == -ENOENT && f->keylog)
 			continue;
 		if (fd < 0) {
@@ -57,7 +97,7 @@ void nx_config_check_files(struct nx_config_report *rep, const char *secret_dir)
 			continue;
 		}
 		if (!f->keylog)
-			check_key(rep, f, fd);
+			check_key(rep, f, fd, secret_dir);
 		close(fd);
 	}
 }

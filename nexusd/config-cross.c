@@ -193,6 +193,37 @@ static void check_user_addresses(struct nx_reader *rd, const config_setting_t *s
 	}
 }
 
+/* The file is needed while the key is accepted, and may be gone after that. */
+static void check_old_key(struct nx_reader *rd, const config_setting_t *s,
+			  const struct nx_tunnel_config *t)
+{
+	struct nx_config_report *rep = rd->report;
+
+	if (!t->old_private_key_file && !t->old_key_until_s)
+		return;
+	if (!t->old_private_key_file) {
+		nx_complain_member(rd, s, "old_private_key_file",
+				   "is missing: old_key_until says how long its key is accepted");
+		return;
+	}
+	if (!t->old_key_until_s) {
+		nx_complain_member(
+			rd, s, "old_key_until",
+			"is missing: until when is the old key accepted? right is \"2026-12-24 12:00\"");
+		return;
+	}
+	if (!strcmp(t->old_private_key_file, t->private_key_file))
+		nx_complain_member(
+			rd, s, "old_private_key_file",
+			"is the file of private_key_file; right is the file of the key the server had before");
+	for (size_t i = rep->n_files; i-- > 0;) {
+		if (rep->files[i].old_key) {
+			rep->files[i].until_s = t->old_key_until_s;
+			break;
+		}
+	}
+}
+
 static void check_server(struct nx_reader *rd, const config_setting_t *s,
 			 struct nx_tunnel_config *t)
 {
@@ -208,6 +239,7 @@ static void check_server(struct nx_reader *rd, const config_setting_t *s,
 	if (!t->server_names || !t->server_names[0])
 		nx_complain_member(rd, s, "server_names",
 				   "is empty; right is at least one name of the cover site");
+	check_old_key(rd, s, t);
 	check_user_names(rd, s, t, keys);
 	check_groups(rd, s, t, keys);
 	check_user_addresses(rd, s, t);
@@ -295,12 +327,19 @@ static bool same_endpoints(const struct nx_tunnel_config *a, const struct nx_tun
 	return true;
 }
 
+static bool same_keys(const struct nx_tunnel_config *a, const struct nx_tunnel_config *b)
+{
+	return same_text(a->private_key_file, b->private_key_file) &&
+	       same_text(a->old_private_key_file, b->old_private_key_file) &&
+	       a->old_key_until_s == b->old_key_until_s;
+}
+
 bool nx_tunnel_config_equal_but_users(const struct nx_tunnel_config *a,
 				      const struct nx_tunnel_config *b)
 {
 	return same_text(a->name, b->name) && a->role == b->role &&
 	       same_text(a->interface, b->interface) &&
-	       same_text(a->private_key_file, b->private_key_file) && a->mtu == b->mtu &&
+	       (a->role == NX_ROLE_SERVER || same_keys(a, b)) && a->mtu == b->mtu &&
 	       a->keepalive_s == b->keepalive_s && a->idle_timeout_s == b->idle_timeout_s &&
 	       same_texts(a->ciphers, b->ciphers) && same_text(a->congestion, b->congestion) &&
 	       a->fwmark == b->fwmark &&
@@ -324,7 +363,7 @@ bool nx_tunnel_config_equal_but_users(const struct nx_tunnel_config *a,
 
 bool nx_tunnel_config_equal(const struct nx_tunnel_config *a, const struct nx_tunnel_config *b)
 {
-	if (!nx_tunnel_config_equal_but_users(a, b) || a->n_users != b->n_users)
+	if (!nx_tunnel_config_equal_but_users(a, b) || !same_keys(a, b) || a->n_users != b->n_users)
 		return false;
 	for (size_t i = 0; i < a->n_users; i++)
 		if (!nx_user_config_equal(&a->users[i], &b->users[i]))

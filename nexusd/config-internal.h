@@ -18,6 +18,8 @@ struct nx_config_file {
 	unsigned int line;
 	char *path;
 	bool keylog; /* may be absent: it is created */
+	bool old_key; /* must not hold the key of its neighbour private_key_file */
+	uint64_t until_s; /* not needed from this time on; 0 = always needed */
 };
 
 struct nx_config_report {
@@ -86,6 +88,10 @@ void nx_value_short_id(struct nx_reader *rd, const config_setting_t *s,
 		       const struct nx_value_rule *rule, void *field, size_t *count);
 void nx_value_file(struct nx_reader *rd, const config_setting_t *s,
 		   const struct nx_value_rule *rule, void *field, size_t *count);
+void nx_value_old_key_file(struct nx_reader *rd, const config_setting_t *s,
+			   const struct nx_value_rule *rule, void *field, size_t *count);
+void nx_value_time(struct nx_reader *rd, const config_setting_t *s,
+		   const struct nx_value_rule *rule, void *field, size_t *count);
 void nx_value_keylog(struct nx_reader *rd, const config_setting_t *s,
 		     const struct nx_value_rule *rule, void *field, size_t *count);
 void nx_value_hostport(struct nx_reader *rd, const config_setting_t *s,
@@ -129,7 +135,10 @@ void nx_config_check_all(struct nx_reader *rd, const config_setting_t *tunnels,
 			 const struct nx_config *c);
 /* A tunnel taken out of its nx_config belongs to the tunnel object. */
 void nx_tunnel_config_free(struct nx_tunnel_config *t);
-/* Everything but the users alike? Then a reload can keep the sessions of users that stay. */
+/*
+ * Everything but the users and a server's keys alike? Then a reload can keep the sessions of users that
+ * stay.
+ */
 bool nx_tunnel_config_equal_but_users(const struct nx_tunnel_config *a,
 				      const struct nx_tunnel_config *b);
 bool nx_user_config_equal(const struct nx_user_config *a, const struct nx_user_config *b);
@@ -142,6 +151,13 @@ int nx_config_load_report(const char *path, bool insecure_keylog, struct nx_conf
  * Adds to the report's errors (config-check.c).
  */
 void nx_config_check_files(struct nx_config_report *report, const char *secret_dir);
+
+/*
+ * "2026-12-24 12:00", local time, or RFC 3339 without fractions ("2026-12-24T12:00:00+01:00"), as seconds
+ * since 1970. 0; -EINVAL: something else; -ERANGE: no such date or time of day, or before 1970
+ * (config-time.c).
+ */
+int nx_time_parse(const char *text, uint64_t *unix_time_s);
 
 /* The number that stands for a group's name in the data plane; 0 for no group. */
 uint32_t nx_group_id(const char *name);

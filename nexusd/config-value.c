@@ -255,8 +255,8 @@ void nx_value_short_id(struct nx_reader *rd, const config_setting_t *s,
 			v);
 }
 
-static void remember_file(struct nx_reader *rd, const config_setting_t *s, const char *path,
-			  bool keylog)
+static void remember_file(struct nx_reader *rd, const config_setting_t *s,
+			  const struct nx_config_file *f)
 {
 	struct nx_config_report *rep = rd->report;
 	struct nx_config_file *grown;
@@ -269,17 +269,16 @@ static void remember_file(struct nx_reader *rd, const config_setting_t *s, const
 		return;
 	}
 	rep->files = grown;
-	grown[rep->n_files] = (struct nx_config_file){
-		.setting = strdup(setting),
-		.line = config_setting_source_line(s),
-		.path = strdup(path),
-		.keylog = keylog,
-	};
+	grown[rep->n_files] = *f;
+	grown[rep->n_files].setting = strdup(setting);
+	grown[rep->n_files].line = config_setting_source_line(s);
+	grown[rep->n_files].path = strdup(f->path);
 	rep->n_files++;
 }
 
 /* The monitor opens it; the longest path its protocol carries is 255 bytes. */
-static bool read_path(struct nx_reader *rd, const config_setting_t *s, void *field, bool keylog)
+static bool read_path(struct nx_reader *rd, const config_setting_t *s, void *field,
+		      struct nx_config_file f)
 {
 	const char *v = need_string(rd, s, "\"/etc/nexus/office.key\"");
 
@@ -290,14 +289,40 @@ static bool read_path(struct nx_reader *rd, const config_setting_t *s, void *fie
 		return false;
 	}
 	store_string(rd, field, v);
-	remember_file(rd, s, v, keylog);
+	f.path = (char *)v;
+	remember_file(rd, s, &f);
 	return true;
 }
 
 void nx_value_file(struct nx_reader *rd, const config_setting_t *s,
 		   const struct nx_value_rule *rule, void *field, size_t *count)
 {
-	read_path(rd, s, field, false);
+	read_path(rd, s, field, (struct nx_config_file){});
+}
+
+void nx_value_old_key_file(struct nx_reader *rd, const config_setting_t *s,
+			   const struct nx_value_rule *rule, void *field, size_t *count)
+{
+	read_path(rd, s, field, (struct nx_config_file){ .old_key = true });
+}
+
+void nx_value_time(struct nx_reader *rd, const config_setting_t *s,
+		   const struct nx_value_rule *rule, void *field, size_t *count)
+{
+	const char *v = need_string(rd, s, "\"2026-12-24 12:00\"");
+	int r;
+
+	if (!v)
+		return;
+	r = nx_time_parse(v, field);
+	if (r == -ERANGE)
+		nx_complain(rd, s, "\"%.64s\" does not exist: look at month, day, hour and minute",
+			    v);
+	else if (r)
+		nx_complain(
+			rd, s,
+			"\"%.64s\" is no date and time; right is \"2026-12-24 12:00\" (local time) or \"2026-12-24T12:00:00+01:00\"",
+			v);
 }
 
 void nx_value_keylog(struct nx_reader *rd, const config_setting_t *s,
@@ -308,7 +333,7 @@ void nx_value_keylog(struct nx_reader *rd, const config_setting_t *s,
 			rd, s,
 			"writes the keys of every session to a file; refused unless nexusd runs with --insecure-keylog");
 	else
-		read_path(rd, s, field, true);
+		read_path(rd, s, field, (struct nx_config_file){ .keylog = true });
 }
 
 static void store_hostport(struct nx_reader *rd, const config_setting_t *s, const char *v,

@@ -70,6 +70,13 @@ static const struct nx_setting tunnel_settings[] = {
 	  nx_value_endpoints,
 	  T(listen),
 	  { .max = 7, .count_offset = T(n_listen) } },
+	{ "old_private_key_file",
+	  NX_FOR_SERVER,
+	  false,
+	  nx_value_old_key_file,
+	  T(old_private_key_file),
+	  {} },
+	{ "old_key_until", NX_FOR_SERVER, false, nx_value_time, T(old_key_until_s), {} },
 	{ "cover", NX_FOR_SERVER, true, nx_value_cover, T(cover), {} },
 	{ "server_names", NX_FOR_SERVER, true, nx_value_hosts, T(server_names), {} },
 	{ "addresses",
@@ -510,6 +517,7 @@ void nx_tunnel_config_free(struct nx_tunnel_config *t)
 	free(t->name);
 	free(t->interface);
 	free(t->private_key_file);
+	free(t->old_private_key_file);
 	free_strings(t->ciphers);
 	free(t->congestion);
 	free(t->insecure_keylog_file);

@@ -63,6 +63,8 @@ struct nx_tunnel_config {
 	/* server */
 	struct nx_endpoint *listen;
 	size_t n_listen;
+	char *old_private_key_file;	/* NULL = none */
+	uint64_t old_key_until_s;	/* since 1970: the old key is accepted before; 0 = never */
 	char *cover;
 	char **server_names;
 	struct nx_prefix *addresses, *routes;

@@ -9,6 +9,7 @@
 #include <linux/nexus_quic_dco.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include "lib/ipc.h"
 #include "lib/log.h"
 #include "hsd-client.h"
@@ -116,6 +117,11 @@ static void put_user(struct nxm *m, const struct nx_user_config *u)
 	nxm_nest_end(m, nest);
 }
 
+bool nx_old_key_wanted(const struct nx_tunnel_config *c)
+{
+	return c->old_private_key_file && (uint64_t)time(NULL) < c->old_key_until_s;
+}
+
 static void put_server(struct nxm *m, const struct nx_tunnel_config *c)
 {
 	uint8_t addr[16];
@@ -136,6 +142,8 @@ static void put_server(struct nxm *m, const struct nx_tunnel_config *c)
 	for (char **s = c->dns_domains; s && *s; s++)
 		nxm_put_str(m, HS_A_DNS_DOMAIN, *s);
 	nxm_put_u32(m, HS_A_TIME_WINDOW_S, c->time_window_s);
+	if (nx_old_key_wanted(c))
+		nxm_put_u64(m, HS_A_OLD_KEY_UNTIL_S, c->old_key_until_s);
 	nxm_put_u32(m, HS_A_RELAY_MAX_FLOWS, c->relay.max_flows);
 	nxm_put_u32(m, HS_A_RELAY_MAX_FLOWS_PER_SITE, c->relay.max_flows_per_site);
 	nxm_put_u32(m, HS_A_RELAY_IDLE_TIMEOUT_MS, c->relay.idle_timeout_s * 1000);

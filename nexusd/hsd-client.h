@@ -38,6 +38,8 @@ int nx_hsd_attach(struct nx_hsd *h, int fd);
 void nx_hsd_close(struct nx_hsd *h);
 bool nx_hsd_connected(const struct nx_hsd *h);
 
+/* Is there an old server key that is still accepted? Then its secret is to arrive before the tunnel. */
+bool nx_old_key_wanted(const struct nx_tunnel_config *c);
 /* Of a SET_TUNNEL what is not in the configuration. */
 struct nx_hsd_setup {
 	const int *fds; /* the handshake sockets, the key log if configured, then the replay cache */

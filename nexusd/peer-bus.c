@@ -152,6 +152,15 @@ static int get_connected_since(sd_bus *bus, const char *path, const char *interf
 	return sd_bus_message_append(reply, "t", s->connected_since_s);
 }
 
+static int get_old_server_key(sd_bus *bus, const char *path, const char *interface,
+			      const char *property, sd_bus_message *reply, void *userdata,
+			      sd_bus_error *error)
+{
+	struct nx_session *s = userdata;
+
+	return sd_bus_message_append(reply, "b", s->old_key);
+}
+
 /* A client may roam: Endpoint is not constant, but nobody is told. */
 const sd_bus_vtable nx_peer_vtable[] = {
 	SD_BUS_VTABLE_START(0),
@@ -167,6 +176,7 @@ const sd_bus_vtable nx_peer_vtable[] = {
 	SD_BUS_PROPERTY("PresharedKey", "b", get_preshared_key, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("ConnectedSince", "t", get_connected_since, 0,
 			SD_BUS_VTABLE_PROPERTY_CONST),
+	SD_BUS_PROPERTY("OldServerKey", "b", get_old_server_key, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_VTABLE_END,
 };
 

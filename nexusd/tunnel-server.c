@@ -264,6 +264,7 @@ static int install(struct nx_tunnel *t, struct nx_session *s, const struct nxa *
 
 	if (r)
 		return r;
+	s->old_key = tb[HS_A_OLD_KEY].present;
 	u = nx_server_user(t, s->user);
 	if (!u || u->revoked || pair >= p->n_pairs)
 		return -ENOENT;
@@ -320,8 +321,9 @@ void nx_server_installed(struct nx_tunnel *t, struct nx_session *s)
 	}
 	if (u)
 		nx_server_user_routes(t, u, true);
-	nx_log_full(LOG_NOTICE, "SessionUp", t->config->name, "%s connected from %s", s->user_name,
-		    nx_endpoint_format(&s->remote, addr));
+	nx_log_full(LOG_NOTICE, "SessionUp", t->config->name, "%s connected from %s%s",
+		    s->user_name, nx_endpoint_format(&s->remote, addr),
+		    s->old_key ? " with the old server key" : "");
 	nx_session_bus_added(s);
 }
 

@@ -254,6 +254,11 @@ static void request_secrets(struct nx_tunnel *t)
 	p->secret_failed = false;
 	p->hsd_phase = NX_HSD_SECRETS;
 	request_secret(t, c->private_key_file, "private-key", NULL);
+	if (nx_old_key_wanted(c))
+		request_secret(t, c->old_private_key_file, "old-private-key", NULL);
+	else if (c->old_private_key_file)
+		nx_log_full(LOG_NOTICE, NULL, c->name,
+			    "old_key_until is over: old_private_key_file is not used any more");
 	request_secret(t, c->preshared_key_file, "psk", NULL);
 	for (size_t i = 0; i < c->n_users; i++)
 		request_secret(t, c->users[i].preshared_key_file, "psk", c->users[i].name);
@@ -725,6 +730,9 @@ void nx_tunnel_reconfigure(struct nx_tunnel *t, struct nx_tunnel_config *c)
 		if (t->state == NX_TUNNEL_FAILED &&
 		    (t->config->autoconnect || t->config->role == NX_ROLE_SERVER))
 			(void)nx_tunnel_connect(t);
+		/* Likewise one that goes on with what nexus-hsd was told before. */
+		else if (p->hsd_phase == NX_HSD_NONE)
+			nx_tunnel_step(t);
 		return;
 	}
 	if (nx_tunnel_at_rest(t)) {

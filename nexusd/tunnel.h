@@ -61,6 +61,7 @@ struct nx_session {
 	bool has_psk;			/* one is mixed into the authentication */
 	uint64_t connected_since_s;	/* wall clock */
 	bool installed;			/* the data plane has it */
+	bool old_key;			/* came in with the server's old key; false if adopted */
 	uint64_t attempt;		/* of nexus-hsd, while it is being installed */
 };
 

@@ -15,6 +15,8 @@ static struct hs_gate *new_gate(void)
 	struct hs_gate *g = hs_gate_new(fuzz_server_secret, 90, 4);
 
 	promise(g != NULL);
+	/* Whatever the present key refuses is judged with an old one too. */
+	promise(!hs_gate_set_old_key(g, fuzz_client_secret, FUZZ_NOW + 1));
 	hs_x25519_base(u.public_key, fuzz_client_secret);
 	promise(!hs_gate_add_user(g, &u));
 	return g;

@@ -3,12 +3,14 @@
  * The configuration reader: every kind of mistake gives exactly the line an administrator will read, right files
  * give the right structures, and equal configurations are recognized as such.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 #include "config-internal.h"
 #include "prefix.h"
@@ -214,6 +216,20 @@ static const struct bad bad_files[] = {
 	  "cover = \"a.example:443\"; server_names = [ ]; private_key_file = \"/k\";\n"
 	  "interface = \"n\"; addresses = [ \"10.0.0.1/24\" ]; }; };",
 	  "t.conf:3: tunnel.public.server_names: is empty; right is at least one name of the cover site" },
+	{ SERVER("old_key_until = \"2026-12-24 12:00\";"),
+	  "t.conf:1: tunnel.public.old_private_key_file: is missing: old_key_until says how long its key is accepted" },
+	{ SERVER("old_private_key_file = \"/k/old.key\";"),
+	  "t.conf:1: tunnel.public.old_key_until: is missing: until when is the old key accepted? right is \"2026-12-24 12:00\"" },
+	{ SERVER("old_private_key_file = \"/k/server.key\";\nold_key_until = \"2026-12-24 12:00\";"),
+	  "t.conf:9: tunnel.public.old_private_key_file: is the file of private_key_file; right is the file of the key the server had before" },
+	{ SERVER("old_private_key_file = \"/k/old.key\";\nold_key_until = \"tomorrow\";"),
+	  "t.conf:10: tunnel.public.old_key_until: \"tomorrow\" is no date and time; right is \"2026-12-24 12:00\" (local time) or \"2026-12-24T12:00:00+01:00\"" },
+	{ SERVER("old_private_key_file = \"/k/old.key\";\nold_key_until = \"2026-02-30 12:00\";"),
+	  "t.conf:10: tunnel.public.old_key_until: \"2026-02-30 12:00\" does not exist: look at month, day, hour and minute" },
+	{ SERVER("old_key_until = 86400;"),
+	  "t.conf:9: tunnel.public.old_key_until: must be a string in double quotes, such as \"2026-12-24 12:00\"" },
+	{ CLIENT("old_private_key_file = \"/k/old.key\";"),
+	  "t.conf:9: tunnel.office.old_private_key_file: belongs to a tunnel with role = \"server\"" },
 
 	/* two tunnels */
 	{ CLIENT("};\nhome = {\nrole = \"client\"; endpoint = \"a:1\"; server_name = \"b.example\";\n"
@@ -370,6 +386,80 @@ static void test_equal(void **state)
 	nx_config_free(g);
 }
 
+/* New server keys keep the sessions; a client's new key does not. */
+static void test_equal_keys(void **state)
+{
+	struct nx_config *a = parse_good(SERVER("")),
+			 *b = parse_good(SERVER("old_private_key_file = \"/k/old.key\";"
+						"old_key_until = \"2026-12-24T12:00:00Z\";")),
+			 *later = parse_good(SERVER("old_private_key_file = \"/k/old.key\";"
+						    "old_key_until = \"2026-12-24T12:00:01Z\";")),
+			 *c = parse_good(CLIENT("")), *d = parse_good(CLIENT(""));
+
+	assert_true(b->tunnels[0]->old_key_until_s == 1798113600);
+	assert_string_equal(b->tunnels[0]->old_private_key_file, "/k/old.key");
+	assert_false(nx_tunnel_config_equal(a->tunnels[0], b->tunnels[0]));
+	assert_true(nx_tunnel_config_equal_but_users(a->tunnels[0], b->tunnels[0]));
+	assert_false(nx_tunnel_config_equal(b->tunnels[0], later->tunnels[0]));
+	strcpy(a->tunnels[0]->private_key_file, "/k/other");
+	assert_true(nx_tunnel_config_equal_but_users(a->tunnels[0], b->tunnels[0]));
+	assert_true(nx_tunnel_config_equal(c->tunnels[0], d->tunnels[0]));
+	strcpy(d->tunnels[0]->private_key_file, "/k/other");
+	assert_false(nx_tunnel_config_equal_but_users(c->tunnels[0], d->tunnels[0]));
+	nx_config_free(a);
+	nx_config_free(b);
+	nx_config_free(later);
+	nx_config_free(c);
+	nx_config_free(d);
+}
+
+static void test_time(void **state)
+{
+	static const struct {
+		const char *text;
+		int r;
+		uint64_t time_s;
+	} cases[] = {
+		{ "2026-12-24T12:00:00Z", 0, 1798113600 },
+		{ "2026-12-24 12:00Z", 0, 1798113600 },
+		{ "2026-12-24T13:30:00+01:30", 0, 1798113600 },
+		{ "2026-12-24T04:00:00-08:00", 0, 1798113600 },
+		/* Berlin, winter and summer */
+		{ "2026-12-24 13:00", 0, 1798113600 },
+		{ "2026-12-24T13:00:00", 0, 1798113600 },
+		{ "2026-07-01 14:00:05", 0, 1782907205 },
+		{ "2026-03-29 02:30", -ERANGE, 0 }, /* skipped */
+		{ "2026-03-29T02:30:00Z", 0, 1774751400 },
+		{ "2028-02-29 00:00Z", 0, 1835395200 },
+		{ "2026-02-29 00:00", -ERANGE, 0 },
+		{ "2026-13-01 00:00", -ERANGE, 0 },
+		{ "2026-00-01 00:00", -ERANGE, 0 },
+		{ "2026-01-01 24:00", -ERANGE, 0 },
+		{ "2026-01-01 12:60", -ERANGE, 0 },
+		{ "1969-12-31T23:59:59Z", -ERANGE, 0 },
+		{ "", -EINVAL, 0 },
+		{ "2026-12-24", -EINVAL, 0 },
+		{ "2026-12-24 12", -EINVAL, 0 },
+		{ "2026-12-24 12:0", -EINVAL, 0 },
+		{ "2026-12-24 12:00 ", -EINVAL, 0 },
+		{ "2026-12-24 12:00:", -EINVAL, 0 },
+		{ "2026-12-24T12:00:00.5Z", -EINVAL, 0 },
+		{ "2026-12-24T12:00:00+24:00", -EINVAL, 0 },
+		{ "2026-12-24T12:00:00+0100", -EINVAL, 0 },
+		{ "24.12.2026 12:00", -EINVAL, 0 },
+		{ "+026-12-24 12:00", -EINVAL, 0 },
+	};
+	uint64_t time_s;
+
+	assert_int_equal(setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1), 0);
+	tzset();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		time_s = 0;
+		assert_int_equal(nx_time_parse(cases[i].text, &time_s), cases[i].r);
+		assert_true(time_s == cases[i].time_s);
+	}
+}
+
 static void test_group_ids(void **state)
 {
 	assert_int_equal(nx_group_id(NULL), 0);
@@ -432,7 +522,8 @@ int main(void)
 		cmocka_unit_test(test_bad_files), cmocka_unit_test(test_all_errors_are_listed),
 		cmocka_unit_test(test_client),	  cmocka_unit_test(test_server),
 		cmocka_unit_test(test_own_site),  cmocka_unit_test(test_keylog_with_permission),
-		cmocka_unit_test(test_equal),	  cmocka_unit_test(test_group_ids),
+		cmocka_unit_test(test_equal),	  cmocka_unit_test(test_equal_keys),
+		cmocka_unit_test(test_time),	  cmocka_unit_test(test_group_ids),
 		cmocka_unit_test(test_examples),  cmocka_unit_test(test_unreadable),
 	};
 

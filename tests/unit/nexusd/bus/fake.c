@@ -200,6 +200,7 @@ struct nx_session *fake_session_add(struct nx_tunnel *t, uint64_t id, const char
 	s->key_exchange = id % 2 ? 0x11ec : 0x001d;
 	s->has_psk = user[0] != '\0';
 	s->connected_since_s = 1700000000;
+	s->old_key = strcmp(user, "bob") != 0;
 	s->addresses = prefix(address);
 	s->n_addresses = 1;
 	assert(nx_endpoint_parse("192.0.2.7:443", &s->remote) == 0);

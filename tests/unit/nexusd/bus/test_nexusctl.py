@@ -253,7 +253,8 @@ class Status(BusTest):
                          [("X25519MLKEM768", True, True), ("X25519", False, True)])
         self.assertEqual(set(peers[0]), {"user", "endpoint", "addresses", "cipher", "key_exchange",
                                          "preshared_key", "post_quantum",
-                                         "connected_since", "statistics"})
+                                         "connected_since", "old_server_key", "statistics"})
+        self.assertEqual([p["old_server_key"] for p in peers], [True, False])
 
     def test_json_of_one(self):
         root = json.loads(self.ctl("status", "--json", "public", "--interval", "1").stdout)
