@@ -38,7 +38,8 @@ struct ring {
 	uint64_t first, next; /* numbers of the oldest entry and of the one to come */
 	int64_t forgotten_s; /* latest made_s that was ever dropped, 0 = none */
 	uint64_t id; /* random, tells one ring from another */
-	uint64_t reserved[3];
+	int64_t born_s; /* when it was first used: it knows nothing of what was before, 0 = not noted */
+	uint64_t reserved[2];
 	struct entry entries[];
 };
 
@@ -226,7 +227,7 @@ static bool is_valid(const struct hs_replay *c, int64_t now_s)
 	uint64_t n;
 
 	if (r->magic != MAGIC || r->next - r->first > c->capacity || r->first > INT64_MAX ||
-	    r->forgotten_s < 0 || r->forgotten_s > now_s + TIME_RANGE_S)
+	    r->forgotten_s < 0 || r->forgotten_s > now_s + TIME_RANGE_S || r->born_s < 0)
 		return false;
 	for (n = r->first; n != r->next; n++)
 		if (entry_at(c, n)->check != check_of(entry_at(c, n), n))
@@ -240,6 +241,7 @@ static void start_over(struct hs_replay *c, int64_t now_s, uint32_t window_s)
 	struct ring *r = c->ring;
 
 	publish((uint64_t *)&r->forgotten_s, (uint64_t)(now_s + window_s));
+	publish((uint64_t *)&r->born_s, (uint64_t)now_s);
 	publish(&r->first, 0);
 	publish(&r->next, 0);
 	publish(&r->magic, MAGIC);
@@ -268,6 +270,7 @@ int hs_replay_attach(int fd, int64_t now_s, uint32_t window_s, struct hs_replay 
 	}
 	*out = c;
 	if (is_unused(ring)) {
+		publish((uint64_t *)&ring->born_s, (uint64_t)now_s);
 		publish(&ring->magic, MAGIC);
 	} else if (!is_valid(c, now_s)) {
 		start_over(c, now_s, window_s);
@@ -288,6 +291,16 @@ bool hs_replay_is_at(const struct hs_replay *c, int fd)
 
 /* ---- use ---- */
 
+/*
+ * Made before there was this memory, and so perhaps accepted already. A clock that was set back by more
+ * than a window since then was wrong at the start: nobody need wait until it gets there again.
+ */
+static bool is_from_before(const struct hs_replay *c, int64_t made_s, int64_t now_s,
+			   uint32_t window_s)
+{
+	return made_s < c->ring->born_s && now_s >= c->ring->born_s - (int64_t)window_s;
+}
+
 bool hs_replay_enter(struct hs_replay *c, const uint8_t random[32], int64_t made_s, int64_t now_s,
 		     uint32_t window_s)
 {
@@ -295,7 +308,8 @@ bool hs_replay_enter(struct hs_replay *c, const uint8_t random[32], int64_t made
 
 	while (c->first != c->next && entry_at(c, c->first)->made_s < now_s - (int64_t)window_s)
 		drop_head(c);
-	if (made_s <= c->ring->forgotten_s || hs_replay_count(c) == c->capacity)
+	if (made_s <= c->ring->forgotten_s || is_from_before(c, made_s, now_s, window_s) ||
+	    hs_replay_count(c) == c->capacity)
 		return false;
 	for (uint32_t i = c->buckets[bucket]; i != NONE; i = c->links[i].next) {
 		if (!memcmp(c->ring->entries[i].random, random, 32))
@@ -335,6 +349,8 @@ void hs_replay_inherit(struct hs_replay **c, struct hs_replay **old)
 	to = *c;
 	from = *old;
 	forget_until(to, from->ring->forgotten_s);
+	if (from->ring->born_s > to->ring->born_s)
+		publish((uint64_t *)&to->ring->born_s, (uint64_t)from->ring->born_s);
 	for (uint64_t n = from->first; n != from->next; n++)
 		append(to, entry_at(from, n)->random, entry_at(from, n)->made_s);
 	forget_all(from);

@@ -10,7 +10,8 @@
  * hash, so that a user who chooses his randoms cannot make long chains.
  *
  * Attached to a descriptor, the cache keeps its promise also through a sudden end of the process
- * (hs_replay_attach()). What is kept there are the randoms and the times, which everybody on the
+ * (hs_replay_attach()); of what was accepted before the memory's first use it knows nothing, and so refuses
+ * every credential made before that second. What is kept there are the randoms and the times, which everybody on the
  * path has seen or could guess; no secret.
  */
 #ifndef HS_REPLAY_H

@@ -10,7 +10,7 @@
 #define NX_EXIT_CONFIG 78
 
 struct nx_options {
-	const char *config_file, *libexec_dir, *secret_dir, *state_dir;
+	const char *config_file, *libexec_dir, *secret_dir, *state_dir, *runtime_dir;
 	const char *user_control, *user_hsd, *user_dp;
 	bool insecure_keylog;
 	bool debug;

@@ -23,6 +23,7 @@ static const char usage[] =
 	"                        FILE may also follow as a word of its own\n"
 	"  --secret-dir DIR      the only folder keys are read from (" NX_SECRET_DIR ")\n"
 	"  --state-dir DIR       where revoked users and covers are kept (" NX_STATE_DIR ")\n"
+	"  --runtime-dir DIR     where replay caches wait for the next start (" NX_RUNTIME_DIR ")\n"
 	"  --libexec-dir DIR     where nexus-hsd and nexus-dp are (" NX_LIBEXECDIR ");\n"
 	"                        a build folder will do\n"
 	"  --users A,B,C         users of control process, nexus-hsd and nexus-dp\n"
@@ -41,6 +42,7 @@ enum {
 	OPT_LIBEXEC,
 	OPT_SECRETS,
 	OPT_STATE,
+	OPT_RUNTIME,
 	OPT_KEYLOG,
 	OPT_USERS,
 	OPT_DEBUG,
@@ -56,6 +58,7 @@ static const struct option long_options[] = {
 	{ "libexec-dir", required_argument, NULL, OPT_LIBEXEC },
 	{ "secret-dir", required_argument, NULL, OPT_SECRETS },
 	{ "state-dir", required_argument, NULL, OPT_STATE },
+	{ "runtime-dir", required_argument, NULL, OPT_RUNTIME },
 	{ "insecure-keylog", no_argument, NULL, OPT_KEYLOG },
 	{ "users", required_argument, NULL, OPT_USERS },
 	{ "debug", no_argument, NULL, OPT_DEBUG },
@@ -114,6 +117,7 @@ int main(int argc, char **argv)
 		.libexec_dir = NX_LIBEXECDIR,
 		.secret_dir = NX_SECRET_DIR,
 		.state_dir = NX_STATE_DIR,
+		.runtime_dir = NX_RUNTIME_DIR,
 		.user_control = "nexus",
 		.user_hsd = "nexus-hsd",
 		.user_dp = "nexus-dp",
@@ -142,6 +146,9 @@ int main(int argc, char **argv)
 			break;
 		case OPT_STATE:
 			o.state_dir = optarg;
+			break;
+		case OPT_RUNTIME:
+			o.runtime_dir = optarg;
 			break;
 		case OPT_KEYLOG:
 			o.insecure_keylog = true;

@@ -20,6 +20,7 @@
 #include "lib/ipc.h"
 #include "lib/log.h"
 #include "monitor.h"
+#include "replay-memory.h"
 #include "secrets.h"
 
 /* The control process closes its tunnels within 3 s. */
@@ -529,6 +530,7 @@ int nx_monitor_run(const struct nx_options *o)
 	r = sd_event_new(&m.event);
 	if (r >= 0)
 		r = add_sources(&m);
+	nx_replay_load(o->runtime_dir, &m.store);
 	if (r >= 0)
 		r = start_all(&m);
 	if (r >= 0)
@@ -542,6 +544,9 @@ int nx_monitor_run(const struct nx_options *o)
 		sd_event_source_disable_unref(m.children[i].restart_timer);
 	}
 	sd_event_source_disable_unref(m.stop_timer);
+	/* Nobody accepts anything any more, or what is saved would lack it. */
+	if (all_gone(&m))
+		nx_replay_save(o->runtime_dir, &m.store);
 	nx_fd_store_clear(&m.store);
 	sd_event_unref(m.event);
 	return r < 0 ? 1 : r;

@@ -5,16 +5,15 @@
  * changed.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 #include "config-internal.h"
 #include "lib/log.h"
 #include "net-link.h"
 #include "prefix.h"
+#include "replay-memory.h"
 #include "tunnel-internal.h"
 
 #define UDP_OVERHEAD_V4 28
@@ -79,25 +78,9 @@ int nx_server_open_sockets(struct nx_tunnel *t)
 	return 0;
 }
 
-static int new_replay_memory(void)
-{
-	int fd = memfd_create("nexus-replay", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd < 0)
-		return -errno;
-	if (ftruncate(fd, HS_REPLAY_MEMORY_LEN) < 0 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
-		int err = -errno;
-
-		close(fd);
-		return err;
-	}
-	return fd;
-}
-
 /*
  * It lives as long as the tunnel is configured: neither a restart of the other processes nor of the
- * tunnel may let a captured first flight in again.
+ * tunnel, nor a stop of the service, may let a captured first flight in again.
  */
 int nx_server_replay_fd(struct nx_tunnel *t)
 {
@@ -105,7 +88,7 @@ int nx_server_replay_fd(struct nx_tunnel *t)
 
 	if (p->replay_fd >= 0)
 		return p->replay_fd;
-	p->replay_fd = new_replay_memory();
+	p->replay_fd = nx_replay_memory_new();
 	if (p->replay_fd < 0) {
 		nx_log_full(LOG_WARNING, NULL, t->config->name,
 			    "no memory for a lasting replay cache: %s", strerror(-p->replay_fd));

@@ -109,10 +109,8 @@ void nx_tunnel_free(struct nx_tunnel *t)
 	nx_tunnel_disarm_timer(t);
 	nx_cover_stop(t);
 	nx_resolve_cancel(p->resolve);
-	if (p->replay_fd >= 0) {
-		nx_manager_unstore(t->manager, "replay:%s", t->config->name);
+	if (p->replay_fd >= 0)
 		close(p->replay_fd);
-	}
 	nx_cover_profile_free(&t->cover_profile);
 	nx_tunnel_config_free(p->next_config);
 	nx_tunnel_config_free(t->config);
@@ -127,6 +125,13 @@ void nx_tunnel_free(struct nx_tunnel *t)
 	free(t->dns_domains);
 	free(p);
 	free(t);
+}
+
+/* It is configured no more. The end of this process is another matter: then the monitor keeps it. */
+static void forget_replay(struct nx_tunnel *t)
+{
+	if (t->priv->replay_fd >= 0)
+		nx_manager_unstore(t->manager, "replay:%s", t->config->name);
 }
 
 bool nx_tunnel_at_rest(const struct nx_tunnel *t)
@@ -593,6 +598,7 @@ static void finish_stop(struct nx_tunnel *t)
 	take_down(t);
 	if (p->removing) {
 		t->state = NX_TUNNEL_DISCONNECTED;
+		forget_replay(t);
 		nx_tunnel_free(t);
 		nx_manager_tunnel_stopped(m);
 		return;
@@ -714,10 +720,12 @@ void nx_tunnel_remove(struct nx_tunnel *t)
 	t->priv->removing = true;
 	nx_cover_forget_profile(t);
 	t->priv->restart = false;
-	if (nx_tunnel_at_rest(t))
+	if (nx_tunnel_at_rest(t)) {
+		forget_replay(t);
 		nx_tunnel_free(t);
-	else if (t->state != NX_TUNNEL_DISCONNECTING)
+	} else if (t->state != NX_TUNNEL_DISCONNECTING) {
 		stop(t);
+	}
 }
 
 void nx_tunnel_reconfigure(struct nx_tunnel *t, struct nx_tunnel_config *c)

@@ -213,7 +213,7 @@ start_nexusd() {
 	[ -S "$dir/bus" ] || start_bus "$1" || return
 	DBUS_SYSTEM_BUS_ADDRESS=unix:path=$dir/bus bg_ns pid "$1" "$dir/nexusd.out" "$dir/nexusd" \
 		--config "$dir/nexus.conf" --libexec-dir "$dir/libexec" --secret-dir "$dir/secrets" \
-		--state-dir "$dir/state" "${options[@]}"
+		--state-dir "$dir/state" --runtime-dir "$dir/run" "${options[@]}"
 	nexusd_pid[$1]=$pid
 	cat "$dir/nexusd.out" >>"$dir/nexusd.log" 2>/dev/null
 	wait_until 15 nexusd_ready "$1" && return

@@ -174,6 +174,48 @@ static void test_attach(void **state)
 	close(fd);
 }
 
+/*
+ * New memory knows nothing of what was before its first use: whatever was made then is refused, from that
+ * second on nothing is.
+ */
+static void test_new_memory(void **state)
+{
+	int fd = sealed_memory(32, F_SEAL_SHRINK | F_SEAL_GROW);
+	struct hs_replay *c = attach(fd, 1000, 10, 0), *fresh;
+
+	assert_false(enter(c, 1, 999, 1000, 10));
+	assert_true(enter(c, 2, 1000, 1000, 10));
+	assert_false(enter(c, 3, 995, 1005, 10));
+	/* A client whose clock is slow comes again. */
+	assert_true(enter(c, 4, 1000, 1009, 10));
+	/* Also after a restart and a reload, and in a wider window. */
+	hs_replay_free(c);
+	c = attach(fd, 1009, 10, 0);
+	assert_false(enter(c, 5, 999, 1009, 10));
+	fresh = hs_replay_new(64);
+	hs_replay_inherit(&fresh, &c);
+	assert_false(enter(fresh, 6, 999, 1009, 3600));
+	hs_replay_free(c);
+	hs_replay_free(fresh);
+	/* The clock was an hour ahead at the start. */
+	c = attach(fd, 1009, 10, 0);
+	assert_false(enter(c, 7, 995, 990, 10));
+	assert_true(enter(c, 8, 985, 989, 10));
+	hs_replay_free(c);
+	close(fd);
+	/* An attached one handed to another. */
+	fd = sealed_memory(8, F_SEAL_SHRINK | F_SEAL_GROW);
+	c = attach(fd, 1000, 10, 0);
+	close(fd);
+	fd = sealed_memory(8, F_SEAL_SHRINK | F_SEAL_GROW);
+	fresh = attach(fd, 900, 10, 0);
+	hs_replay_inherit(&fresh, &c);
+	assert_false(enter(fresh, 9, 999, 1000, 10));
+	hs_replay_free(c);
+	hs_replay_free(fresh);
+	close(fd);
+}
+
 static void test_refused_memory(void **state)
 {
 	struct hs_replay *c = NULL;
@@ -329,11 +371,11 @@ static void test_model(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bounds), cmocka_unit_test(test_ring),
-		cmocka_unit_test(test_ahead),  cmocka_unit_test(test_inherit),
-		cmocka_unit_test(test_model),  cmocka_unit_test(test_attach),
-		cmocka_unit_test(test_damage), cmocka_unit_test(test_refused_memory),
-		cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_bounds),	       cmocka_unit_test(test_ring),
+		cmocka_unit_test(test_ahead),	       cmocka_unit_test(test_inherit),
+		cmocka_unit_test(test_model),	       cmocka_unit_test(test_attach),
+		cmocka_unit_test(test_damage),	       cmocka_unit_test(test_new_memory),
+		cmocka_unit_test(test_refused_memory), cmocka_unit_test(test_killed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,10 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "fd-store.h"
+#include "lib/hs_proto.h"
+#include "replay-memory.h"
 #include "secrets.h"
 
 static char dir[] = "/tmp/nexus-test-XXXXXX";
@@ -210,12 +213,81 @@ static void test_fd_store(void **state)
 	assert_int_equal(s.n, 0);
 }
 
+/* ---- replay caches over a stop ---- */
+
+static int put_memory(struct nx_fd_store *s, const char *name, uint8_t mark)
+{
+	int fd = nx_replay_memory_new();
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 0), -1);
+	assert_int_equal(pwrite(fd, &mark, 1, HS_REPLAY_MEMORY_LEN - 1), 1);
+	return nx_fd_store_put(s, name, fd);
+}
+
+static void test_replay_files(void **state)
+{
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	char run[256], file[300];
+	struct nx_fd_store s;
+	struct stat st;
+	uint8_t mark;
+	int fd;
+
+	snprintf(run, sizeof(run), "%s", path_of("run"));
+	snprintf(file, sizeof(file), "%s/replay-a_b-1", run);
+	nx_fd_store_init(&s);
+	/* Nothing was kept, nothing is to be kept. */
+	nx_replay_load(run, &s);
+	nx_replay_save(run, &s);
+	assert_int_equal(stat(run, &st), -1);
+	/* Names that lead elsewhere, and what is no such memory. */
+	assert_int_equal(put_memory(&s, "replay:../outside", 1), 0);
+	assert_int_equal(put_memory(&s, "replay:", 1), 0);
+	assert_int_equal(put_memory(&s, "tun:x", 1), 0);
+	assert_int_equal(nx_fd_store_put(&s, "replay:null", open("/dev/zero", O_RDONLY)), 0);
+	assert_int_equal(put_memory(&s, "replay:a_b-1", 7), 0);
+	nx_replay_save(run, &s);
+	nx_fd_store_clear(&s);
+	assert_int_equal(stat(run, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_int_equal(st.st_nlink, 2);
+	assert_int_equal(stat(file, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	/* Once only, sealed as before, and nothing but that one. */
+	nx_replay_load(run, &s);
+	assert_int_equal(s.n, 1);
+	assert_string_equal(TAILQ_FIRST(&s.entries)->name, "replay:a_b-1");
+	fd = TAILQ_FIRST(&s.entries)->fd;
+	assert_int_equal(fcntl(fd, F_GET_SEALS), seals);
+	assert_int_equal(pread(fd, &mark, 1, HS_REPLAY_MEMORY_LEN - 1), 1);
+	assert_int_equal(mark, 7);
+	assert_int_equal(stat(file, &st), -1);
+	/* Cut, or a link: not used, and gone. */
+	nx_replay_save(run, &s);
+	nx_fd_store_clear(&s);
+	assert_int_equal(truncate(file, HS_REPLAY_MEMORY_LEN - 1), 0);
+	nx_replay_load(run, &s);
+	assert_int_equal(s.n, 0);
+	assert_int_equal(stat(file, &st), -1);
+	assert_int_equal(symlink("/dev/zero", file), 0);
+	nx_replay_load(run, &s);
+	assert_int_equal(s.n, 0);
+	assert_int_equal(unlink(file), 0);
+	/* A folder that others can write to. */
+	assert_int_equal(put_memory(&s, "replay:x", 1), 0);
+	assert_int_equal(chmod(run, 0770), 0);
+	nx_replay_save(run, &s);
+	nx_fd_store_clear(&s);
+	assert_int_equal(rmdir(run), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_secret_good),  cmocka_unit_test(test_secret_refused),
 		cmocka_unit_test(test_secret_owner), cmocka_unit_test(test_keylog),
-		cmocka_unit_test(test_fd_store),
+		cmocka_unit_test(test_fd_store),     cmocka_unit_test(test_replay_files),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
