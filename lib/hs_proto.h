@@ -186,6 +186,12 @@ extern const struct nxa_set hs_set, hs_user_set, hs_prefix_set, hs_net_set, hs_s
  */
 #define HS_PUNT_F_IF_YOURS	1
 
+/*
+ * Sockets to the cover that nexus-hsd keeps ready: a burst of so many strangers less those that are on their
+ * way from the control process meets no bound.
+ */
+#define HS_RELAY_POOL		768
+
 /* One UDP payload that landed on the other's socket. */
 struct hs_punt_hdr {
 	uint8_t to_dp;			/* 1: hsd -> dp, 0: dp -> hsd */

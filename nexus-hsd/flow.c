@@ -68,14 +68,15 @@ struct hs_flow *hs_flow_new(struct hs_flows *f, const struct hs_dgram *d,
 	return fl;
 }
 
-bool hs_flow_keep(struct hs_flow *fl, const uint8_t *data, size_t len, bool follows)
+bool hs_flow_keep(struct hs_flow *fl, const struct hs_dgram *d, bool follows)
 {
-	if (fl->n_dgrams == HS_FLOW_DGRAMS_MAX || len > HS_FLOW_BYTES_MAX - fl->used)
+	if (fl->n_dgrams == HS_FLOW_DGRAMS_MAX || d->len > HS_FLOW_BYTES_MAX - fl->used)
 		return false;
-	memcpy(fl->data + fl->used, data, len);
-	fl->used += len;
+	memcpy(fl->data + fl->used, d->data, d->len);
+	fl->used += d->len;
 	fl->follows[fl->n_dgrams] = follows;
-	fl->lens[fl->n_dgrams++] = (uint16_t)len;
+	fl->ecn[fl->n_dgrams] = d->ecn;
+	fl->lens[fl->n_dgrams++] = (uint16_t)d->len;
 	return true;
 }
 

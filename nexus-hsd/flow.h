@@ -38,6 +38,7 @@ struct hs_flow {
 	uint16_t lens[HS_FLOW_DGRAMS_MAX];
 	/* Not of this first flight: it came behind it and keeps its place. */
 	bool follows[HS_FLOW_DGRAMS_MAX];
+	uint8_t ecn[HS_FLOW_DGRAMS_MAX];
 	uint8_t data[HS_FLOW_BYTES_MAX];
 };
 
@@ -58,7 +59,7 @@ struct hs_flow *hs_flow_new(struct hs_flows *f, const struct hs_dgram *d,
 /* The oldest flow of this source and socket, whatever its IDs, or NULL. */
 struct hs_flow *hs_flow_find_source(struct hs_flows *f, const struct hs_dgram *d);
 /* Keep a copy of the datagram; false if the flow is full. */
-bool hs_flow_keep(struct hs_flow *fl, const uint8_t *data, size_t len, bool follows);
+bool hs_flow_keep(struct hs_flow *fl, const struct hs_dgram *d, bool follows);
 /* Take it off the list; hs_flow_free() then only frees. */
 void hs_flow_unlink(struct hs_flows *f, struct hs_flow *fl);
 void hs_flow_free(struct hs_flows *f, struct hs_flow *fl);

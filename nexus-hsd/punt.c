@@ -37,6 +37,7 @@ static void received(struct hsd *h, const uint8_t *buf, size_t len)
 		d.local = d.sock->name;
 	d.data = buf + sizeof(hdr);
 	d.len = hdr.len;
+	d.ecn = hdr.ecn & 3;
 	if (hdr.flags & HS_PUNT_F_IF_YOURS)
 		hs_server_copy(h, &d);
 	else
@@ -75,7 +76,7 @@ void hs_punt_open(struct hsd *h, int fd)
 		nx_err("cannot watch the socket of nexus-dp");
 }
 
-void hs_punt_send(struct hsd *h, uint16_t local_port, const union hs_addr *remote,
+void hs_punt_send(struct hsd *h, uint16_t local_port, const union hs_addr *remote, uint8_t ecn,
 		  const uint8_t *data, size_t len)
 {
 	uint8_t buf[sizeof(struct hs_punt_hdr) + HS_DGRAM_MAX];
@@ -85,6 +86,7 @@ void hs_punt_send(struct hsd *h, uint16_t local_port, const union hs_addr *remot
 		return;
 	memset(&hdr, 0, sizeof(hdr));
 	hdr.to_dp = 1;
+	hdr.ecn = ecn;
 	hdr.local_port = local_port;
 	hdr.len = (uint16_t)len;
 	memcpy(&hdr.remote, remote, hs_addr_size(remote));

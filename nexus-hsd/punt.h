@@ -12,7 +12,7 @@ struct hsd;
 /* Take a new punt socket. */
 void hs_punt_open(struct hsd *h, int fd);
 /* To the data plane; lost if there is none or it is slow, as a datagram may be. */
-void hs_punt_send(struct hsd *h, uint16_t local_port, const union hs_addr *remote,
+void hs_punt_send(struct hsd *h, uint16_t local_port, const union hs_addr *remote, uint8_t ecn,
 		  const uint8_t *data, size_t len);
 
 #endif /* HS_PUNT_H */

@@ -126,14 +126,37 @@ static void close_pool(struct hs_relay *r)
 		close(r->pool[--r->n_pool]);
 }
 
+static unsigned int pool_size(const struct hs_relay *r)
+{
+	return r->limits.max_flows < HS_RELAY_POOL ? r->limits.max_flows : HS_RELAY_POOL;
+}
+
+/* In portions, while those asked for before are under way, so that a burst is followed at once. */
 static void want_sockets(struct hs_relay *r, uint64_t now_ns)
 {
-	if (r->state == HS_COVER_NONE || r->n_pool >= HS_RELAY_POOL_LOW)
+	const unsigned int size = pool_size(r);
+	unsigned int missing;
+
+	if (r->state == HS_COVER_NONE)
 		return;
-	if (r->asked_ns && now_ns - r->asked_ns < HS_RELAY_ASK_INTERVAL_MS * HS_NS_PER_MS)
+	if (r->n_asked && now_ns - r->asked_ns >= HS_RELAY_ASK_AGAIN_MS * HS_NS_PER_MS)
+		r->n_asked = 0;
+	if (r->n_pool + r->n_asked >= size)
+		return;
+	missing = size - r->n_pool - r->n_asked;
+	if (missing < HS_RELAY_POOL_MISSING && missing < size / 2)
 		return;
 	r->asked_ns = now_ns;
-	hs_control_relay_wanted(r->hsd, r->tunnel->config->name, HS_RELAY_POOL - r->n_pool);
+	r->n_asked += missing;
+	hs_control_relay_wanted(r->hsd, r->tunnel->config->name, missing);
+}
+
+static int family_of(int fd)
+{
+	union hs_addr name;
+	socklen_t len = sizeof(name);
+
+	return getsockname(fd, &name.sa, &len) < 0 ? AF_UNSPEC : name.sa.sa_family;
 }
 
 void hs_relay_add_sockets(struct hs_relay *r, int *fds, unsigned int n, bool replace)
@@ -143,11 +166,15 @@ void hs_relay_add_sockets(struct hs_relay *r, int *fds, unsigned int n, bool rep
 	if (replace) {
 		close_pool(r);
 		r->silent_flows = 0;
-		r->asked_ns = 0;
+		r->n_asked = 0;
 		r->state = HS_COVER_UNKNOWN;
 	}
 	if (r->state == HS_COVER_NONE)
 		r->state = HS_COVER_UNKNOWN;
+	r->n_asked -= n < r->n_asked ? n : r->n_asked;
+	/* All lead to one address. */
+	if (n > 0)
+		r->family = family_of(fds[0]);
 	for (i = 0; i < n && r->n_pool < HS_RELAY_POOL; i++) {
 		r->pool[r->n_pool++] = fds[i];
 		fds[i] = -1;
@@ -225,6 +252,7 @@ static struct hs_relay_flow *new_flow(struct hs_relay *r, const struct hs_dgram 
 		return NULL;
 	fd = r->pool[--r->n_pool];
 	f->cover.fd = -1;
+	f->cover_family = r->family;
 	if (hs_source_open(&r->hsd->loop, &f->cover, fd, on_cover, f) < 0) {
 		free(f);
 		return NULL;
@@ -261,6 +289,7 @@ static int send_batch(struct hs_relay_flow *f, struct mmsghdr *msgs, unsigned in
 void hs_relay_flush(struct hsd *h)
 {
 	struct hs_relay_batch *b = &h->relay_batch;
+	union hs_ecn_control control[HS_UDP_BATCH];
 	struct mmsghdr msgs[HS_UDP_BATCH];
 	struct iovec iov[HS_UDP_BATCH];
 	struct hs_relay_flow *f = b->flow;
@@ -277,6 +306,7 @@ void hs_relay_flush(struct hsd *h)
 		iov[i].iov_len = b->dgrams[i].len;
 		msgs[i].msg_hdr.msg_iov = &iov[i];
 		msgs[i].msg_hdr.msg_iovlen = 1;
+		hs_udp_mark(&msgs[i].msg_hdr, &control[i], f->cover_family, b->dgrams[i].ecn);
 	}
 	while (at < n) {
 		sent = send_batch(f, msgs + at, n - at);
@@ -304,6 +334,7 @@ static void add_to_batch(struct hs_relay_flow *f, const struct hs_dgram *d)
 		hs_relay_flush(f->relay->hsd);
 	b->flow = f;
 	b->dgrams[b->n].data = d->data;
+	b->dgrams[b->n].ecn = d->ecn;
 	b->dgrams[b->n++].len = d->len;
 }
 
@@ -334,8 +365,9 @@ void hs_relay_pass(struct hs_relay *r, const struct hs_dgram *d)
 
 /* ---- from the cover ---- */
 
+/* Length of a segment and mark; a buffer has one of each (the kernel merges nothing else). */
 union cover_control {
-	char buf[CMSG_SPACE(sizeof(int))];
+	char buf[2 * CMSG_SPACE(sizeof(int))];
 	struct cmsghdr align;
 };
 
@@ -352,25 +384,27 @@ static size_t segment_of(struct msghdr *msg, size_t len)
 }
 
 /* One buffer to the client: as one super-datagram, or one by one where that cannot be. */
-static void to_client(struct hs_relay_flow *f, const uint8_t *data, size_t len, size_t segment)
+static void to_client(struct hs_relay_flow *f, const uint8_t *data, size_t len, size_t segment,
+		      uint8_t ecn)
 {
 	int fd = f->sock->src.fd;
 	size_t at, part;
 
 	if (segment < len &&
-	    hs_udp_send_segments(fd, &f->local, &f->remote, data, len, segment) == 0)
+	    hs_udp_send_segments(fd, &f->local, &f->remote, data, len, segment, ecn) == 0)
 		return;
 	for (at = 0; at < len || len == 0; at += part) {
 		part = len - at < segment ? len - at : segment;
-		hs_udp_send(fd, &f->local, &f->remote, data + at, part);
+		hs_udp_send_segments(fd, &f->local, &f->remote, data + at, part, 0, ecn);
 		if (len == 0)
 			return;
 	}
 }
 
-static void cover_said(struct hs_relay_flow *f, const uint8_t *data, size_t len, size_t segment,
+static void cover_said(struct hs_relay_flow *f, const uint8_t *data, struct mmsghdr *msg,
 		       uint64_t now_ns)
 {
+	size_t len = msg->msg_len, segment = segment_of(&msg->msg_hdr, len);
 	struct hs_relay *r = f->relay;
 	size_t packets = segment ? (len + segment - 1) / segment : 1;
 
@@ -381,7 +415,7 @@ static void cover_said(struct hs_relay_flow *f, const uint8_t *data, size_t len,
 	}
 	r->stats.from_packets += packets;
 	r->stats.from_bytes += len;
-	to_client(f, data, len, segment);
+	to_client(f, data, len, segment, hs_udp_ecn_of(&msg->msg_hdr));
 }
 
 static void on_cover(struct hs_source *s, uint32_t events)
@@ -410,8 +444,7 @@ static void on_cover(struct hs_source *s, uint32_t events)
 	}
 	touch(f, now_ns);
 	for (i = 0; i < n; i++)
-		cover_said(f, data[i], msgs[i].msg_len,
-			   segment_of(&msgs[i].msg_hdr, msgs[i].msg_len), now_ns);
+		cover_said(f, data[i], &msgs[i], now_ns);
 }
 
 /* ---- the object ---- */

@@ -7,7 +7,7 @@
  *
  * Bounded, because everybody can make us do this: flows in total and of a source site, bytes per
  * second of a flow, idle time. At a bound a new flow is dropped without a word, the others live on.
- * ECN bits are not carried over: each datagram would need its own ancillary data in both directions.
+ * ECN bits are carried over in both directions; what arrives with one mark and as one buffer leaves so.
  */
 #ifndef HS_RELAY_H
 #define HS_RELAY_H
@@ -19,10 +19,12 @@
 #include "loop.h"
 #include "udp.h"
 
-/* Unused sockets kept ready, and when to ask for more. */
-#define HS_RELAY_POOL 64
-#define HS_RELAY_POOL_LOW 32
-#define HS_RELAY_ASK_INTERVAL_MS 100
+/*
+ * Unused sockets kept ready are HS_RELAY_POOL, but not more than there may be flows. So many may be missing
+ * before more are asked for; what was asked for and has not come after this time will not.
+ */
+#define HS_RELAY_POOL_MISSING 128
+#define HS_RELAY_ASK_AGAIN_MS 1000
 
 #define HS_RELAY_MAX_FLOWS 1024
 #define HS_RELAY_MAX_FLOWS_PER_SITE 32
@@ -52,6 +54,7 @@ struct hs_relay_flow {
 	struct hs_relay *relay;
 	struct hs_sock *sock;
 	struct hs_source cover;
+	int cover_family;
 	union hs_addr remote, local;
 	uint64_t used_ns;
 	uint64_t tokens; /* bytes */
@@ -69,8 +72,9 @@ struct hs_relay {
 	TAILQ_HEAD(, hs_relay_flow) lru; /* longest idle first */
 	unsigned int n_flows;
 	int pool[HS_RELAY_POOL];
-	unsigned int n_pool;
-	uint64_t asked_ns; /* for sockets */
+	unsigned int n_pool, n_asked; /* asked for: still to come */
+	int family; /* of the sockets in the pool */
+	uint64_t asked_ns;
 	enum hs_cover_state state;
 	unsigned int silent_flows;
 	struct {
@@ -85,6 +89,7 @@ struct hs_relay_batch {
 	struct {
 		const uint8_t *data;
 		size_t len;
+		uint8_t ecn;
 	} dgrams[HS_UDP_BATCH];
 };
 

@@ -40,6 +40,7 @@ static void relay_flow(struct hsd *h, struct hs_flow *fl)
 
 	for (i = 0; i < fl->n_dgrams; d.data += fl->lens[i++]) {
 		d.len = fl->lens[i];
+		d.ecn = fl->ecn[i];
 		hs_relay_pass(fl->sock->tunnel->relay, &d);
 	}
 	hs_relay_flush(h);
@@ -52,7 +53,7 @@ static void relay_datagram(struct hsd *h, const struct hs_dgram *d)
 	struct hs_flow *fl;
 
 	while ((fl = hs_flow_find_source(&h->flows, d))) {
-		if (hs_flow_keep(fl, d->data, d->len, true))
+		if (hs_flow_keep(fl, d, true))
 			return;
 		relay_flow(h, fl);
 	}
@@ -70,6 +71,7 @@ static void relay_refused(struct hsd *h, struct hs_flow *fl)
 	hs_flow_unlink(&h->flows, fl);
 	for (i = 0; i < fl->n_dgrams; d.data += fl->lens[i++]) {
 		d.len = fl->lens[i];
+		d.ecn = fl->ecn[i];
 		relay_datagram(h, &d);
 	}
 	hs_relay_flush(h);
@@ -299,7 +301,7 @@ static void continue_flow(struct hsd *h, struct hs_flow *fl, const struct hs_dgr
 	static struct hs_reassembly reassembly;
 	enum hs_initial_result r;
 
-	if (!hs_flow_keep(fl, d->data, d->len, false)) {
+	if (!hs_flow_keep(fl, d, false)) {
 		count_refused(d->sock->tunnel, HS_REJECT_FORMAT, d);
 		relay_refused(h, fl);
 		relay_datagram(h, d);
@@ -342,7 +344,7 @@ static void begin_flow(struct hsd *h, const struct hs_dgram *d, const struct hs_
 		return;
 	case HS_INITIAL_MORE:
 		fl = hs_flow_new(&h->flows, d, hdr);
-		if (fl && hs_flow_keep(fl, d->data, d->len, false))
+		if (fl && hs_flow_keep(fl, d, false))
 			return;
 		if (fl)
 			hs_flow_free(&h->flows, fl);

@@ -15,6 +15,7 @@ struct waiting {
 	STAILQ_ENTRY(waiting) entry;
 	union hs_addr remote;
 	size_t len;
+	uint8_t ecn;
 	uint8_t data[];
 };
 
@@ -102,7 +103,7 @@ void hs_tomb_receive(struct hsd *h, struct hs_tomb *t, const struct hs_dgram *d)
 	if (d->len == 0 || d->data[0] & 0x80)
 		return;
 	if (t->installed) {
-		hs_punt_send(h, t->local_port, &d->remote, d->data, d->len);
+		hs_punt_send(h, t->local_port, &d->remote, d->ecn, d->data, d->len);
 		return;
 	}
 	if (t->n_waiting >= DGRAMS_MAX || h->tombs.n_dgrams >= ALL_DGRAMS_MAX)
@@ -112,6 +113,7 @@ void hs_tomb_receive(struct hsd *h, struct hs_tomb *t, const struct hs_dgram *d)
 		return;
 	w->remote = d->remote;
 	w->len = d->len;
+	w->ecn = d->ecn;
 	memcpy(w->data, d->data, d->len);
 	STAILQ_INSERT_TAIL(&t->waiting, w, entry);
 	t->n_waiting++;
@@ -138,7 +140,7 @@ void hs_tomb_installed(struct hsd *h, const char *tunnel, uint64_t attempt)
 		return;
 	t->installed = true;
 	STAILQ_FOREACH(w, &t->waiting, entry)
-	hs_punt_send(h, t->local_port, &w->remote, w->data, w->len);
+	hs_punt_send(h, t->local_port, &w->remote, w->ecn, w->data, w->len);
 	drop_waiting(h, t);
 	/* Back to the end: the list is ordered by time. */
 	t->gone_ns = hs_now_ns() + WAIT_NS;

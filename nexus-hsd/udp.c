@@ -7,9 +7,14 @@
 #include <sys/uio.h>
 #include "udp.h"
 
-union pktinfo_buf {
-	char v4[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
-	char v6[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
+#define ECN_MASK 3
+
+/* Address, length of a segment, mark. */
+union control_buf {
+	char v4[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint16_t)) +
+		CMSG_SPACE(sizeof(int))];
+	char v6[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t)) +
+		CMSG_SPACE(sizeof(int))];
 	struct cmsghdr align;
 };
 
@@ -23,10 +28,15 @@ int hs_udp_prepare(int fd, union hs_addr *name)
 		return -errno;
 	if (hs_addr_size(name) == 0)
 		return -EAFNOSUPPORT;
-	if (name->sa.sa_family == AF_INET)
+	if (name->sa.sa_family == AF_INET) {
 		r = setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof(one));
-	else
+		if (r == 0)
+			r = setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &one, sizeof(one));
+	} else {
 		r = setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof(one));
+		if (r == 0)
+			r = setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &one, sizeof(one));
+	}
 	return r < 0 ? -errno : 0;
 }
 
@@ -53,11 +63,28 @@ static void local_of(struct msghdr *msg, const union hs_addr *name, union hs_add
 	}
 }
 
+uint8_t hs_udp_ecn_of(struct msghdr *msg)
+{
+	struct cmsghdr *c;
+	int v;
+
+	for (c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		/* One byte here, an int there. */
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS)
+			return *CMSG_DATA(c) & ECN_MASK;
+		if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+			memcpy(&v, CMSG_DATA(c), sizeof(v));
+			return (uint8_t)(v & ECN_MASK);
+		}
+	}
+	return 0;
+}
+
 void hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_dgram_fn fn,
 		    void *arg)
 {
 	static uint8_t data[HS_UDP_BATCH][HS_UDP_PAYLOAD_MAX];
-	union pktinfo_buf control[HS_UDP_BATCH];
+	union control_buf control[HS_UDP_BATCH];
 	struct mmsghdr msgs[HS_UDP_BATCH];
 	union hs_addr remote[HS_UDP_BATCH];
 	struct iovec iov[HS_UDP_BATCH];
@@ -84,12 +111,13 @@ void hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_
 		d.sock = sock;
 		d.data = data[i];
 		d.len = msgs[i].msg_len;
+		d.ecn = hs_udp_ecn_of(&msgs[i].msg_hdr);
 		fn(arg, &d);
 	}
 }
 
 /* Append one ancillary datum to @msg, whose buffer has room for all. */
-static void put_control(struct msghdr *msg, union pktinfo_buf *buf, int level, int type,
+static void put_control(struct msghdr *msg, union control_buf *buf, int level, int type,
 			const void *data, size_t len)
 {
 	struct cmsghdr *c = (struct cmsghdr *)(buf->v6 + msg->msg_controllen);
@@ -103,7 +131,7 @@ static void put_control(struct msghdr *msg, union pktinfo_buf *buf, int level, i
 }
 
 /* Leave from @local; a wildcard leaves the choice to the kernel. */
-static void set_source(struct msghdr *msg, union pktinfo_buf *buf, const union hs_addr *local)
+static void set_source(struct msghdr *msg, union control_buf *buf, const union hs_addr *local)
 {
 	struct in6_pktinfo p6 = { .ipi6_ifindex = 0 };
 	struct in_pktinfo p4 = { .ipi_ifindex = 0 };
@@ -120,9 +148,34 @@ static void set_source(struct msghdr *msg, union pktinfo_buf *buf, const union h
 	put_control(msg, buf, IPPROTO_IPV6, IPV6_PKTINFO, &p6, sizeof(p6));
 }
 
-static int send_one(int fd, const union hs_addr *local, const union hs_addr *remote,
-		    const void *data, size_t len, uint16_t segment)
+static void set_ecn(struct msghdr *msg, union control_buf *buf, int family, uint8_t ecn)
 {
+	int v = ecn;
+
+	if (!ecn)
+		return;
+	if (family == AF_INET)
+		put_control(msg, buf, IPPROTO_IP, IP_TOS, &v, sizeof(v));
+	else
+		put_control(msg, buf, IPPROTO_IPV6, IPV6_TCLASS, &v, sizeof(v));
+}
+
+void hs_udp_mark(struct msghdr *msg, union hs_ecn_control *control, int family, uint8_t ecn)
+{
+	union control_buf buf;
+
+	if (!ecn)
+		return;
+	memset(&buf, 0, sizeof(buf));
+	set_ecn(msg, &buf, family, ecn);
+	memcpy(control, &buf, sizeof(*control));
+	msg->msg_control = control;
+}
+
+int hs_udp_send_segments(int fd, const union hs_addr *local, const union hs_addr *remote,
+			 const void *data, size_t len, size_t segment, uint8_t ecn)
+{
+	const uint16_t cut = (uint16_t)segment;
 	struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
 	struct msghdr msg = {
 		.msg_name = (void *)remote,
@@ -130,12 +183,13 @@ static int send_one(int fd, const union hs_addr *local, const union hs_addr *rem
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 	};
-	union pktinfo_buf control;
+	union control_buf control;
 
 	memset(&control, 0, sizeof(control));
 	set_source(&msg, &control, local);
-	if (segment)
-		put_control(&msg, &control, SOL_UDP, UDP_SEGMENT, &segment, sizeof(segment));
+	if (cut)
+		put_control(&msg, &control, SOL_UDP, UDP_SEGMENT, &cut, sizeof(cut));
+	set_ecn(&msg, &control, remote->sa.sa_family, ecn);
 	if (sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return -errno;
 	return 0;
@@ -144,11 +198,5 @@ static int send_one(int fd, const union hs_addr *local, const union hs_addr *rem
 int hs_udp_send(int fd, const union hs_addr *local, const union hs_addr *remote, const void *data,
 		size_t len)
 {
-	return send_one(fd, local, remote, data, len, 0);
-}
-
-int hs_udp_send_segments(int fd, const union hs_addr *local, const union hs_addr *remote,
-			 const void *data, size_t len, size_t segment)
-{
-	return send_one(fd, local, remote, data, len, (uint16_t)segment);
+	return hs_udp_send_segments(fd, local, remote, data, len, 0, 0);
 }

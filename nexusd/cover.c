@@ -17,9 +17,8 @@
 
 #define RESOLVE_INTERVAL_US (300 * UINT64_C(1000000))
 #define RESOLVE_RETRY_US (10 * UINT64_C(1000000))
-/* What nexus-hsd keeps ready (HS_RELAY_POOL), and how many it may use up in a second. */
-#define POOL_SOCKETS 64
-#define SOCKETS_PER_S 512
+/* How many sockets nexus-hsd may use up in a second. */
+#define SOCKETS_PER_S 1024
 #define PER_MESSAGE 8
 /* Room for a web server's burst. */
 #define RECEIVE_BUFFER_BYTES (1 << 20)
@@ -41,9 +40,11 @@ int nx_cover_socket(const struct nx_endpoint *to, uint32_t mark)
 	/* A stranger's datagram came unfragmented and goes on so. */
 	if (family == AF_INET) {
 		set_optional(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+		set_optional(fd, IPPROTO_IP, IP_RECVTOS, 1);
 	} else {
 		set_optional(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
 		set_optional(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1);
+		set_optional(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
 	}
 	set_optional(fd, IPPROTO_UDP, UDP_GRO, 1);
 	set_optional(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
@@ -126,6 +127,7 @@ static bool hsd_ready(const struct nx_tunnel *t)
 /* A full pool of sockets to the present address. */
 static int fill_pool(struct nx_tunnel *t)
 {
+	uint32_t max_flows = t->config->relay.max_flows;
 	struct nx_cover *c = &t->priv->cover;
 	int r;
 
@@ -134,7 +136,7 @@ static int fill_pool(struct nx_tunnel *t)
 	set_state(t, HS_COVER_UNKNOWN);
 	c->allowance = SOCKETS_PER_S;
 	c->allowance_us = nx_now_us();
-	r = send_sockets(t, POOL_SOCKETS, true);
+	r = send_sockets(t, max_flows < HS_RELAY_POOL ? max_flows : HS_RELAY_POOL, true);
 	if (r < 0)
 		log_failure(t, strerror(-r));
 	return r;
@@ -152,8 +154,8 @@ void nx_cover_wanted(struct nx_tunnel *t, uint32_t n)
 		c->allowance = SOCKETS_PER_S;
 		c->allowance_us = now;
 	}
-	if (n > POOL_SOCKETS)
-		n = POOL_SOCKETS;
+	if (n > HS_RELAY_POOL)
+		n = HS_RELAY_POOL;
 	if (n > c->allowance)
 		n = c->allowance;
 	c->allowance -= n;

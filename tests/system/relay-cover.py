@@ -6,6 +6,8 @@ import sys
 
 family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
 with socket.socket(family, socket.SOCK_DGRAM) as sock:
+    # SO_RCVBUFFORCE: room for a burst of strangers
+    sock.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)
     sock.bind((sys.argv[1], int(sys.argv[2])))
     print("ready", flush=True)
     while True:

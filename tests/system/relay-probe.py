@@ -1,14 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""relay-probe.py ADDRESS PORT kinds|order|flows N: talks to an echo through the relay.
+"""relay-probe.py ADDRESS PORT kinds|order|flows N|burst N: talks to an echo through the relay.
 
 kinds: datagrams of every form and size, one at a time, come back byte for byte. order: runs of long
 and of short headers come back complete and in order. flows N: how many of N sources are answered;
-they stay open until stdin ends. Sockets are connected: an answer from another address is none.
+they stay open until stdin ends. burst N: one datagram of 1200 bytes from each of N sources, as fast
+as they can be sent; prints how many were answered and the milliseconds that sending took. Sockets are connected: an answer from another address is none.
 """
 import os
 import socket
 import sys
+import time
 
 
 def connect():
@@ -57,4 +59,23 @@ def flows(n):
     sys.stdin.read()
 
 
-{"kinds": kinds, "order": order, "flows": lambda: flows(int(sys.argv[4]))}[sys.argv[3]]()
+def burst(n):
+    socks = [connect() for _ in range(n)]
+    flight = b"\xc0" + os.urandom(1199)
+    start = time.monotonic()
+    for sock in socks:
+        sock.send(flight)
+    took = time.monotonic() - start
+    answered = 0
+    for sock in socks:
+        try:
+            answered += sock.recv(2000) == flight
+        except OSError:
+            # Nothing more is under way when one has waited that long.
+            for other in socks:
+                other.settimeout(0.01)
+    print(answered, round(took * 1000), flush=True)
+
+
+{"kinds": kinds, "order": order, "flows": lambda: flows(int(sys.argv[4])),
+ "burst": lambda: burst(int(sys.argv[4]))}[sys.argv[3]]()

@@ -23,6 +23,7 @@ enum {
 	OTHER_ADDRESS,
 	OTHER_SHARE,
 	FIRST_HALF,
+	MARKED = 16, /* times the ECN bits */
 };
 
 void pr_random(void *out, size_t len)
@@ -131,6 +132,38 @@ static void make_ecn(struct pr_side *s, const struct pr_probe *p, const struct p
 	struct shape h;
 
 	usual(s, &h)->ecn = p->arg;
+}
+
+/* arg: ECN bits of the first in the upper digit, of a second one, 300 ms later, in the lower. */
+static void make_ecn_twice(struct pr_side *s, const struct pr_probe *p, const struct pr_flight *f)
+{
+	struct shape h;
+	struct pr_sent *d = usual(s, &h), *again = add(s, 300, 0);
+	uint8_t frames[] = { 0x01 };
+
+	d->ecn = p->arg >> 4;
+	h.p.pn = 1;
+	put_initial(again, &h.p, frames, sizeof(frames), FULL);
+	again->ecn = p->arg & 15;
+}
+
+static void make_version_ecn(struct pr_side *s, const struct pr_probe *p, const struct pr_flight *f)
+{
+	struct shape h;
+	struct pr_sent *d = usual(s, &h);
+
+	memcpy(d->data + 1, "\x1a\x2a\x3a\x4a", 4);
+	d->ecn = p->arg;
+}
+
+static void make_short_ecn(struct pr_side *s, const struct pr_probe *p, const struct pr_flight *f)
+{
+	struct pr_sent *d = add(s, 0, 0);
+
+	d->len = 100;
+	pr_random(d->data, d->len);
+	d->data[0] = (uint8_t)(0x40 | (d->data[0] & 0x3f));
+	d->ecn = p->arg;
 }
 
 static void make_wrong_name(struct pr_side *s, const struct pr_probe *p, const struct pr_flight *f)
@@ -393,11 +426,13 @@ static void make_captured(struct pr_side *s, const struct pr_probe *p, const str
 	uint8_t hello[HS_CH_MAX], frames[PR_DATAGRAM], *at;
 	struct hs_long_header head;
 	struct pr_sent *d;
+	const int how = p->arg % MARKED;
 	size_t len;
 
 	shape_init(&h, s);
 	len = captured_hello(from, &head, hello);
 	d = add(s, 0, 0);
+	d->ecn = p->arg / MARKED;
 	if (f) {
 		memcpy(s->key_cid, head.dcid, 20);
 		memcpy(h.dcid, head.dcid, 20);
@@ -408,17 +443,17 @@ static void make_captured(struct pr_side *s, const struct pr_probe *p, const str
 		if (at)
 			memcpy(at, h.scid, 20);
 	}
-	if (p->arg == OTHER_SHARE)
+	if (how == OTHER_SHARE)
 		change_share(hello, len);
-	if (p->arg == FIRST_HALF) {
+	if (how == FIRST_HALF) {
 		put_initial(d, &h.p, frames, t_crypto_frame(frames, 0, hello, len / 2), FULL);
-	} else if (f && p->arg != OTHER_SHARE) {
+	} else if (f && how != OTHER_SHARE) {
 		memcpy(d->data, f->data, f->len);
 		d->len = f->len;
 	} else {
 		put_initial(d, &h.p, frames, t_crypto_frame(frames, 0, hello, len), FULL);
 	}
-	if (p->arg == OTHER_ADDRESS) {
+	if (how == OTHER_ADDRESS) {
 		struct pr_sent *again = add(s, 300, 1);
 
 		memcpy(again->data, d->data, d->len);
@@ -432,8 +467,16 @@ const struct pr_probe pr_probes[] = {
 	{ "first flight, then silence, 20/20", make_cids, 2020, SECONDS_6 },
 	{ "first flight, then silence, 8/0", make_cids, 800, SECONDS_6 },
 	{ "first flight, wrong name", make_wrong_name },
-	{ "first flight with ECT(0)", make_ecn, 2 },
-	{ "first flight with CE", make_ecn, 3 },
+	{ "first flight, not marked for ECN", make_ecn, 0 },
+	{ "first flight marked ECT(0)", make_ecn, 2 },
+	{ "first flight marked ECT(1)", make_ecn, 1 },
+	{ "first flight marked CE", make_ecn, 3 },
+	{ "flight marked ECT(0), again marked CE", make_ecn_twice, 0x23 },
+	{ "flight not marked, again marked ECT(1)", make_ecn_twice, 0x01 },
+	{ "unknown version marked ECT(0)", make_version_ecn, 2 },
+	{ "short header marked ECT(0)", make_short_ecn, 2 },
+	{ "short header marked ECT(1)", make_short_ecn, 1 },
+	{ "short header marked CE", make_short_ecn, 3 },
 	{ "8/8 connection IDs", make_cids, 808 },
 	{ "18/5 connection IDs", make_cids, 1805 },
 	{ "20/0 connection IDs", make_cids, 2000 },
@@ -503,5 +546,8 @@ const struct pr_probe pr_probes[] = {
 	{ "captured flight, from two addresses", make_captured, OTHER_ADDRESS, 3000, true },
 	{ "captured flight, its first half", make_captured, FIRST_HALF, 3000, true },
 	{ "captured random, another key share", make_captured, OTHER_SHARE, 3000, true },
+	{ "captured flight marked ECT(0)", make_captured, 2 * MARKED, 1200, true },
+	{ "captured flight marked ECT(1)", make_captured, 1 * MARKED, 1200, true },
+	{ "captured flight marked CE", make_captured, 3 * MARKED, 1200, true },
 };
 const size_t pr_n_probes = sizeof(pr_probes) / sizeof(pr_probes[0]);

@@ -334,10 +334,12 @@ static void flows_are_bounded(void **state)
 	d.remote = v4("203.0.113.1", 1);
 	assert_null(hs_flow_new(&f, &d, &h));
 	for (i = 0; i < HS_FLOW_DGRAMS_MAX; i++)
-		assert_true(hs_flow_keep(last, data, sizeof(data), false));
-	assert_false(hs_flow_keep(last, data, 1, false));
+		assert_true(hs_flow_keep(last, &d, false));
+	d.len = 1;
+	assert_false(hs_flow_keep(last, &d, false));
 	fl = TAILQ_FIRST(&f.list);
-	assert_false(hs_flow_keep(fl, data, HS_FLOW_BYTES_MAX + 1, false));
+	d.len = HS_FLOW_BYTES_MAX + 1;
+	assert_false(hs_flow_keep(fl, &d, false));
 	hs_flows_clear(&f);
 	assert_int_equal(f.n, 0);
 }

@@ -34,6 +34,15 @@ static socklen_t size_of(const struct sockaddr_storage *a)
 	return a->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 }
 
+static void ask_for_marks(int fd, int family)
+{
+	int on = 1, r;
+
+	r = family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on))
+			      : setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on));
+	assert_int_equal(r, 0);
+}
+
 /* As the control process makes them. */
 static int cover_socket(const struct sockaddr_storage *to)
 {
@@ -41,6 +50,7 @@ static int cover_socket(const struct sockaddr_storage *to)
 
 	assert_true(fd >= 0);
 	assert_int_equal(setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on)), 0);
+	ask_for_marks(fd, to->ss_family);
 	assert_int_equal(connect(fd, (const struct sockaddr *)to, size_of(to)), 0);
 	return fd;
 }
@@ -417,6 +427,155 @@ static void recorded_flights(void **state)
 	stop(&s);
 }
 
+/* ---- ECN ---- */
+
+/* What of the byte in the IP header is a DSCP must not get through. */
+#define DSCP 0xb8
+
+static void set_tos(int fd, int family, int tos)
+{
+	int r = family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos))
+				  : setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+
+	assert_int_equal(r, 0);
+}
+
+/* The next datagram is this one: its whole byte, ECN and DSCP. */
+static int expect_tos(int fd, const void *data, size_t len, struct sockaddr_storage *from)
+{
+	char control[CMSG_SPACE(sizeof(int)) * 2];
+	static uint8_t in[65536];
+	struct iovec iov = { in, sizeof(in) };
+	struct msghdr msg = { .msg_name = from,
+			      .msg_namelen = from ? sizeof(*from) : 0,
+			      .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *c;
+	int tos = -1;
+
+	assert_true(readable(fd, T_WAIT_MS));
+	assert_int_equal(recvmsg(fd, &msg, MSG_DONTWAIT), len);
+	assert_memory_equal(in, data, len);
+	for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS)
+			tos = *CMSG_DATA(c);
+		else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS)
+			memcpy(&tos, CMSG_DATA(c), sizeof(tos));
+	}
+	return tos;
+}
+
+static void marks_both_ways(int family)
+{
+	static const int marks[] = { 0, 1, 2, 3, 3, 0, 2, 2, 1, 0 };
+	enum { N = sizeof(marks) / sizeof(marks[0]) };
+	uint8_t data[1300] = { 0xc0 }, one[1500], two[1500];
+	struct sockaddr_storage from;
+	size_t one_len, two_len, i;
+	struct scene s;
+	int client;
+
+	start(&s, family, 8);
+	client = client_socket(&s.server);
+	ask_for_marks(client, family);
+	ask_for_marks(s.cover, family);
+	/* One after another, so that several are read and sent at a time. */
+	for (i = 0; i < N; i++) {
+		set_tos(client, family, DSCP | marks[i]);
+		data[1] = (uint8_t)i;
+		say(client, data, 1200 + i);
+	}
+	for (i = 0; i < N; i++) {
+		data[1] = (uint8_t)i;
+		assert_int_equal(expect_tos(s.cover, data, 1200 + i, &from), marks[i]);
+	}
+	for (i = 0; i < N; i++) {
+		set_tos(s.cover, family, DSCP | marks[i]);
+		data[1] = (uint8_t)i;
+		assert_int_equal(sendto(s.cover, data, 1200 + i, 0, (struct sockaddr *)&from,
+					size_of(&from)),
+				 1200 + i);
+	}
+	for (i = 0; i < N; i++) {
+		data[1] = (uint8_t)i;
+		assert_int_equal(expect_tos(client, data, 1200 + i, NULL), marks[i]);
+	}
+	/* Pieces of a first flight keep theirs while they wait. */
+	make_hello();
+	one_len = piece(one, 0, 200, 0);
+	two_len = piece(two, 200, hello_len, 1);
+	set_tos(client, family, 2);
+	say(client, one, one_len);
+	set_tos(client, family, 3);
+	say(client, two, two_len);
+	assert_int_equal(expect_tos(s.cover, one, one_len, NULL), 2);
+	assert_int_equal(expect_tos(s.cover, two, two_len, NULL), 3);
+	close(client);
+	stop(&s);
+}
+
+static void marks_v4(void **state)
+{
+	marks_both_ways(AF_INET);
+}
+
+static void marks_v6(void **state)
+{
+	marks_both_ways(AF_INET6);
+}
+
+/* A super-datagram of one mark stays one and keeps it. */
+static void marked_segments(void **state)
+{
+	static uint8_t burst[4 * SEGMENT];
+	struct sockaddr_storage from;
+	int client, on = 1, segment = SEGMENT;
+	struct scene s;
+
+	start(&s, AF_INET, 8);
+	client = client_socket(&s.server);
+	ask_for_marks(client, AF_INET);
+	assert_int_equal(setsockopt(client, IPPROTO_UDP, UDP_GRO, &on, sizeof(on)), 0);
+	assert_int_equal(setsockopt(s.cover, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment)),
+			 0);
+	set_tos(s.cover, AF_INET, 2);
+	say(client, "\xc0 go", 4);
+	expect_bytes(s.cover, "\xc0 go", 4, &from);
+	t_random(burst, sizeof(burst));
+	assert_int_equal(
+		sendto(s.cover, burst, sizeof(burst), 0, (struct sockaddr *)&from, size_of(&from)),
+		sizeof(burst));
+	assert_int_equal(expect_tos(client, burst, sizeof(burst), NULL), 2);
+	close(client);
+	stop(&s);
+}
+
+/* Short headers come with their mark over the punt socket. */
+static void marks_of_punted(void **state)
+{
+	struct hs_punt_hdr hdr = { .len = 3, .ecn = 1 };
+	uint8_t msg[sizeof(hdr) + 3];
+	struct sockaddr_in me;
+	socklen_t len = sizeof(me);
+	struct scene s;
+	int client;
+
+	start(&s, AF_INET, 8);
+	client = client_socket(&s.server);
+	ask_for_marks(s.cover, AF_INET);
+	assert_int_equal(getsockname(client, (struct sockaddr *)&me, &len), 0);
+	hdr.local_port = ((struct sockaddr_in *)&s.server)->sin_port;
+	hdr.remote.in = me;
+	memcpy(msg, &hdr, sizeof(hdr));
+	memcpy(msg + sizeof(hdr), "\x40 x", 3);
+	assert_int_equal(nx_ipc_send(s.h.punt, msg, sizeof(msg), NULL, 0), 0);
+	assert_int_equal(expect_tos(s.cover, "\x40 x", 3, NULL), 1);
+	close(client);
+	stop(&s);
+}
+
 /* ---- bounds ---- */
 
 static void bounded_per_site(void **state)
@@ -480,6 +639,44 @@ static void empty_pool(void **state)
 	expect_bytes(s.cover, "\xc0 b", 3, NULL);
 	close(a);
 	close(b);
+	stop(&s);
+}
+
+/* From another site for every 32. */
+static int client_of_site(const struct sockaddr_storage *server, unsigned int i)
+{
+	struct sockaddr_in me = { .sin_family = AF_INET };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	me.sin_addr.s_addr = htonl(0x7f010001 + (i / 32 << 8));
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&me, sizeof(me)), 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)server, size_of(server)), 0);
+	return fd;
+}
+
+/* A burst is followed at once: the next portion is asked for before the last one has come. */
+static void asks_in_portions(void **state)
+{
+	enum { FLOWS = 2 * HS_RELAY_POOL_MISSING };
+	int clients[FLOWS];
+	struct scene s;
+	unsigned int i;
+
+	start(&s, AF_INET, HS_RELAY_POOL);
+	for (i = 0; i < FLOWS; i++) {
+		clients[i] = client_of_site(&s.server, i);
+		exchange(&s, clients[i], (const uint8_t *)"\xc0 hello", 7);
+		if (i == 0)
+			next_is(&s, HS_CMD_COVER_STATE, HS_A_COVER_STATE, HS_COVER_ALIVE);
+		if (i == HS_RELAY_POOL_MISSING - 1)
+			next_is(&s, HS_CMD_RELAY_WANTED, HS_A_COUNT, HS_RELAY_POOL_MISSING);
+	}
+	next_is(&s, HS_CMD_RELAY_WANTED, HS_A_COUNT, HS_RELAY_POOL_MISSING);
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_FLOWS), FLOWS);
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_FLOWS_REFUSED), 0);
+	for (i = 0; i < FLOWS; i++)
+		close(clients[i]);
 	stop(&s);
 }
 
@@ -602,6 +799,11 @@ int main(void)
 		cmocka_unit_test(pieces_keep_their_order),
 		cmocka_unit_test(full_flight),
 		cmocka_unit_test(recorded_flights),
+		cmocka_unit_test(marks_v4),
+		cmocka_unit_test(marks_v6),
+		cmocka_unit_test(marked_segments),
+		cmocka_unit_test(marks_of_punted),
+		cmocka_unit_test(asks_in_portions),
 		cmocka_unit_test(bounded_per_site),
 		cmocka_unit_test(empty_pool),
 		cmocka_unit_test(without_cover),
