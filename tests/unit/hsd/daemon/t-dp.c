@@ -120,7 +120,6 @@ void t_dp_install(struct t_dp *dp, struct t_hsd *h, const struct t_session *s, i
 {
 	struct nq_range ranges[NQD_RX_RANGES_MAX];
 	struct nq_conn_params p = { 0 };
-	struct nxm *m;
 	size_t size;
 	int err = 0;
 
@@ -129,6 +128,8 @@ void t_dp_install(struct t_dp *dp, struct t_hsd *h, const struct t_session *s, i
 	dp->sock = sock;
 	copy(&dp->remote, sizeof(dp->remote), &s->s[NQD_A_SESSION_REMOTE_ADDR]);
 	read_params(&p, s, ranges);
+	memcpy(dp->cids, p.local_cids, sizeof(dp->cids));
+	dp->n_cids = p.n_local_cids;
 	size = nq_conn_bytes(&p);
 	dp->mem = aligned_alloc(64, (size + 63) / 64 * 64);
 	assert_non_null(dp->mem);
@@ -137,10 +138,7 @@ void t_dp_install(struct t_dp *dp, struct t_hsd *h, const struct t_session *s, i
 	assert_int_equal(err, 0);
 	assert_non_null(dp->conn);
 	take_early(dp, &s->top[HS_A_SESSION]);
-	m = t_begin(h, HS_CMD_INSTALLED);
-	nxm_put_str(m, HS_A_TUNNEL, T_TUNNEL);
-	nxm_put_u64(m, HS_A_ATTEMPT, s->attempt);
-	assert_int_equal(t_request(h, NULL, 0), 0);
+	assert_int_equal(t_installed(h, s->attempt), 0);
 	explicit_bzero(&p, sizeof(p));
 }
 
@@ -161,7 +159,7 @@ static void put(struct t_dp *dp, const u8 *buf, size_t len)
 	sendto(dp->sock, buf, len, MSG_DONTWAIT, (struct sockaddr *)&dp->remote, size);
 }
 
-static void open_packet(struct t_dp *dp, uint8_t *data, size_t len)
+void t_dp_packet(struct t_dp *dp, uint8_t *data, size_t len)
 {
 	struct nq_rx_datagram out[NQ_BURST_MAX];
 	struct nq_rx_pkt pkt = { .data = data, .len = (u32)len };
@@ -172,29 +170,38 @@ static void open_packet(struct t_dp *dp, uint8_t *data, size_t len)
 		got(dp, out[i].data, out[i].len);
 }
 
-static void read_punt(struct t_dp *dp)
+bool t_dp_owns(const struct t_dp *dp, const uint8_t *data, size_t len)
 {
-	static uint8_t buf[NX_IPC_MAX_LEN];
+	unsigned int i;
+
+	for (i = 0; i < dp->n_cids; i++) {
+		if (len > dp->cids[i].len && memcmp(data + 1, dp->cids[i].id, dp->cids[i].len) == 0)
+			return true;
+	}
+	return false;
+}
+
+uint8_t *t_dp_punted(struct t_hsd *h, uint8_t *buf, size_t *len)
+{
 	struct hs_punt_hdr hdr;
 	ssize_t n;
 
-	while ((n = nx_ipc_recv(dp->hsd->punt, buf, sizeof(buf), NULL, NULL)) > 0) {
-		assert_true((size_t)n > sizeof(hdr));
-		memcpy(&hdr, buf, sizeof(hdr));
-		assert_int_equal(hdr.to_dp, 1);
-		assert_int_equal(hdr.len, (size_t)n - sizeof(hdr));
-		open_packet(dp, buf + sizeof(hdr), hdr.len);
-	}
+	n = nx_ipc_recv(h->punt, buf, NX_IPC_MAX_LEN, NULL, NULL);
+	if (n <= 0)
+		return NULL;
+	assert_true((size_t)n > sizeof(hdr));
+	memcpy(&hdr, buf, sizeof(hdr));
+	assert_int_equal(hdr.to_dp, 1);
+	assert_int_equal(hdr.len, (size_t)n - sizeof(hdr));
+	*len = hdr.len;
+	return buf + sizeof(hdr);
 }
 
-void t_dp_pump(struct t_dp *dp)
+void t_dp_run(struct t_dp *dp)
 {
 	u8 buf[1500];
 	int n;
 
-	if (!dp->conn)
-		return;
-	read_punt(dp);
 	if (nq_next_timeout_us(dp->conn) <= now_us())
 		nq_on_timeout(dp->conn, now_us());
 	while (nq_tx_control_wanted(dp->conn, now_us())) {
@@ -205,6 +212,19 @@ void t_dp_pump(struct t_dp *dp)
 	}
 	if (nq_take_events(dp->conn) & NQ_EV_CLOSED)
 		dp->closed = true;
+}
+
+void t_dp_pump(struct t_dp *dp)
+{
+	static uint8_t buf[NX_IPC_MAX_LEN];
+	uint8_t *data;
+	size_t len;
+
+	if (!dp->conn)
+		return;
+	while ((data = t_dp_punted(dp->hsd, buf, &len)))
+		t_dp_packet(dp, data, len);
+	t_dp_run(dp);
 }
 
 void t_dp_send(struct t_dp *dp, const void *data, size_t len)

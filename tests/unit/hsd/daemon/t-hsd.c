@@ -33,19 +33,29 @@ uint64_t t_now_ms(void)
 
 /* ---- process ---- */
 
-static void become_hsd(int channel, const char *preload, long clock_shift_s)
+/* What the child is: @run's, or the program @argv (NULL: the nexus-hsd of this build). */
+struct launch {
+	const char *const *argv;
+	const char *preload;
+	long clock_shift_s;
+	void (*run)(int monitor_fd);
+};
+
+static void become_hsd(int channel, const struct launch *l)
 {
+	static const char *const own_program[] = { T_HSD_PATH, NULL };
+	const char *const *argv = l->argv ? l->argv : own_program;
 	char shift[32];
 
-	snprintf(shift, sizeof(shift), "%ld", clock_shift_s);
+	snprintf(shift, sizeof(shift), "%ld", l->clock_shift_s);
 	setenv("T_CLOCK_SHIFT_S", shift, 1);
-	if (preload)
-		setenv("LD_PRELOAD", preload, 1);
+	if (l->preload)
+		setenv("LD_PRELOAD", l->preload, 1);
 	if (channel == NX_MONITOR_FD)
 		fcntl(channel, F_SETFD, 0);
 	else
 		dup2(channel, NX_MONITOR_FD);
-	execl(T_HSD_PATH, "nexus-hsd", (char *)NULL);
+	execvp(argv[0], (char *const *)argv);
 	_exit(127);
 }
 
@@ -100,8 +110,7 @@ void t_hsd_new_control(struct t_hsd *h)
 	send_mon(h, MON_CMD_PEER, MON_PEER_CONTROL, NULL, sv[1]);
 }
 
-static void start(struct t_hsd *h, const char *preload, long clock_shift_s,
-		  void (*run)(int monitor_fd))
+static void start(struct t_hsd *h, const struct launch *l)
 {
 	int mon[2], punt[2];
 
@@ -112,9 +121,9 @@ static void start(struct t_hsd *h, const char *preload, long clock_shift_s,
 	assert_true(h->pid >= 0);
 	if (h->pid == 0) {
 		close(mon[0]);
-		if (run)
-			run(mon[1]);
-		become_hsd(mon[1], preload, clock_shift_s);
+		if (l->run)
+			l->run(mon[1]);
+		become_hsd(mon[1], l);
 	}
 	close(mon[1]);
 	h->mon = mon[0];
@@ -128,17 +137,23 @@ static void start(struct t_hsd *h, const char *preload, long clock_shift_s,
 
 void t_hsd_start(struct t_hsd *h, long clock_shift_s)
 {
-	start(h, clock_shift_s ? T_CLOCK_SHIFT_LIB : NULL, clock_shift_s, NULL);
+	start(h, &(struct launch){ .preload = clock_shift_s ? T_CLOCK_SHIFT_LIB : NULL,
+				   .clock_shift_s = clock_shift_s });
 }
 
 void t_hsd_start_long_hello(struct t_hsd *h)
 {
-	start(h, T_LONG_HELLO_LIB, 0, NULL);
+	start(h, &(struct launch){ .preload = T_LONG_HELLO_LIB });
 }
 
 void t_hsd_start_with(struct t_hsd *h, void (*run)(int monitor_fd))
 {
-	start(h, NULL, 0, run);
+	start(h, &(struct launch){ .run = run });
+}
+
+void t_hsd_start_program(struct t_hsd *h, const char *const argv[])
+{
+	start(h, &(struct launch){ .argv = argv });
 }
 
 void t_hsd_stop(struct t_hsd *h)
@@ -313,6 +328,10 @@ int t_set_server(struct t_hsd *h, const struct t_config *c, int sock)
 	nxm_put(m, HS_A_DNS, dns, 4);
 	nxm_put_str(m, HS_A_DNS_DOMAIN, "corp.example.org");
 	nxm_put_u32(m, HS_A_ROUTE_EPOCH, 7);
+	if (c->max_auth_per_s) {
+		nxm_put_u32(m, HS_A_GATE_MAX_AUTH_PER_S, c->max_auth_per_s);
+		nxm_put_u32(m, HS_A_GATE_MAX_AUTH_PER_SITE_PER_S, c->max_auth_per_s);
+	}
 	if (!c->no_user) {
 		t_key(c->client_key, secret, public_key);
 		nest = nxm_nest_begin(m, HS_A_USER);
@@ -361,6 +380,25 @@ int t_connect(struct t_hsd *h, uint64_t attempt, const struct sockaddr_storage *
 	return t_request(h, NULL, 0);
 }
 
+static int about_attempt(struct t_hsd *h, uint8_t cmd, uint64_t attempt)
+{
+	struct nxm *m = t_begin(h, cmd);
+
+	nxm_put_str(m, HS_A_TUNNEL, T_TUNNEL);
+	nxm_put_u64(m, HS_A_ATTEMPT, attempt);
+	return t_request(h, NULL, 0);
+}
+
+int t_cancel(struct t_hsd *h, uint64_t attempt)
+{
+	return about_attempt(h, HS_CMD_CANCEL, attempt);
+}
+
+int t_installed(struct t_hsd *h, uint64_t attempt)
+{
+	return about_attempt(h, HS_CMD_INSTALLED, attempt);
+}
+
 uint64_t t_stat(struct t_hsd *h, uint16_t attr)
 {
 	struct nxa top[HS_A_MAX + 1], stats[HS_A_STATS_MAX + 1];
@@ -385,20 +423,36 @@ uint64_t t_stat(struct t_hsd *h, uint16_t attr)
 	return value;
 }
 
-int t_udp(int family, bool wildcard, struct sockaddr_storage *name)
+/* Bound to @name, whose port the kernel chooses. */
+static int bound_socket(struct sockaddr_storage *name)
 {
-	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(name->ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	socklen_t len;
 
 	assert_true(fd >= 0);
-	memset(name, 0, sizeof(*name));
-	name->ss_family = (sa_family_t)family;
-	if (!wildcard)
-		t_loopback(name);
 	assert_int_equal(bind(fd, (struct sockaddr *)name, addr_size(name)), 0);
 	len = sizeof(*name);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)name, &len), 0);
 	return fd;
+}
+
+int t_udp(int family, bool wildcard, struct sockaddr_storage *name)
+{
+	memset(name, 0, sizeof(*name));
+	name->ss_family = (sa_family_t)family;
+	if (!wildcard)
+		t_loopback(name);
+	return bound_socket(name);
+}
+
+int t_udp_site(uint8_t site, struct sockaddr_storage *name)
+{
+	struct sockaddr_in *in = (struct sockaddr_in *)name;
+
+	memset(name, 0, sizeof(*name));
+	in->sin_family = AF_INET;
+	in->sin_addr.s_addr = htonl(INADDR_LOOPBACK | (uint32_t)site << 8);
+	return bound_socket(name);
 }
 
 void t_loopback(struct sockaddr_storage *name)

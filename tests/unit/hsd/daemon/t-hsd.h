@@ -20,7 +20,7 @@
 #define T_SHORT_ID 0x1122334455667788ULL
 #define T_TUNNEL "t"
 #define T_NAME "www.example.org"
-#define T_QUEUE_MAX 64
+#define T_QUEUE_MAX 2048
 
 struct t_msg {
 	uint8_t *data;
@@ -44,6 +44,8 @@ void t_hsd_start(struct t_hsd *h, long clock_shift_s);
 void t_hsd_start_long_hello(struct t_hsd *h);
 /* The same with a child of this program that @run serves, and @run ends it. */
 void t_hsd_start_with(struct t_hsd *h, void (*run)(int monitor_fd));
+/* The same with another program in its place: @argv as for execvp(). */
+void t_hsd_start_program(struct t_hsd *h, const char *const argv[]);
 /* Close its channel and wait for its clean end. */
 void t_hsd_stop(struct t_hsd *h);
 /* A fresh socket pair of the control process; the old one is closed first. */
@@ -69,6 +71,7 @@ struct t_config {
 	uint32_t idle_timeout_ms, keepalive_ms, mtu;
 	int keylog_fd; /* -1 = none */
 	bool no_user; /* server: without any user */
+	uint32_t max_auth_per_s; /* server: also of one site; 0 = default */
 };
 
 /* What goes with everything else equal. */
@@ -77,10 +80,15 @@ extern const struct t_config t_default_config;
 int t_set_server(struct t_hsd *h, const struct t_config *c, int sock);
 int t_set_client(struct t_hsd *h, const struct t_config *c, int sock);
 int t_connect(struct t_hsd *h, uint64_t attempt, const struct sockaddr_storage *remote);
+int t_cancel(struct t_hsd *h, uint64_t attempt);
+/* HS_CMD_INSTALLED; a later request of the same process comes after it. */
+int t_installed(struct t_hsd *h, uint64_t attempt);
 uint64_t t_stat(struct t_hsd *h, uint16_t attr);
 
 /* A bound UDP socket on 127.0.0.1 or ::1 (@wildcard: on any address), its address in @name. */
 int t_udp(int family, bool wildcard, struct sockaddr_storage *name);
+/* One on 127.0.@site.1: another /24, so another site. */
+int t_udp_site(uint8_t site, struct sockaddr_storage *name);
 /* Connect to the loopback address of the same port. */
 void t_loopback(struct sockaddr_storage *name);
 

@@ -21,15 +21,31 @@ static socklen_t size_of(const struct sockaddr_storage *a)
 	return a->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 }
 
+static void open_with(struct t_net *n, const struct sockaddr_storage *server, int back)
+{
+	const int room = 1 << 20;
+
+	memset(n, 0, sizeof(*n));
+	n->seed = 1;
+	/* As much as the system lets it be: what is held down waits here. */
+	setsockopt(back, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	n->front = t_udp(server->ss_family, false, &n->front_name);
+	n->back = back;
+	assert_int_equal(connect(n->back, (const struct sockaddr *)server, size_of(server)), 0);
+}
+
 void t_net_open(struct t_net *n, const struct sockaddr_storage *server)
 {
 	struct sockaddr_storage ignored;
 
-	memset(n, 0, sizeof(*n));
-	n->seed = 1;
-	n->front = t_udp(server->ss_family, false, &n->front_name);
-	n->back = t_udp(server->ss_family, false, &ignored);
-	assert_int_equal(connect(n->back, (const struct sockaddr *)server, size_of(server)), 0);
+	open_with(n, server, t_udp(server->ss_family, false, &ignored));
+}
+
+void t_net_open_site(struct t_net *n, const struct sockaddr_storage *server, uint8_t site)
+{
+	struct sockaddr_storage ignored;
+
+	open_with(n, server, t_udp_site(site, &ignored));
 }
 
 void t_net_close(struct t_net *n)
@@ -98,7 +114,7 @@ void t_net_pump(struct t_net *n)
 		n->up++;
 		forward(n, buf, (size_t)got, false);
 	}
-	while ((got = recv(n->back, buf, sizeof(buf), MSG_DONTWAIT)) >= 0) {
+	while (!n->hold_down && (got = recv(n->back, buf, sizeof(buf), MSG_DONTWAIT)) >= 0) {
 		n->down++;
 		forward(n, buf, (size_t)got, true);
 	}

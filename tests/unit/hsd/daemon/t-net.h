@@ -22,6 +22,7 @@ struct t_net {
 	struct sockaddr_storage front_name, client;
 	bool has_client;
 	struct t_net_fault fault;
+	bool hold_down; /* what the server sends waits in the socket */
 	uint32_t seed;
 	unsigned int up, down; /* datagrams seen from client and server */
 	struct {
@@ -34,6 +35,8 @@ struct t_net {
 };
 
 void t_net_open(struct t_net *n, const struct sockaddr_storage *server);
+/* The server sees the client at 127.0.@site.1. */
+void t_net_open_site(struct t_net *n, const struct sockaddr_storage *server, uint8_t site);
 void t_net_close(struct t_net *n);
 /* Move what is there and what is due. */
 void t_net_pump(struct t_net *n);
