@@ -52,6 +52,6 @@ int hs_client_connect(struct hs_sock *sock, uint64_t attempt, const union hs_add
 		return err;
 	}
 	/* The flight leaves with the next turn of the loop, after the request was acknowledged. */
-	c->expiry_ns = 0;
+	hs_conn_wake_at(c, 0);
 	return 0;
 }

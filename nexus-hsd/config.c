@@ -277,6 +277,7 @@ static int parse_common(struct parse *ps)
 {
 	struct hs_config *cfg = ps->cfg;
 	struct nxa *tb = ps->tb;
+	char priority[HS_PRIORITY_MAX];
 	const char *bad;
 
 	if (tb[HS_A_IDLE_TIMEOUT_MS].present)
@@ -291,10 +292,12 @@ static int parse_common(struct parse *ps)
 	cfg->keylog = tb[HS_A_KEYLOG].present;
 	cfg->replay = tb[HS_A_REPLAY].present && cfg->server;
 	bad = hs_tls_priority(tb[HS_A_CIPHERS].present ? nxa_str(&tb[HS_A_CIPHERS]) : "",
-			      cfg->server, HS_TLS_HYBRID_GROUP, cfg->priority,
-			      sizeof(cfg->priority));
+			      cfg->server, HS_TLS_HYBRID_GROUP, priority, sizeof(priority));
 	if (bad)
 		return refuse(ps->e, -EINVAL, "HS_A_CIPHERS: %s", bad);
+	cfg->priority = hs_tls_priority_new(priority);
+	if (!cfg->priority)
+		return refuse(ps->e, -EINVAL, "HS_A_CIPHERS: GnuTLS does not take the list");
 	return 0;
 }
 
@@ -355,6 +358,8 @@ void hs_config_free(struct hs_config *cfg)
 	free(cfg->attrs);
 	free(cfg->server_names);
 	free(cfg->users);
+	if (cfg->priority)
+		gnutls_priority_deinit(cfg->priority);
 	explicit_bzero(cfg, sizeof(*cfg));
 	free(cfg);
 }

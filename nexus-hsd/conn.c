@@ -33,11 +33,28 @@ struct hs_conn *hs_conn_new(struct hs_sock *sock, const union hs_addr *local,
 	c->server = t->config->server;
 	c->local = *local;
 	c->remote = *remote;
-	c->expiry_ns = UINT64_MAX;
 	c->deadline_ns = hs_now_ns() + t->config->handshake_timeout_ms * HS_NS_PER_MS;
+	if (hs_timers_add(&c->hsd->conn_timers, &c->timer, c->deadline_ns) < 0) {
+		free(c);
+		return NULL;
+	}
+	if (c->server) {
+		c->site = hs_sites_get(&c->hsd->pending_sites, remote);
+		if (!c->site) {
+			hs_timers_del(&c->hsd->conn_timers, &c->timer);
+			free(c);
+			return NULL;
+		}
+	}
 	TAILQ_INSERT_TAIL(&c->hsd->conns, c, entry);
 	c->hsd->n_server_conns += c->server;
 	return c;
+}
+
+void hs_conn_wake_at(struct hs_conn *c, uint64_t at_ns)
+{
+	hs_timers_set(&c->hsd->conn_timers, &c->timer,
+		      at_ns < c->deadline_ns ? at_ns : c->deadline_ns);
 }
 
 void hs_conn_free(struct hs_conn *c)
@@ -46,6 +63,8 @@ void hs_conn_free(struct hs_conn *c)
 	size_t i;
 
 	TAILQ_REMOVE(&c->hsd->conns, c, entry);
+	hs_timers_del(&c->hsd->conn_timers, &c->timer);
+	hs_site_put(c->site);
 	c->hsd->n_server_conns -= c->server;
 	hs_cidtable_del(&c->original_dcid);
 	for (i = 0; i < c->n_local_cids; i++)
@@ -288,7 +307,7 @@ static bool ready_for_hand_over(struct hs_conn *c)
 	if (info.bytes_in_flight == 0)
 		return true;
 	ngtcp2_conn_set_keep_alive_timeout(c->quic, PROBE_NS);
-	c->expiry_ns = ngtcp2_conn_get_expiry(c->quic);
+	hs_conn_wake_at(c, ngtcp2_conn_get_expiry(c->quic));
 	return false;
 }
 
@@ -300,7 +319,7 @@ void hs_conn_drive(struct hs_conn *c)
 	if (!c->server && c->completed && !c->stream.opened && hs_stream_open(c) < 0)
 		hs_conn_note_failure(c, HS_REASON_PROTOCOL, "the server allows no stream");
 	rv = c->fail_reason ? 0 : flush(c);
-	c->expiry_ns = ngtcp2_conn_get_expiry(c->quic);
+	hs_conn_wake_at(c, ngtcp2_conn_get_expiry(c->quic));
 	hs_quic_leave(previous);
 	if (c->fail_reason != HS_REASON_NONE) {
 		end(c, 0);
@@ -316,7 +335,7 @@ void hs_conn_drive(struct hs_conn *c)
 	case 0:
 		return; /* the connection is gone */
 	case -EAGAIN:
-		c->expiry_ns = hs_now_ns() + EXPORT_RETRY_NS;
+		hs_conn_wake_at(c, hs_now_ns() + EXPORT_RETRY_NS);
 		return;
 	default:
 		hs_conn_fail(c, HS_REASON_PROTOCOL, "the session cannot be handed over");
@@ -343,21 +362,15 @@ static void run_timer(struct hs_conn *c, uint64_t now)
 
 uint64_t hs_conns_run_timers(struct hsd *h)
 {
-	uint64_t now = hs_now_ns(), next = UINT64_MAX;
-	struct hs_conn *c, *following;
+	struct hs_timers *timers = &h->conn_timers;
+	uint64_t now = hs_now_ns();
+	size_t left = timers->n;
+	struct hs_timer *t;
 
-	for (c = TAILQ_FIRST(&h->conns); c; c = following) {
-		following = TAILQ_NEXT(c, entry);
-		if (c->deadline_ns <= now || c->expiry_ns <= now)
-			run_timer(c, now);
-	}
-	TAILQ_FOREACH (c, &h->conns, entry) {
-		if (c->expiry_ns < next)
-			next = c->expiry_ns;
-		if (c->deadline_ns < next)
-			next = c->deadline_ns;
-	}
-	return next;
+	/* Each once: what is due again has to wait for the other events of this turn. */
+	while ((t = hs_timers_first(timers)) && t->at_ns <= now && left-- > 0)
+		run_timer((struct hs_conn *)((char *)t - offsetof(struct hs_conn, timer)), now);
+	return t ? t->at_ns : UINT64_MAX;
 }
 
 /* ---- sets of connections ---- */

@@ -23,6 +23,7 @@
 #include "initial.h"
 #include "ranges.h"
 #include "reality.h"
+#include "timers.h"
 #include "udp.h"
 
 #define HS_EARLY_DATAGRAMS_MAX 16
@@ -30,6 +31,8 @@
 #define HS_TP_MAX 256
 
 struct hsd;
+struct hs_cert_private;
+struct hs_site;
 struct hs_tunnel;
 struct hs_dgram;
 
@@ -67,9 +70,10 @@ struct hs_conn {
 	struct hs_tunnel *tunnel;
 	struct hs_sock *sock;
 	bool server;
+	struct hs_site *site; /* server */
 	uint64_t attempt;
 	union hs_addr local, remote;
-	uint64_t expiry_ns; /* next time hs_conn_drive() must run */
+	struct hs_timer timer; /* next time hs_conn_drive() must run, or the deadline */
 	uint64_t deadline_ns; /* the handshake has failed by then */
 
 	ngtcp2_conn *quic;
@@ -84,7 +88,7 @@ struct hs_conn {
 	bool old_key; /* the client knows the server by its former key */
 	gnutls_pcert_st cert;
 	bool has_cert;
-	gnutls_privkey_t cert_private;
+	struct hs_cert_private *cert_private;
 
 	/* client */
 	uint8_t client_hello[HS_CH_MAX];
@@ -133,6 +137,8 @@ void hs_conn_receive(struct hs_conn *c, const struct hs_dgram *d);
 bool hs_conn_feed(struct hs_conn *c, const uint8_t *data, size_t len);
 /* Send what there is to send, hand over when the moment has come, set the timer. May free @c. */
 void hs_conn_drive(struct hs_conn *c);
+/* hs_conn_drive() must run at @at_ns. */
+void hs_conn_wake_at(struct hs_conn *c, uint64_t at_ns);
 /* Timers of all connections; returns the earliest next time. */
 uint64_t hs_conns_run_timers(struct hsd *h);
 /* End with CONNECTION_CLOSE (if keys exist) and report: HS_CMD_FAILED on a client. Frees @c. */

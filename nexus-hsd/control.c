@@ -76,28 +76,38 @@ static void flush_outbox(struct hsd *h)
 	hs_source_want_write(&h->loop, &h->control, false);
 }
 
-/* In order, now or as soon as the other side reads. Nothing secret. */
-static void post(struct hsd *h, const void *msg, ssize_t len)
+/* Behind what waits, and wait for the other side to read. */
+static void queue(struct hsd *h, const void *msg, size_t len)
 {
-	struct hs_outbox_msg *o;
+	struct hs_outbox_msg *o = NULL;
 
-	if (h->control.fd < 0 || len <= 0)
-		return;
-	if (h->n_outbox == OUTBOX_MAX) {
-		lost(h);
-		return;
-	}
-	o = malloc(sizeof(*o) + (size_t)len);
+	if (h->n_outbox < OUTBOX_MAX)
+		o = malloc(sizeof(*o) + len);
 	if (!o) {
 		lost(h);
 		return;
 	}
-	o->len = (size_t)len;
-	memcpy(o->data, msg, o->len);
+	o->len = len;
+	memcpy(o->data, msg, len);
+	if (TAILQ_EMPTY(&h->outbox))
+		hs_source_want_write(&h->loop, &h->control, true);
 	TAILQ_INSERT_TAIL(&h->outbox, o, entry);
 	h->n_outbox++;
-	hs_source_want_write(&h->loop, &h->control, true);
-	flush_outbox(h);
+}
+
+/* In order, now or as soon as the other side reads. Nothing secret. */
+static void post(struct hsd *h, const void *msg, ssize_t len)
+{
+	int err = -EAGAIN;
+
+	if (h->control.fd < 0 || len <= 0)
+		return;
+	if (TAILQ_EMPTY(&h->outbox))
+		err = nx_ipc_send(h->control.fd, msg, (size_t)len, NULL, 0);
+	if (err == -EAGAIN)
+		queue(h, msg, (size_t)len);
+	else if (err < 0)
+		lost(h);
 }
 
 int hs_control_send_session(struct hsd *h, const void *msg, size_t len)

@@ -235,7 +235,8 @@ int hs_export(struct hs_conn *c)
 		return -EPROTO;
 	len = build(c, buf, sizeof(buf));
 	err = len < 0 ? (int)len : hs_control_send_session(c->hsd, buf, (size_t)len);
-	explicit_bzero(buf, sizeof(buf));
+	/* All that was ever written to it. */
+	explicit_bzero(buf, len < 0 ? sizeof(buf) : (size_t)len);
 	if (err < 0)
 		return err;
 	c->tunnel->stats.handshakes_ok++;

@@ -19,6 +19,7 @@ int hs_init(struct hsd *h, int monitor_fd)
 	TAILQ_INIT(&h->outbox);
 	TAILQ_INIT(&h->tunnels);
 	TAILQ_INIT(&h->conns);
+	hs_sites_init(&h->pending_sites);
 	hs_cidtable_init(&h->cids);
 	hs_flows_init(&h->flows);
 	hs_tombs_init(&h->tombs);
@@ -57,6 +58,7 @@ void hs_finish(struct hsd *h)
 
 	while ((t = TAILQ_FIRST(&h->tunnels)))
 		hs_tunnel_delete(t);
+	hs_timers_free(&h->conn_timers);
 	hs_flows_clear(&h->flows);
 	hs_tombs_clear(h);
 	hs_secret_forget(NULL);

@@ -11,6 +11,8 @@
 #include "flow.h"
 #include "loop.h"
 #include "relay.h"
+#include "sites.h"
+#include "timers.h"
 #include "tombstone.h"
 #include "tunnel.h"
 
@@ -24,6 +26,8 @@ struct hsd {
 	TAILQ_HEAD(, hs_tunnel) tunnels;
 	struct hs_conns conns;
 	unsigned int n_server_conns;
+	struct hs_timers conn_timers;
+	struct hs_sites pending_sites; /* of server connections */
 	uint64_t next_attempt;
 	struct hs_cidtable cids;
 	struct hs_flows flows;

@@ -139,14 +139,8 @@ static bool well_formed(const struct hs_config *cfg, const struct first_flight *
 
 static bool too_many_pending(struct hsd *h, const union hs_addr *remote)
 {
-	unsigned int same_site = 0;
-	struct hs_conn *c;
-
-	if (h->n_server_conns >= HS_PENDING_MAX)
-		return true;
-	TAILQ_FOREACH (c, &h->conns, entry)
-		same_site += c->server && hs_addr_same_site(&c->remote, remote);
-	return same_site >= HS_PENDING_SITE_MAX;
+	return h->n_server_conns >= HS_PENDING_MAX ||
+	       hs_sites_count(&h->pending_sites, remote) >= HS_PENDING_SITE_MAX;
 }
 
 /* The name in the ClientHello is one of ours: take our spelling for the certificate. */

@@ -14,6 +14,7 @@
 #include <ngtcp2/ngtcp2_crypto.h>
 #include <ngtcp2/ngtcp2_crypto_gnutls.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "certproof.h"
@@ -115,6 +116,13 @@ const char *hs_tls_priority(const char *names, bool server, const char *hybrid_g
 		 hybrid ? hybrid_group : "", hybrid ? ":" : "",
 		 server ? PRIORITY_TAIL_SERVER : PRIORITY_TAIL);
 	return NULL;
+}
+
+gnutls_priority_t hs_tls_priority_new(const char *priority)
+{
+	gnutls_priority_t p;
+
+	return gnutls_priority_init(&p, priority, NULL) < 0 ? NULL : p;
 }
 
 uint16_t hs_tls_cipher(const struct hs_conn *c)
@@ -300,7 +308,7 @@ static int on_want_cert(gnutls_session_t s, const gnutls_datum_t *req_ca_rdn, in
 		return -1;
 	*pcert = &c->cert;
 	*pcert_length = 1;
-	*privkey = c->cert_private;
+	*privkey = c->cert_private->key;
 	return 0;
 }
 
@@ -337,7 +345,7 @@ static int new_session(struct hs_conn *c, unsigned int flags)
 	gnutls_alert_set_read_function(s, on_alert);
 	if (c->tunnel->keylog_fd >= 0)
 		gnutls_session_set_keylog_function(s, on_keylog);
-	if (gnutls_priority_set_direct(s, c->tunnel->config->priority, NULL) < 0)
+	if (gnutls_priority_set(s, c->tunnel->config->priority) < 0)
 		return -EINVAL;
 	if (gnutls_alpn_set_protocols(s, alpn, c->server ? 1 : 2, GNUTLS_ALPN_MANDATORY) < 0)
 		return -EINVAL;
@@ -387,48 +395,110 @@ int hs_tls_client_hello(struct hs_conn *c)
 	return 0;
 }
 
-/* DER of the certificate for the public half of c->cert_private. */
-static ssize_t build_cert(struct hs_conn *c, const char *name, uint64_t unix_time_s, uint8_t *der,
-			  size_t cap)
+/* ---- the certificate ---- */
+
+void hs_cert_private_put(struct hs_cert_private *p)
+{
+	if (!p || --p->refs > 0)
+		return;
+	gnutls_privkey_deinit(p->key);
+	free(p);
+}
+
+static int export_public(struct hs_cert_private *p)
 {
 	gnutls_datum_t x = { NULL, 0 };
 	gnutls_ecc_curve_t curve;
 	gnutls_pubkey_t pub;
-	ssize_t n = -EIO;
+	int err = -EIO;
 
 	if (gnutls_pubkey_init(&pub) < 0)
 		return -ENOMEM;
-	if (gnutls_pubkey_import_privkey(pub, c->cert_private, 0, 0) == 0 &&
+	if (gnutls_pubkey_import_privkey(pub, p->key, 0, 0) == 0 &&
 	    gnutls_pubkey_export_ecc_raw2(pub, &curve, &x, NULL, 0) == 0) {
-		if (x.size == 32)
-			n = hs_cert_build(der, cap, x.data, name, c->cert_key, unix_time_s,
-					  CERT_TARGET_LEN);
+		if (x.size == sizeof(p->public_key)) {
+			memcpy(p->public_key, x.data, x.size);
+			err = 0;
+		}
 		gnutls_free(x.data);
 	}
 	gnutls_pubkey_deinit(pub);
-	return n;
+	return err;
+}
+
+static struct hs_cert_private *new_private(void)
+{
+	struct hs_cert_private *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->refs = 1;
+	p->made_s = hs_now_ns() / HS_NS_PER_S;
+	if (gnutls_privkey_init(&p->key) < 0) {
+		free(p);
+		return NULL;
+	}
+	if (gnutls_privkey_generate(p->key, GNUTLS_PK_EDDSA_ED25519,
+				    GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_ED25519), 0) < 0 ||
+	    export_public(p) < 0) {
+		hs_cert_private_put(p);
+		return NULL;
+	}
+	return p;
+}
+
+/* The tunnel's key, a new one if it is old, with a reference for the caller. NULL: no memory. */
+static struct hs_cert_private *get_private(struct hs_tunnel *t)
+{
+	struct hs_cert_private *p = t->cert_private;
+
+	if (!p || hs_now_ns() / HS_NS_PER_S - p->made_s >= HS_CERT_KEY_S) {
+		hs_cert_private_put(p);
+		t->cert_private = p = new_private();
+	}
+	if (p)
+		p->refs++;
+	return p;
+}
+
+/*
+ * What gnutls_pcert_import_x509_raw() would make of @der, without parsing what was built a moment ago.
+ */
+static int fill_pcert(gnutls_pcert_st *cert, const uint8_t *der, size_t len,
+		      const uint8_t public_key[32])
+{
+	gnutls_datum_t x = { (unsigned char *)public_key, 32 };
+
+	cert->type = GNUTLS_CRT_X509;
+	if (gnutls_pubkey_init(&cert->pubkey) < 0)
+		return -ENOMEM;
+	cert->cert.data = gnutls_malloc(len);
+	if (!cert->cert.data ||
+	    gnutls_pubkey_import_ecc_raw(cert->pubkey, GNUTLS_ECC_CURVE_ED25519, &x, NULL) < 0) {
+		gnutls_pcert_deinit(cert);
+		return -ENOMEM;
+	}
+	memcpy(cert->cert.data, der, len);
+	cert->cert.size = (unsigned int)len;
+	return 0;
 }
 
 int hs_tls_make_cert(struct hs_conn *c, const char *name, uint64_t unix_time_s)
 {
 	uint8_t der[HS_CERT_MAX];
-	gnutls_datum_t d;
 	ssize_t n;
+	int err;
 
-	if (gnutls_privkey_init(&c->cert_private) < 0)
+	c->cert_private = get_private(c->tunnel);
+	if (!c->cert_private)
 		return -ENOMEM;
-	if (gnutls_privkey_generate(c->cert_private, GNUTLS_PK_EDDSA_ED25519,
-				    GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_ED25519), 0) < 0)
-		return -EIO;
-	n = build_cert(c, name, unix_time_s, der, sizeof(der));
+	n = hs_cert_build(der, sizeof(der), c->cert_private->public_key, name, c->cert_key,
+			  unix_time_s, CERT_TARGET_LEN);
 	if (n < 0)
 		return (int)n;
-	d.data = der;
-	d.size = (unsigned int)n;
-	if (gnutls_pcert_import_x509_raw(&c->cert, &d, GNUTLS_X509_FMT_DER, 0) < 0)
-		return -EBADMSG;
-	c->has_cert = true;
-	return 0;
+	err = fill_pcert(&c->cert, der, (size_t)n, c->cert_private->public_key);
+	c->has_cert = err == 0;
+	return err;
 }
 
 void hs_tls_free(struct hs_conn *c)
@@ -439,8 +509,7 @@ void hs_tls_free(struct hs_conn *c)
 	if (c->has_cert)
 		gnutls_pcert_deinit(&c->cert);
 	c->has_cert = false;
-	if (c->cert_private)
-		gnutls_privkey_deinit(c->cert_private);
+	hs_cert_private_put(c->cert_private);
 	c->cert_private = NULL;
 }
 

@@ -27,6 +27,24 @@ bool hs_tls_offers_group(const char *group);
 const char *hs_tls_priority(const char *ciphers, bool server, const char *hybrid_group, char *out,
 			    size_t cap);
 
+/*
+ * The private key of certificates. A tunnel's serves many connections, each with a certificate of its
+ * own: what proves the server is the certificate's signature field (certproof.h), not this key. It is
+ * replaced after HS_CERT_KEY_S; connections that began with it keep it.
+ */
+#define HS_CERT_KEY_S 60
+struct hs_cert_private {
+	unsigned int refs;
+	uint64_t made_s; /* monotonic */
+	gnutls_privkey_t key;
+	uint8_t public_key[32];
+};
+/* Give up a reference; NULL is none. */
+void hs_cert_private_put(struct hs_cert_private *p);
+
+/* A parsed priority string, or NULL. */
+gnutls_priority_t hs_tls_priority_new(const char *priority);
+
 /* Make c->tls. 0 or negative errno. */
 int hs_tls_new_client(struct hs_conn *c, const char *server_name, const uint8_t random[32]);
 int hs_tls_new_server(struct hs_conn *c);

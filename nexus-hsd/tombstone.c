@@ -21,6 +21,7 @@ struct waiting {
 
 struct hs_tomb {
 	TAILQ_ENTRY(hs_tomb) entry;
+	LIST_ENTRY(hs_tomb) same_bucket;
 	char tunnel[HS_TUNNEL_NAME_MAX + 1];
 	uint64_t attempt;
 	uint64_t gone_ns;
@@ -33,7 +34,11 @@ struct hs_tomb {
 
 void hs_tombs_init(struct hs_tombs *t)
 {
+	size_t i;
+
 	TAILQ_INIT(&t->list);
+	for (i = 0; i < HS_TOMB_BUCKETS; i++)
+		LIST_INIT(&t->by_attempt[i]);
 }
 
 static void drop_waiting(struct hsd *h, struct hs_tomb *t)
@@ -56,6 +61,7 @@ static void remove_tomb(struct hsd *h, struct hs_tomb *t)
 		hs_cidtable_del(&t->cids[i]);
 	drop_waiting(h, t);
 	TAILQ_REMOVE(&h->tombs.list, t, entry);
+	LIST_REMOVE(t, same_bucket);
 	h->tombs.n--;
 	free(t);
 }
@@ -88,6 +94,7 @@ void hs_tomb_bury(struct hs_conn *c)
 		take_cid(h, t, i, &c->local_cids[i].entry);
 	take_cid(h, t, NQD_LOCAL_CIDS_MAX, &c->original_dcid);
 	TAILQ_INSERT_TAIL(&h->tombs.list, t, entry);
+	LIST_INSERT_HEAD(&h->tombs.by_attempt[t->attempt % HS_TOMB_BUCKETS], t, same_bucket);
 	h->tombs.n++;
 }
 
@@ -124,7 +131,8 @@ static struct hs_tomb *find(struct hsd *h, const char *tunnel, uint64_t attempt)
 {
 	struct hs_tomb *t;
 
-	TAILQ_FOREACH (t, &h->tombs.list, entry) {
+	LIST_FOREACH(t, &h->tombs.by_attempt[attempt % HS_TOMB_BUCKETS], same_bucket)
+	{
 		if (t->attempt == attempt && (!tunnel || strcmp(t->tunnel, tunnel) == 0))
 			return t;
 	}

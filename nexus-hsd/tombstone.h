@@ -10,10 +10,13 @@
 #include <sys/queue.h>
 #include "conn.h"
 
+#define HS_TOMB_BUCKETS 1024
+
 struct hs_tomb;
 
 struct hs_tombs {
 	TAILQ_HEAD(, hs_tomb) list; /* oldest first */
+	LIST_HEAD(, hs_tomb) by_attempt[HS_TOMB_BUCKETS];
 	unsigned int n, n_dgrams;
 };
 

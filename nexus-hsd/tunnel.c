@@ -11,6 +11,7 @@
 #include "replay.h"
 #include "secrets.h"
 #include "server.h"
+#include "tls.h"
 
 _Static_assert(HS_REPLAY_MEMORY_LEN == HS_REPLAY_RING_LEN(HS_REPLAY_ENTRIES),
 	       "the control process makes the memory of the replay cache");
@@ -444,6 +445,7 @@ void hs_tunnel_delete(struct hs_tunnel *t)
 	hs_relay_free(t->relay);
 	set_keylog(t, -1);
 	hs_gate_free(t->gate);
+	hs_cert_private_put(t->cert_private);
 	free(t->budget);
 	hs_config_free(t->config);
 	TAILQ_REMOVE(&h->tunnels, t, entry);

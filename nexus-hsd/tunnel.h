@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <gnutls/gnutls.h>
 #include <linux/nexus_quic_dco.h>
 #include "lib/hs_proto.h"
 #include "lib/ipc.h"
@@ -29,6 +30,7 @@
 #define HS_TIME_WINDOW_S 90
 #define HS_HANDSHAKE_TIMEOUT_MS 10000
 
+struct hs_cert_private;
 struct hsd;
 
 struct hs_user {
@@ -51,7 +53,7 @@ struct hs_config {
 	char (*server_names)[254];
 	size_t n_server_names;
 	uint32_t idle_timeout_ms, keepalive_ms, handshake_timeout_ms, time_window_s;
-	char priority[HS_PRIORITY_MAX];
+	gnutls_priority_t priority;
 	bool keylog;
 	bool replay; /* its memory came along */
 	/* server: offered to clients; client: wanted (mtu only) */
@@ -88,6 +90,7 @@ struct hs_tunnel {
 	struct hs_budget *budget; /* server */
 	/* server: bytes of the IDs it gives to new connections, HS_CID_MIN_LEN to HS_CID_LEN */
 	uint8_t server_cid_len;
+	struct hs_cert_private *cert_private; /* server; NULL until first used */
 	struct hs_sock *socks[NX_IPC_MAX_FDS];
 	unsigned int n_socks;
 	int keylog_fd;

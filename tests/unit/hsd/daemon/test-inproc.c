@@ -68,9 +68,13 @@ static void make_ordinary(struct hs_conn *c, const char *name)
 	assert_int_equal(gnutls_x509_crt_sign2(crt, crt, key, GNUTLS_DIG_SHA256, 0), 0);
 	assert_int_equal(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_DER, &der), 0);
 	assert_int_equal(gnutls_pcert_import_x509_raw(&c->cert, &der, GNUTLS_X509_FMT_DER, 0), 0);
-	assert_int_equal(gnutls_privkey_init(&c->cert_private), 0);
+	c->cert_private = calloc(1, sizeof(*c->cert_private));
+	assert_non_null(c->cert_private);
+	c->cert_private->refs = 1;
+	assert_int_equal(gnutls_privkey_init(&c->cert_private->key), 0);
 	assert_int_equal(
-		gnutls_privkey_import_x509(c->cert_private, key, GNUTLS_PRIVKEY_IMPORT_COPY), 0);
+		gnutls_privkey_import_x509(c->cert_private->key, key, GNUTLS_PRIVKEY_IMPORT_COPY),
+		0);
 	c->has_cert = true;
 	gnutls_free(der.data);
 	gnutls_x509_crt_deinit(crt);

@@ -6,7 +6,8 @@
  * build with sanitizers the processes run without their sandbox, and LeakSanitizer's verdict is part
  * of their exit status.
  *
- * NX_LOAD_HANDSHAKES (2000) is the number of those one after the other. NX_LOAD_PROGRAM is another
+ * NX_LOAD_HANDSHAKES (2000) is the number of those one after the other, NX_LOAD_AT_ONCE (500) of those at
+ * once; with less than that the tests of the bounds are left out. NX_LOAD_PROGRAM is another
  * nexus-hsd, and NX_LOAD_WRAPPER, words separated by spaces, starts the server's (valgrind ...).
  */
 #include <dirent.h>
@@ -26,8 +27,9 @@
 
 /* Generous: under valgrind and on a machine with other work. What waits longer has stopped. */
 #define LIMIT_MS 120000
+#define HANDSHAKES 2000
+#define AT_ONCE 500
 #define AT_ONCE_SITES 10
-#define AT_ONCE_OF_SITE 50
 #define FULL_SITES (HS_PENDING_MAX / HS_PENDING_SITE_MAX)
 #define BEYOND 16
 #define VANISHING 20
@@ -222,12 +224,24 @@ static void settle(unsigned int n)
 	t_load_settle(&w.load, (unsigned int)w.done, LIMIT_MS);
 }
 
+static unsigned int number(const char *variable, unsigned int otherwise)
+{
+	const char *text = getenv(variable);
+
+	return text ? (unsigned int)atoi(text) : otherwise;
+}
+
+static void skip_if_small(void)
+{
+	if (number("NX_LOAD_AT_ONCE", AT_ONCE) < AT_ONCE)
+		skip();
+}
+
 /* ---- tests ---- */
 
 static void one_after_another(void **state)
 {
-	const char *text = getenv("NX_LOAD_HANDSHAKES");
-	unsigned int n = text ? (unsigned int)atoi(text) : 2000, i, fds = 0;
+	unsigned int n = number("NX_LOAD_HANDSHAKES", HANDSHAKES), i, fds = 0;
 	unsigned long rss = 0, growth;
 
 	assert_true(n >= 10);
@@ -242,7 +256,9 @@ static void one_after_another(void **state)
 	growth = resident_bytes() > rss ? resident_bytes() - rss : 0;
 	print_message("%u handshakes: %lu KiB resident after %u, %lu KiB more at the end\n", n,
 		      rss >> 10, n / 10, growth >> 10);
-	assert_true(growth < GROWTH_MAX_BYTES);
+	/* valgrind's own memory is none of ours. */
+	if (!getenv("NX_LOAD_WRAPPER"))
+		assert_true(growth < GROWTH_MAX_BYTES);
 	assert_int_equal(descriptors(), fds);
 	wait_stat(HS_A_STATS_PENDING, 0);
 }
@@ -250,14 +266,15 @@ static void one_after_another(void **state)
 /* The server has begun with all of them before the first one hears from it. */
 static void five_hundred_at_once(void **state)
 {
-	unsigned int i;
+	unsigned int n = number("NX_LOAD_AT_ONCE", AT_ONCE), i;
 
+	assert_true(n <= AT_ONCE_SITES * HS_PENDING_SITE_MAX);
 	open_sites(AT_ONCE_SITES);
-	for (i = 0; i < AT_ONCE_SITES; i++)
-		connect_many(&w.client, i, AT_ONCE_OF_SITE);
-	wait_stat(HS_A_STATS_PENDING, AT_ONCE_SITES * AT_ONCE_OF_SITE);
+	for (i = 0; i < n; i++)
+		connect_many(&w.client, i % AT_ONCE_SITES, 1);
+	wait_stat(HS_A_STATS_PENDING, n);
 	let_go(0, AT_ONCE_SITES);
-	settle(AT_ONCE_SITES * AT_ONCE_OF_SITE);
+	settle(n);
 	wait_stat(HS_A_STATS_PENDING, 0);
 	close_sites();
 }
@@ -269,6 +286,7 @@ static void more_than_a_site_may(void **state)
 	uint64_t limit = t_now_ms() + LIMIT_MS;
 	unsigned int covered = read_cover();
 
+	skip_if_small();
 	open_sites(2);
 	connect_many(&w.client, 0, HS_PENDING_SITE_MAX);
 	wait_stat(HS_A_STATS_PENDING, HS_PENDING_SITE_MAX);
@@ -295,6 +313,7 @@ static void more_than_the_server_may(void **state)
 	uint64_t refused = t_stat(&w.server, HS_A_STATS_REJECTED_FORMAT);
 	unsigned int i;
 
+	skip_if_small();
 	open_sites(FULL_SITES + 1);
 	for (i = 0; i < FULL_SITES; i++)
 		connect_many(&w.client, i, HS_PENDING_SITE_MAX);
@@ -313,8 +332,8 @@ static void more_than_the_server_may(void **state)
 /* Some never come back: the process is gone, or its control process has cancelled. */
 static void begin_and_leave(void)
 {
+	uint64_t begun = t_stat(&w.server, HS_A_STATS_AUTHENTICATED), first;
 	struct t_hsd gone;
-	uint64_t first;
 	unsigned int i;
 	int sock;
 
@@ -322,7 +341,8 @@ static void begin_and_leave(void)
 	open_client(&gone, &sock, t_default_config.client_key);
 	connect_many(&gone, 0, VANISHING);
 	first = connect_many(&w.client, 1, CANCELLED);
-	wait_stat(HS_A_STATS_PENDING, VANISHING + CANCELLED);
+	/* Not those that are pending: on a slow machine the first may be over already. */
+	wait_stat(HS_A_STATS_AUTHENTICATED, begun + VANISHING + CANCELLED);
 	kill_client(&gone, sock);
 	for (i = 0; i < CANCELLED; i++)
 		assert_int_equal(t_cancel(&w.client, first + i), 0);

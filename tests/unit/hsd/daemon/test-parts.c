@@ -15,6 +15,8 @@
 #include "flow.h"
 #include "frames.h"
 #include "ranges.h"
+#include "sites.h"
+#include "timers.h"
 #include "tls.h"
 #include "tunnel.h"
 
@@ -472,15 +474,98 @@ static void budget_of_all(void **state)
 	free(b);
 }
 
+#define TIMERS 300
+
+/* Against a linear search, over random additions, changes and deletions. */
+static void timers_against_model(void **state)
+{
+	static struct hs_timer t[TIMERS];
+	struct hs_timers h = { 0 };
+	unsigned int seed = 1, i, j, n = 0;
+	uint64_t earliest;
+
+	for (i = 0; i < 20000; i++) {
+		j = (unsigned int)rand_r(&seed) % TIMERS;
+		if (t[j].place == 0) {
+			assert_int_equal(hs_timers_add(&h, &t[j], (uint64_t)rand_r(&seed) % 1000),
+					 0);
+			n++;
+		} else if (rand_r(&seed) % 3 == 0) {
+			hs_timers_del(&h, &t[j]);
+			hs_timers_del(&h, &t[j]);
+			n--;
+		} else {
+			hs_timers_set(&h, &t[j], (uint64_t)rand_r(&seed) % 1000);
+		}
+		earliest = UINT64_MAX;
+		for (j = 0; j < TIMERS; j++) {
+			if (t[j].place && t[j].at_ns < earliest)
+				earliest = t[j].at_ns;
+		}
+		assert_int_equal(h.n, n);
+		assert_true((hs_timers_first(&h) == NULL) == (n == 0));
+		assert_true(n == 0 || hs_timers_first(&h)->at_ns == earliest);
+	}
+	hs_timers_free(&h);
+}
+
+static union hs_addr address(const char *text)
+{
+	union hs_addr a = { 0 };
+
+	if (inet_pton(AF_INET, text, &a.in.sin_addr) == 1) {
+		a.sa.sa_family = AF_INET;
+	} else {
+		assert_int_equal(inet_pton(AF_INET6, text, &a.in6.sin6_addr), 1);
+		a.sa.sa_family = AF_INET6;
+	}
+	return a;
+}
+
+static void sites_are_counted(void **state)
+{
+	const union hs_addr a = address("192.0.2.1"), b = address("192.0.2.200"),
+			    other = address("192.0.3.1"), six = address("2001:db8:1:200::1"),
+			    six_near = address("2001:db8:1:2ff::9"),
+			    six_far = address("2001:db8:1:300::1");
+	struct hs_site *of_a, *of_b, *of_six;
+	struct hs_sites s;
+
+	hs_sites_init(&s);
+	assert_int_equal(hs_sites_count(&s, &a), 0);
+	of_a = hs_sites_get(&s, &a);
+	of_b = hs_sites_get(&s, &b);
+	of_six = hs_sites_get(&s, &six);
+	assert_ptr_equal(of_a, of_b);
+	assert_int_equal(hs_sites_count(&s, &b), 2);
+	assert_int_equal(hs_sites_count(&s, &other), 0);
+	assert_int_equal(hs_sites_count(&s, &six_near), 1);
+	assert_int_equal(hs_sites_count(&s, &six_far), 0);
+	hs_site_put(of_a);
+	assert_int_equal(hs_sites_count(&s, &a), 1);
+	hs_site_put(of_b);
+	hs_site_put(of_six);
+	assert_int_equal(hs_sites_count(&s, &a), 0);
+	assert_int_equal(hs_sites_count(&s, &six), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(budget_of_a_site), cmocka_unit_test(budget_of_all),
-		cmocka_unit_test(ranges_merge),	    cmocka_unit_test(ranges_against_model),
-		cmocka_unit_test(frames_walk),	    cmocka_unit_test(frames_bad),
-		cmocka_unit_test(cid_table),	    cmocka_unit_test(cid_table_of_mixed_lengths),
-		cmocka_unit_test(addresses),	    cmocka_unit_test(flows_are_bounded),
-		cmocka_unit_test(priorities),	    cmocka_unit_test(hybrid_group),
+		cmocka_unit_test(budget_of_a_site),
+		cmocka_unit_test(budget_of_all),
+		cmocka_unit_test(ranges_merge),
+		cmocka_unit_test(ranges_against_model),
+		cmocka_unit_test(frames_walk),
+		cmocka_unit_test(frames_bad),
+		cmocka_unit_test(cid_table),
+		cmocka_unit_test(cid_table_of_mixed_lengths),
+		cmocka_unit_test(addresses),
+		cmocka_unit_test(flows_are_bounded),
+		cmocka_unit_test(priorities),
+		cmocka_unit_test(hybrid_group),
+		cmocka_unit_test(timers_against_model),
+		cmocka_unit_test(sites_are_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
