@@ -303,6 +303,27 @@ static void server_without_the_key(void **state)
 	assert_true(w.sessions > sessions);
 }
 
+/* It is replaced when it is old; a connection that began with the old one ends with it. */
+static void certificate_key(void **state)
+{
+	unsigned int sessions = w.sessions, failures = w.failures;
+	struct hs_tunnel *t = hs_tunnel_find(&w.hsd, "s");
+	uint8_t first[32];
+
+	connect_client("good", 600);
+	while (w.hsd.n_server_conns == 0)
+		step();
+	memcpy(first, t->cert_private->public_key, sizeof(first));
+	assert_int_equal(t->cert_private->refs, 2);
+	t->cert_private->made_s -= HS_CERT_KEY_S;
+	connect_client("good", 601);
+	run_to_end();
+	assert_memory_not_equal(t->cert_private->public_key, first, sizeof(first));
+	assert_int_equal(t->cert_private->refs, 1);
+	assert_int_equal(w.failures, failures);
+	assert_true(w.sessions >= sessions + 2);
+}
+
 /* Refused attempts end by timeout, the last ones by the end of everything. */
 static void mixed_with_refused(void **state)
 {
@@ -327,6 +348,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(many_handshakes),
 		cmocka_unit_test(server_without_the_key),
+		cmocka_unit_test(certificate_key),
 		cmocka_unit_test(mixed_with_refused),
 	};
 
