@@ -9,14 +9,17 @@
 
 /* A site's places in a table. */
 #define WAYS 4
-/* A bucket holds what a second brings. */
+/* A bucket holds what a second brings, and that part of it is not for busy sites. */
 #define BURST_NS HS_NS_PER_S
+#define QUIET_RESERVE_NS (BURST_NS / 2)
 
 int hs_budget_init(struct hs_budget *b)
 {
 	memset(b, 0, sizeof(*b));
 	hs_budget_set_limits(b, HS_BUDGET_MAX_PER_S, HS_BUDGET_MAX_PER_SITE_PER_S);
-	return gnutls_rnd(GNUTLS_RND_KEY, b->key, sizeof(b->key)) < 0 ? -EIO : 0;
+	if (gnutls_rnd(GNUTLS_RND_KEY, b->key, sizeof(b->key)) < 0)
+		return -EIO;
+	return hs_lately_init(&b->lately);
 }
 
 void hs_budget_set_limits(struct hs_budget *b, uint32_t max_per_s, uint32_t max_per_site_per_s)
@@ -25,73 +28,18 @@ void hs_budget_set_limits(struct hs_budget *b, uint32_t max_per_s, uint32_t max_
 	b->max_per_site_per_s = max_per_site_per_s;
 }
 
-static bool has_token(const struct hs_bucket *k, uint32_t per_s, uint64_t now_ns)
+/* A token beyond what @reserve_ns would bring. */
+static bool has_token(const struct hs_bucket *k, uint32_t per_s, uint64_t reserve_ns,
+		      uint64_t now_ns)
 {
 	const uint64_t full_ns = k->full_ns > now_ns ? k->full_ns : now_ns;
 
-	return full_ns + BURST_NS / per_s <= now_ns + BURST_NS;
+	return full_ns + BURST_NS / per_s + reserve_ns <= now_ns + BURST_NS;
 }
 
 static void take_token(struct hs_bucket *k, uint32_t per_s, uint64_t now_ns)
 {
 	k->full_ns = (k->full_ns > now_ns ? k->full_ns : now_ns) + BURST_NS / per_s;
-}
-
-static uint64_t rotate(uint64_t x, int n)
-{
-	return x << n | x >> (64 - n);
-}
-
-static void sip_rounds(uint64_t v[4], int n)
-{
-	while (n--) {
-		v[0] += v[1];
-		v[2] += v[3];
-		v[1] = rotate(v[1], 13) ^ v[0];
-		v[3] = rotate(v[3], 16) ^ v[2];
-		v[0] = rotate(v[0], 32);
-		v[2] += v[1];
-		v[0] += v[3];
-		v[1] = rotate(v[1], 17) ^ v[2];
-		v[3] = rotate(v[3], 21) ^ v[0];
-		v[2] = rotate(v[2], 32);
-	}
-}
-
-/* SipHash-2-4 of one word, never 0. */
-static uint64_t keyed_hash(const uint8_t key[16], uint64_t word)
-{
-	uint64_t k[2], v[4], h;
-
-	memcpy(k, key, sizeof(k));
-	v[0] = k[0] ^ 0x736f6d6570736575ULL;
-	v[1] = k[1] ^ 0x646f72616e646f6dULL;
-	v[2] = k[0] ^ 0x6c7967656e657261ULL;
-	v[3] = k[1] ^ 0x7465646279746573ULL;
-	v[3] ^= word;
-	sip_rounds(v, 2);
-	v[0] ^= word;
-	v[3] ^= 8ULL << 56;
-	sip_rounds(v, 2);
-	v[0] ^= 8ULL << 56;
-	v[2] ^= 0xff;
-	sip_rounds(v, 4);
-	h = v[0] ^ v[1] ^ v[2] ^ v[3];
-	return h ? h : 1;
-}
-
-static uint64_t site_of(const struct hs_budget *b, const union hs_addr *from)
-{
-	uint64_t word = 0;
-
-	if (from->sa.sa_family == AF_INET) {
-		memcpy(&word, &from->in.sin_addr, 3);
-		word |= 4ULL << 56;
-	} else {
-		memcpy(&word, &from->in6.sin6_addr, 7);
-		word |= 6ULL << 56;
-	}
-	return keyed_hash(b->key, word);
 }
 
 static struct hs_budget_site *set_of(struct hs_budget_site *table, size_t n, uint64_t site)
@@ -122,22 +70,38 @@ static struct hs_budget_site *site_place(struct hs_budget *b, uint64_t site)
 	return s;
 }
 
-bool hs_budget_take(struct hs_budget *b, const union hs_addr *from, uint64_t now_ns)
+/* NULL: not known, or not any more. */
+static struct hs_budget_site *known_place(struct hs_budget *b, uint64_t site, uint64_t now_ns)
 {
-	const uint64_t site = site_of(b, from);
-	struct hs_bucket *all = &b->known_sites;
-	struct hs_budget_site *s;
+	struct hs_budget_site *s = find(set_of(b->known, HS_BUDGET_KNOWN_SITES, site), site);
 
-	s = find(set_of(b->known, HS_BUDGET_KNOWN_SITES, site), site);
-	if (!s || s->until_ns <= now_ns) {
-		all = &b->strangers;
-		/* Most of a flood ends here and does not touch the table. */
-		if (!has_token(all, b->max_per_s, now_ns))
+	return s && s->until_ns > now_ns ? s : NULL;
+}
+
+bool hs_budget_is_known(struct hs_budget *b, const union hs_addr *from, uint64_t now_ns)
+{
+	return known_place(b, hs_site_hash(b->key, from), now_ns) != NULL;
+}
+
+bool hs_budget_take(struct hs_budget *b, const union hs_addr *from, bool behind, uint64_t now_ns)
+{
+	const uint64_t site = hs_site_hash(b->key, from);
+	struct hs_budget_site *s = known_place(b, site, now_ns);
+	struct hs_bucket *all = s ? &b->known_sites : &b->strangers;
+	uint64_t reserve_ns = 0;
+
+	if (!s && !hs_lately_quiet(&b->lately, from, now_ns)) {
+		if (behind)
 			return false;
-		s = site_place(b, site);
+		/* A bucket of one token has no half. */
+		reserve_ns = b->max_per_s > 1 ? QUIET_RESERVE_NS : 0;
 	}
-	if (!has_token(all, b->max_per_s, now_ns) ||
-	    !has_token(&s->bucket, b->max_per_site_per_s, now_ns))
+	/* Most of a flood ends here and does not touch the table. */
+	if (!has_token(all, b->max_per_s, reserve_ns, now_ns))
+		return false;
+	if (!s)
+		s = site_place(b, site);
+	if (!has_token(&s->bucket, b->max_per_site_per_s, 0, now_ns))
 		return false;
 	take_token(all, b->max_per_s, now_ns);
 	take_token(&s->bucket, b->max_per_site_per_s, now_ns);
@@ -146,7 +110,7 @@ bool hs_budget_take(struct hs_budget *b, const union hs_addr *from, uint64_t now
 
 void hs_budget_remember(struct hs_budget *b, const union hs_addr *from, uint64_t now_ns)
 {
-	const uint64_t site = site_of(b, from);
+	const uint64_t site = hs_site_hash(b->key, from);
 	struct hs_budget_site *set = set_of(b->known, HS_BUDGET_KNOWN_SITES, site);
 	struct hs_budget_site *s = find(set, site);
 

@@ -114,6 +114,15 @@ static bool take_crypto(struct hs_reassembly *ra, struct hs_reader *r)
 	return data && hs_reassembly_add(ra, offset, data, len);
 }
 
+/* Half of a client's first flight is this. */
+static void skip_padding(struct hs_reader *r)
+{
+	while (r->left && *r->at == FRAME_PADDING) {
+		r->at++;
+		r->left--;
+	}
+}
+
 static bool take_frames(struct hs_reassembly *ra, const uint8_t *plain, size_t len)
 {
 	struct hs_reader r = hs_reader(plain, len);
@@ -123,6 +132,8 @@ static bool take_frames(struct hs_reassembly *ra, const uint8_t *plain, size_t l
 	while (r.left && !r.bad) {
 		switch (hs_read_be(&r, 1)) {
 		case FRAME_PADDING:
+			skip_padding(&r);
+			break;
 		case FRAME_PING:
 			break;
 		case FRAME_ACK:

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* HMAC and HKDF over nettle: see kdf.h. The only file that knows nettle's hash interface. */
-#include <stdio.h>
 #include <string.h>
 #include <nettle/hmac.h>
 #include <nettle/sha2.h>
@@ -69,10 +68,17 @@ void hs_hkdf_expand(uint8_t *out, size_t len, const uint8_t prk[HS_SHA256_LEN], 
 void hs_hkdf_expand_label(uint8_t *out, size_t len, const uint8_t prk[HS_SHA256_LEN],
 			  const char *label)
 {
-	char info[2 + 1 + 6 + 16 + 1];
-	const int n = snprintf(info, sizeof(info), "%c%c%ctls13 %s", (int)(len >> 8),
-			       (int)(len & 0xff), (int)(6 + strlen(label)), label);
+	static const char prefix[6] = { 't', 'l', 's', '1', '3', ' ' };
+	const size_t label_len = strnlen(label, HS_HKDF_LABEL_MAX);
+	uint8_t info[2 + 1 + sizeof(prefix) + HS_HKDF_LABEL_MAX + 1], *at = info;
 
-	/* snprintf() has put the empty context's length, a zero byte, at the end. */
-	hs_hkdf_expand(out, len, prk, info, (size_t)n + 1);
+	*at++ = (uint8_t)(len >> 8);
+	*at++ = (uint8_t)len;
+	*at++ = (uint8_t)(sizeof(prefix) + label_len);
+	memcpy(at, prefix, sizeof(prefix));
+	at += sizeof(prefix);
+	memcpy(at, label, label_len);
+	at += label_len;
+	*at++ = 0; /* the empty context */
+	hs_hkdf_expand(out, len, prk, info, (size_t)(at - info));
 }

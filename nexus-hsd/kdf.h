@@ -11,6 +11,7 @@
 
 #define HS_SHA256_LEN 32
 #define HS_SHA512_LEN 64
+#define HS_HKDF_LABEL_MAX 16
 
 struct hs_bytes {
 	const void *data;
@@ -30,7 +31,7 @@ void hs_hkdf_extract(uint8_t prk[HS_SHA256_LEN], const uint8_t *salt, size_t sal
 /* @len is at most 255 * 32. */
 void hs_hkdf_expand(uint8_t *out, size_t len, const uint8_t prk[HS_SHA256_LEN], const void *info,
 		    size_t info_len);
-/* RFC 8446 7.1 with an empty context; @label without "tls13 ", at most 16 characters. */
+/* RFC 8446 7.1 with an empty context; @label without "tls13 ", at most HS_HKDF_LABEL_MAX. */
 void hs_hkdf_expand_label(uint8_t *out, size_t len, const uint8_t prk[HS_SHA256_LEN],
 			  const char *label);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The server's side of a first flight: open the Initial, read the ClientHello, ask the gate, and
- * only then make a TLS session. Cheap checks come first; the gate does the one expensive one. See
- * server.h.
+ * only then make a TLS session. Cheap checks come first: shape, budget, opening, form; then the gate
+ * does the expensive one. See server.h.
  */
 #include <errno.h>
 #include <string.h>
@@ -16,6 +16,7 @@
 
 /* RFC 9000 14.1: a client's Initial comes in a datagram of at least this size. */
 #define MIN_INITIAL_DGRAM 1200
+#define BEHIND_MS 5
 
 /* A first flight: the datagrams it came in and what was read from them. */
 struct first_flight {
@@ -252,9 +253,7 @@ static bool judge(const struct hs_dgram *d, const struct first_flight *f)
 		.client_hello_len = f->client_hello_len,
 		.random = ch.random,
 	};
-	verdict = hs_budget_take(t->budget, &d->remote, hs_now_ns())
-			  ? hs_gate_check(t->gate, &flight, hs_unix_time_s(), &result)
-			  : HS_REJECT_BUDGET;
+	verdict = hs_gate_check(t->gate, &flight, hs_unix_time_s(), &result);
 	if (verdict != HS_ACCEPT) {
 		count_refused(t, verdict, d);
 		return false;
@@ -276,7 +275,7 @@ static enum hs_initial_result reassemble(const struct hs_flow *fl, struct hs_rea
 	enum hs_initial_result r = HS_INITIAL_MORE;
 	const uint8_t *at = fl->data;
 
-	memset(re, 0, sizeof(*re));
+	re->n_pieces = 0;
 	for (unsigned int i = 0; i < fl->n_dgrams; at += fl->lens[i++]) {
 		if (fl->follows[i])
 			continue;
@@ -317,16 +316,30 @@ static void continue_flow(struct hsd *h, struct hs_flow *fl, const struct hs_dgr
 		relay_refused(h, fl);
 }
 
+/* Has there been more to read than we could, for longer than a burst of clients lasts? */
+static bool is_behind(const struct hs_sock *sock, uint64_t now_ns)
+{
+	return sock->full_since_ns && now_ns - sock->full_since_ns > BEHIND_MS * HS_NS_PER_MS;
+}
+
 /* The first datagram of a flight: mostly all of it. */
 static void begin_flow(struct hsd *h, const struct hs_dgram *d, const struct hs_long_header *hdr)
 {
 	struct first_flight f = { .data = d->data, .n_dgrams = 1, .hdr = hdr };
 	static struct hs_reassembly reassembly;
 	static const bool follows = false;
+	const uint64_t now_ns = hs_now_ns();
 	uint16_t len = (uint16_t)d->len;
 	struct hs_flow *fl;
 
-	memset(&reassembly, 0, sizeof(reassembly));
+	/* Paid for before it is opened: also the pieces of flights are bounded by that. */
+	if (!hs_budget_take(d->sock->tunnel->budget, &d->remote, is_behind(d->sock, now_ns),
+			    now_ns)) {
+		count_refused(d->sock->tunnel, HS_REJECT_BUDGET, d);
+		relay_datagram(h, d);
+		return;
+	}
+	reassembly.n_pieces = 0;
 	f.lens = &len;
 	f.follows = &follows;
 	f.client_hello = reassembly.data;

@@ -183,8 +183,13 @@ static void deliver(void *arg, const struct hs_dgram *d)
 
 void hs_sock_read(struct hs_sock *sock)
 {
-	hs_udp_receive(sock->src.fd, sock, &sock->name, deliver, sock->tunnel->hsd);
-	hs_relay_flush(sock->tunnel->hsd);
+	struct hsd *h = sock->tunnel->hsd;
+
+	if (hs_udp_receive(sock->src.fd, sock, &sock->name, deliver, h) < HS_UDP_BATCH)
+		sock->full_since_ns = 0;
+	else if (!sock->full_since_ns)
+		sock->full_since_ns = hs_now_ns();
+	hs_relay_flush(h);
 }
 
 static void on_readable(struct hs_source *s, uint32_t events)

@@ -73,6 +73,7 @@ struct hs_sock {
 	struct hs_tunnel *tunnel;
 	uint32_t index;
 	union hs_addr name;
+	uint64_t full_since_ns; /* no batch has emptied it since; 0: the last one did */
 };
 
 struct hs_stats {

@@ -80,8 +80,8 @@ uint8_t hs_udp_ecn_of(struct msghdr *msg)
 	return 0;
 }
 
-void hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_dgram_fn fn,
-		    void *arg)
+int hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_dgram_fn fn,
+		   void *arg)
 {
 	static uint8_t data[HS_UDP_BATCH][HS_UDP_PAYLOAD_MAX];
 	union control_buf control[HS_UDP_BATCH];
@@ -114,6 +114,7 @@ void hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_
 		d.ecn = hs_udp_ecn_of(&msgs[i].msg_hdr);
 		fn(arg, &d);
 	}
+	return n;
 }
 
 /* Append one ancillary datum to @msg, whose buffer has room for all. */

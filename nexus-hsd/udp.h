@@ -37,9 +37,9 @@ typedef void (*hs_dgram_fn)(void *arg, const struct hs_dgram *d);
 
 /* Ask the kernel for the local address and the mark of every datagram; fills @name with the bound address. */
 int hs_udp_prepare(int fd, union hs_addr *name);
-/* Read one batch and call @fn for each datagram. */
-void hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_dgram_fn fn,
-		    void *arg);
+/* Read one batch and call @fn for each datagram; how many came, or -1 if none could be read. */
+int hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_dgram_fn fn,
+		   void *arg);
 /* 0 or -errno; -EAGAIN and -ENOBUFS are losses, which QUIC repairs. Not marked. */
 int hs_udp_send(int fd, const union hs_addr *local, const union hs_addr *remote, const void *data,
 		size_t len);

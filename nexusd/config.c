@@ -22,7 +22,7 @@
 		.max_flows = 1024, .max_flows_per_site = 256, .idle_timeout_s = 60, \
 		.max_rate_mbit = 100,                                               \
 	}
-#define DEFAULT_MAX_AUTH_PER_S 2000
+#define DEFAULT_MAX_AUTH_PER_S 4000
 #define DEFAULT_MAX_AUTH_PER_SITE_PER_S 200
 
 #define T(member) offsetof(struct nx_tunnel_config, member)

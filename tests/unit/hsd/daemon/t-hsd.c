@@ -328,10 +328,10 @@ int t_set_server(struct t_hsd *h, const struct t_config *c, int sock)
 	nxm_put(m, HS_A_DNS, dns, 4);
 	nxm_put_str(m, HS_A_DNS_DOMAIN, "corp.example.org");
 	nxm_put_u32(m, HS_A_ROUTE_EPOCH, 7);
-	if (c->max_auth_per_s) {
+	if (c->max_auth_per_s)
 		nxm_put_u32(m, HS_A_GATE_MAX_AUTH_PER_S, c->max_auth_per_s);
-		nxm_put_u32(m, HS_A_GATE_MAX_AUTH_PER_SITE_PER_S, c->max_auth_per_s);
-	}
+	if (c->max_auth_per_site_per_s)
+		nxm_put_u32(m, HS_A_GATE_MAX_AUTH_PER_SITE_PER_S, c->max_auth_per_site_per_s);
 	if (!c->no_user) {
 		t_key(c->client_key, secret, public_key);
 		nest = nxm_nest_begin(m, HS_A_USER);

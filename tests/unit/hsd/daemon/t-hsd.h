@@ -71,7 +71,7 @@ struct t_config {
 	uint32_t idle_timeout_ms, keepalive_ms, mtu;
 	int keylog_fd; /* -1 = none */
 	bool no_user; /* server: without any user */
-	uint32_t max_auth_per_s; /* server: also of one site; 0 = default */
+	uint32_t max_auth_per_s, max_auth_per_site_per_s; /* server; 0 = default */
 };
 
 /* What goes with everything else equal. */

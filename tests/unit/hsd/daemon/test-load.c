@@ -123,7 +123,7 @@ static void set_server(uint32_t handshake_timeout_ms)
 	struct t_config c = t_default_config;
 
 	c.handshake_timeout_ms = handshake_timeout_ms;
-	c.max_auth_per_s = 1000000;
+	c.max_auth_per_s = c.max_auth_per_site_per_s = 1000000;
 	assert_int_equal(t_set_server(&w.server, &c, w.load.server.sock), 0);
 }
 

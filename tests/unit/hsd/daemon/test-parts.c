@@ -15,6 +15,7 @@
 #include "flow.h"
 #include "frames.h"
 #include "ranges.h"
+#include "site.h"
 #include "sites.h"
 #include "timers.h"
 #include "tls.h"
@@ -419,7 +420,7 @@ static unsigned int takes(struct hs_budget *b, uint32_t site, unsigned int n, ui
 	for (unsigned int i = 0; i < n; i++) {
 		union hs_addr a = site_v4(site, (uint8_t)i);
 
-		taken += hs_budget_take(b, &a, now_ns);
+		taken += hs_budget_take(b, &a, false, now_ns);
 	}
 	return taken;
 }
@@ -442,11 +443,11 @@ static void budget_of_a_site(void **state)
 	/* IPv6: 56 bits count. */
 	for (int i = 0; i < 50; i++) {
 		six.in6.sin6_addr.s6_addr[7] = (uint8_t)i;
-		n += hs_budget_take(b, &six, t0 + 200 * HS_NS_PER_S);
+		n += hs_budget_take(b, &six, false, t0 + 200 * HS_NS_PER_S);
 	}
 	assert_int_equal(n, 10);
 	six.in6.sin6_addr.s6_addr[6] = 1;
-	assert_true(hs_budget_take(b, &six, t0 + 200 * HS_NS_PER_S));
+	assert_true(hs_budget_take(b, &six, false, t0 + 200 * HS_NS_PER_S));
 	free(b);
 }
 
@@ -549,11 +550,68 @@ static void sites_are_counted(void **state)
 	assert_int_equal(hs_sites_count(&s, &six), 0);
 }
 
+/* A flood from some sites leaves the last half of the bucket to those that have been quiet. */
+static void budget_of_quiet_sites(void **state)
+{
+	struct hs_budget *b = malloc(sizeof(*b));
+	const uint64_t t0 = 1000 * HS_NS_PER_S;
+	const union hs_addr busy = site_v4(100, 1), elsewhere = site_v4(500000, 1);
+	unsigned int flood = 0, quiet = 0;
+
+	assert_int_equal(hs_budget_init(b), 0);
+	hs_budget_set_limits(b, 1000, 200);
+	for (uint32_t ms = 0; ms < 30000; ms++) {
+		for (uint32_t i = 0; i < 20; i++)
+			flood += takes(b, 100 + (ms * 20 + i) % 300, 1, t0 + ms * HS_NS_PER_MS);
+		/* Its sites are quiet ones themselves at first. */
+		if (ms >= 1000 && ms % 100 == 99)
+			quiet += takes(b, 100000 + ms, 1, t0 + ms * HS_NS_PER_MS);
+	}
+	assert_int_equal(quiet, 290);
+	assert_in_range(flood, 30000 - 290, 31000);
+	/* Behind with the reading, only these. */
+	assert_true(hs_budget_take(b, &elsewhere, true, t0 + 31 * HS_NS_PER_S));
+	assert_false(hs_budget_take(b, &busy, true, t0 + 31 * HS_NS_PER_S));
+	assert_true(hs_budget_take(b, &busy, false, t0 + 31 * HS_NS_PER_S));
+	free(b);
+}
+
+/* Few quiet sites are taken for busy ones, and no busy site for a quiet one. */
+static void lately_of_sites(void **state)
+{
+	struct hs_lately *l = malloc(sizeof(*l));
+	const uint64_t t0 = 1000 * HS_NS_PER_S, window_ns = HS_LATELY_WINDOW_S * HS_NS_PER_S;
+	const union hs_addr busy = site_v4(5, 1);
+	unsigned int mistaken = 0;
+	bool quiet = true;
+
+	assert_int_equal(hs_lately_init(l), 0);
+	for (uint32_t i = 0; i < 30000; i++) {
+		const union hs_addr a = site_v4(i, 1);
+
+		for (int j = 0; j <= HS_LATELY_QUIET_MAX; j++)
+			quiet = hs_lately_quiet(l, &a, t0);
+		assert_false(quiet);
+	}
+	for (uint32_t i = 0; i < 10000; i++) {
+		const union hs_addr a = site_v4(100000 + i, 1);
+
+		mistaken += !hs_lately_quiet(l, &a, t0 + window_ns);
+	}
+	assert_in_range(mistaken, 1, 400);
+	assert_false(hs_lately_quiet(l, &busy, t0 + window_ns));
+	/* All is forgotten when nobody has asked for two windows. */
+	assert_true(hs_lately_quiet(l, &busy, t0 + 3 * window_ns));
+	free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(budget_of_a_site),
 		cmocka_unit_test(budget_of_all),
+		cmocka_unit_test(budget_of_quiet_sites),
+		cmocka_unit_test(lately_of_sites),
 		cmocka_unit_test(ranges_merge),
 		cmocka_unit_test(ranges_against_model),
 		cmocka_unit_test(frames_walk),
