@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "control.h"
 #include "hsd.h"
+#include "initial.h"
 #include "lib/log.h"
 #include "relay.h"
 
@@ -75,13 +76,22 @@ static struct hs_relay_flow *find(struct hs_relay *r, const struct hs_dgram *d)
 	return NULL;
 }
 
-static unsigned int count_site(struct hs_relay *r, const union hs_addr *remote)
+/* Flows of a site; *@oldest: of these the half-open one that is there longest, or NULL. */
+static unsigned int count_site(struct hs_relay *r, const union hs_addr *remote,
+			       struct hs_relay_flow **oldest)
 {
 	struct hs_relay_flow *f;
 	unsigned int n = 0;
 
+	*oldest = NULL;
 	LIST_FOREACH(f, &r->by_site[site_bucket(r, remote)], by_site)
-	n += hs_addr_same_site(&f->remote, remote);
+	{
+		if (!hs_addr_same_site(&f->remote, remote))
+			continue;
+		n++;
+		if (!f->confirmed)
+			*oldest = f;
+	}
 	return n;
 }
 
@@ -195,6 +205,8 @@ static void end_flow(struct hs_relay_flow *f)
 	LIST_REMOVE(f, by_addr);
 	LIST_REMOVE(f, by_site);
 	TAILQ_REMOVE(&r->lru, f, lru);
+	if (!f->confirmed)
+		TAILQ_REMOVE(&r->half_open, f, half_open);
 	r->n_flows--;
 	free(f);
 }
@@ -239,13 +251,45 @@ static void touch(struct hs_relay_flow *f, uint64_t now_ns)
 
 static void on_cover(struct hs_source *s, uint32_t events);
 
+/* ---- room for a newcomer ---- */
+
+static bool end_half_open(struct hs_relay_flow *f, uint64_t now_ns)
+{
+	if (!f || now_ns - f->made_ns < HS_RELAY_HALF_OPEN_MS * HS_NS_PER_MS)
+		return false;
+	end_flow(f);
+	return true;
+}
+
+static bool is_preferred(struct hs_relay *r, const union hs_addr *remote, uint64_t now_ns)
+{
+	return hs_lately_quiet(&r->lately, remote, now_ns) ||
+	       hs_budget_is_known(r->tunnel->budget, remote, now_ns);
+}
+
+static bool make_room(struct hs_relay *r, const union hs_addr *remote, uint64_t now_ns)
+{
+	unsigned int max_flows = r->limits.max_flows, kept_sockets = 0;
+	struct hs_relay_flow *oldest;
+
+	if (!is_preferred(r, remote, now_ns)) {
+		max_flows -= max_flows / HS_RELAY_RESERVE_PART;
+		kept_sockets = pool_size(r) / HS_RELAY_RESERVE_PART;
+	}
+	if (r->n_pool <= kept_sockets)
+		return false;
+	if (count_site(r, remote, &oldest) >= r->limits.max_flows_per_site &&
+	    !end_half_open(oldest, now_ns))
+		return false;
+	return r->n_flows < max_flows || end_half_open(TAILQ_FIRST(&r->half_open), now_ns);
+}
+
 static struct hs_relay_flow *new_flow(struct hs_relay *r, const struct hs_dgram *d, uint64_t now_ns)
 {
 	struct hs_relay_flow *f;
 	int fd;
 
-	if (r->n_pool == 0 || r->n_flows >= r->limits.max_flows ||
-	    count_site(r, &d->remote) >= r->limits.max_flows_per_site)
+	if (!make_room(r, &d->remote, now_ns))
 		return NULL;
 	f = calloc(1, sizeof(*f));
 	if (!f)
@@ -261,13 +305,49 @@ static struct hs_relay_flow *new_flow(struct hs_relay *r, const struct hs_dgram 
 	f->sock = d->sock;
 	f->remote = d->remote;
 	f->local = d->local;
-	f->used_ns = f->refilled_ns = now_ns;
+	f->made_ns = f->used_ns = f->refilled_ns = now_ns;
 	f->tokens = burst_bytes(r);
 	LIST_INSERT_HEAD(&r->by_addr[addr_bucket(r, &d->remote)], f, by_addr);
 	LIST_INSERT_HEAD(&r->by_site[site_bucket(r, &d->remote)], f, by_site);
 	TAILQ_INSERT_TAIL(&r->lru, f, lru);
+	TAILQ_INSERT_TAIL(&r->half_open, f, half_open);
 	r->n_flows++;
 	return f;
+}
+
+/* ---- is the client where he says he is? ---- */
+
+/* The ID that the cover wants to be called. Version Negotiation only repeats what the client said. */
+static void learn_cover_id(struct hs_relay_flow *f, const uint8_t *data, size_t len)
+{
+	struct hs_long_header h;
+	int r = hs_long_header_parse(data, len, &h);
+
+	if ((r < 0 && r != -EPROTONOSUPPORT) || h.version == 0 || h.scid_len > HS_CID_LEN)
+		return;
+	f->has_cover_id = true;
+	f->cover_id_len = (uint8_t)h.scid_len;
+	memcpy(f->cover_id, h.scid, h.scid_len);
+}
+
+static bool uses_cover_id(const struct hs_relay_flow *f, const uint8_t *data, size_t len)
+{
+	size_t at = 1;
+
+	if (!f->has_cover_id || len == 0)
+		return false;
+	if (data[0] & FORM_LONG) {
+		at += sizeof(uint32_t) + 1;
+		if (len < at || data[at - 1] != f->cover_id_len)
+			return false;
+	}
+	return len >= at + f->cover_id_len && memcmp(data + at, f->cover_id, f->cover_id_len) == 0;
+}
+
+static void confirm(struct hs_relay_flow *f)
+{
+	f->confirmed = true;
+	TAILQ_REMOVE(&f->relay->half_open, f, half_open);
 }
 
 /* ---- to the cover ---- */
@@ -360,6 +440,8 @@ void hs_relay_pass(struct hs_relay *r, const struct hs_dgram *d)
 		return;
 	}
 	f->asked |= d->len >= MIN_INITIAL_DGRAM && d->data[0] & FORM_LONG;
+	if (!f->confirmed && uses_cover_id(f, d->data, d->len))
+		confirm(f);
 	add_to_batch(f, d);
 }
 
@@ -409,6 +491,8 @@ static void cover_said(struct hs_relay_flow *f, const uint8_t *data, struct mmsg
 	size_t packets = segment ? (len + segment - 1) / segment : 1;
 
 	heard(f);
+	if (!f->has_cover_id)
+		learn_cover_id(f, data, len < segment ? len : segment);
 	if (!hs_relay_take_tokens(f, len, now_ns)) {
 		r->stats.rate_drops += packets;
 		return;
@@ -455,13 +539,15 @@ struct hs_relay *hs_relay_new(struct hs_tunnel *t)
 
 	if (!r)
 		return NULL;
-	if (gnutls_rnd(GNUTLS_RND_NONCE, &r->seed, sizeof(r->seed)) < 0) {
+	if (gnutls_rnd(GNUTLS_RND_NONCE, &r->seed, sizeof(r->seed)) < 0 ||
+	    hs_lately_init(&r->lately) < 0) {
 		free(r);
 		return NULL;
 	}
 	r->hsd = t->hsd;
 	r->tunnel = t;
 	TAILQ_INIT(&r->lru);
+	TAILQ_INIT(&r->half_open);
 	r->limits = (struct hs_relay_limits){ HS_RELAY_MAX_FLOWS, HS_RELAY_MAX_FLOWS_PER_SITE,
 					      HS_RELAY_IDLE_TIMEOUT_MS, HS_RELAY_MAX_RATE_MBIT };
 	return r;

@@ -6,7 +6,11 @@
  * from the control process, so that this process can reach the cover and nothing else.
  *
  * Bounded, because everybody can make us do this: flows in total and of a source site, bytes per
- * second of a flow, idle time. At a bound a new flow is dropped without a word, the others live on.
+ * second of a flow, idle time. At a bound a new flow is dropped without a word, the others live on,
+ * with one exception: a flow is half-open until its client has used the connection ID that the cover
+ * chose, which a forged source never sees. The oldest half-open flow makes room for a new one once it
+ * has had time for that. A part of the flows and of the sockets is kept for sites from which a user has
+ * authenticated and for quiet sites (site.h), so that a visitor finds room during a flood from others.
  * ECN bits are carried over in both directions; what arrives with one mark and as one buffer leaves so.
  */
 #ifndef HS_RELAY_H
@@ -16,7 +20,9 @@
 #include <stdint.h>
 #include <sys/queue.h>
 #include "lib/hs_proto.h"
+#include "cidtable.h"
 #include "loop.h"
+#include "site.h"
 #include "udp.h"
 
 /*
@@ -25,10 +31,14 @@
  */
 #define HS_RELAY_POOL_MISSING 128
 #define HS_RELAY_ASK_AGAIN_MS 1000
+/* This part of flows and sockets is not for busy sites of strangers. */
+#define HS_RELAY_RESERVE_PART 4
 
 #define HS_RELAY_MAX_FLOWS 1024
 #define HS_RELAY_MAX_FLOWS_PER_SITE 32
 #define HS_RELAY_IDLE_TIMEOUT_MS 60000
+/* What a half-open flow may have at least: three times the way to the cover and its first timeout. */
+#define HS_RELAY_HALF_OPEN_MS 3000
 #define HS_RELAY_MAX_RATE_MBIT 100
 /* A flow may send this part of a second's bytes at once, but at least HS_RELAY_BURST_MIN. */
 #define HS_RELAY_BURST_PART 8
@@ -49,18 +59,21 @@ struct hs_relay_limits {
 };
 
 struct hs_relay_flow {
-	TAILQ_ENTRY(hs_relay_flow) lru;
+	TAILQ_ENTRY(hs_relay_flow) lru, half_open;
 	LIST_ENTRY(hs_relay_flow) by_addr, by_site;
 	struct hs_relay *relay;
 	struct hs_sock *sock;
 	struct hs_source cover;
 	int cover_family;
 	union hs_addr remote, local;
-	uint64_t used_ns;
+	uint64_t made_ns, used_ns;
 	uint64_t tokens; /* bytes */
 	uint64_t refilled_ns;
 	bool asked; /* has sent what a web server answers */
 	bool answered;
+	bool confirmed; /* no longer half-open */
+	bool has_cover_id;
+	uint8_t cover_id_len, cover_id[HS_CID_LEN]; /* the source ID of the cover's first answer */
 };
 
 struct hs_relay {
@@ -70,6 +83,7 @@ struct hs_relay {
 	uint64_t seed; /* of the hashes, so that nobody can choose what collides */
 	LIST_HEAD(, hs_relay_flow) by_addr[HS_RELAY_BUCKETS], by_site[HS_RELAY_BUCKETS];
 	TAILQ_HEAD(, hs_relay_flow) lru; /* longest idle first */
+	TAILQ_HEAD(, hs_relay_flow) half_open; /* oldest first */
 	unsigned int n_flows;
 	int pool[HS_RELAY_POOL];
 	unsigned int n_pool, n_asked; /* asked for: still to come */
@@ -77,6 +91,7 @@ struct hs_relay {
 	uint64_t asked_ns;
 	enum hs_cover_state state;
 	unsigned int silent_flows;
+	struct hs_lately lately; /* who has asked for new flows */
 	struct {
 		uint64_t flows_refused, to_packets, to_bytes, from_packets, from_bytes, rate_drops;
 	} stats;

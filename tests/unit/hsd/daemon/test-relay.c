@@ -4,6 +4,7 @@
  * itself; and the token bucket on its own. Bytes are the same in both directions, in order, from the
  * address the client talked to; bounds hold; a cover that refuses is reported.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/udp.h>
 #include <poll.h>
@@ -22,6 +23,8 @@
 #include "t-hsd.h"
 
 #define SEGMENT 1100
+/* Of the pool, for quiet sites. */
+#define KEPT_SOCKETS (HS_RELAY_POOL / HS_RELAY_RESERVE_PART)
 
 struct scene {
 	struct t_hsd h;
@@ -583,7 +586,7 @@ static void bounded_per_site(void **state)
 	int clients[HS_RELAY_MAX_FLOWS_PER_SITE + 1], i;
 	struct scene s;
 
-	start(&s, AF_INET, 8);
+	start(&s, AF_INET, 8 + KEPT_SOCKETS);
 	for (i = 0; i < HS_RELAY_MAX_FLOWS_PER_SITE; i++) {
 		if (i % 8 == 0)
 			assert_int_equal(give_sockets(&s, &s.cover_name, 8, false), 0);
@@ -597,6 +600,81 @@ static void bounded_per_site(void **state)
 	assert_false(readable(clients[i], 0));
 	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_FLOWS), HS_RELAY_MAX_FLOWS_PER_SITE);
 	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_FLOWS_REFUSED), 1);
+	for (; i >= 0; i--)
+		close(clients[i]);
+	stop(&s);
+}
+
+/* A forged source never sees the ID that the cover wants to be called: its flow makes room. */
+static void half_open_makes_room(void **state)
+{
+	static const uint8_t first[] = "\xc0\x6b\x33\x43\xcf\x01i\x01me";
+	static const uint8_t answer[] = "\xc0\x6b\x33\x43\xcf\x01m\x04us!!";
+	static const uint8_t proof[] = "\xc0\x6b\x33\x43\xcf\x04us!!\x01m";
+	int clients[HS_RELAY_MAX_FLOWS_PER_SITE], newcomer, i;
+	const uint64_t start_ms = t_now_ms();
+	struct sockaddr_storage from[HS_RELAY_MAX_FLOWS_PER_SITE], now;
+	struct scene s;
+
+	memset(&now, 0, sizeof(now));
+	memset(from, 0, sizeof(from));
+	start(&s, AF_INET, 8 + KEPT_SOCKETS);
+	for (i = 0; i < HS_RELAY_MAX_FLOWS_PER_SITE; i++) {
+		if (i % 8 == 0)
+			assert_int_equal(give_sockets(&s, &s.cover_name, 8, false), 0);
+		clients[i] = client_socket(&s.server);
+		say(clients[i], first, sizeof(first));
+		expect_bytes(s.cover, first, sizeof(first), &from[i]);
+		assert_int_equal(sendto(s.cover, answer, sizeof(answer), 0,
+					(struct sockaddr *)&from[i], size_of(&from[i])),
+				 sizeof(answer));
+		expect_bytes(clients[i], answer, sizeof(answer), NULL);
+	}
+	/* The oldest shows where he is; the second only says the same again. */
+	exchange(&s, clients[0], proof, sizeof(proof));
+	exchange(&s, clients[1], first, sizeof(first));
+	newcomer = client_socket(&s.server);
+	do {
+		assert_true(t_now_ms() < start_ms + HS_RELAY_HALF_OPEN_MS + T_WAIT_MS);
+		say(newcomer, first, sizeof(first));
+	} while (!readable(s.cover, 20));
+	assert_true(t_now_ms() >= start_ms + HS_RELAY_HALF_OPEN_MS);
+	expect_bytes(s.cover, first, sizeof(first), NULL);
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_FLOWS), HS_RELAY_MAX_FLOWS_PER_SITE);
+	/* The flow of the first is still the same, that of the second is not. */
+	say(clients[0], proof, sizeof(proof));
+	expect_bytes(s.cover, proof, sizeof(proof), &now);
+	assert_memory_equal(&now, &from[0], sizeof(now));
+	say(clients[1], first, sizeof(first));
+	expect_bytes(s.cover, first, sizeof(first), &now);
+	assert_memory_not_equal(&now, &from[1], sizeof(now));
+	for (i = 0; i < HS_RELAY_MAX_FLOWS_PER_SITE; i++)
+		close(clients[i]);
+	close(newcomer);
+	stop(&s);
+}
+
+/* The last sockets are for sites that have not asked for many. */
+static void kept_for_quiet_sites(void **state)
+{
+	struct sockaddr_in quiet = { .sin_family = AF_INET };
+	int clients[HS_LATELY_QUIET_MAX + 2], i;
+	struct scene s;
+
+	start(&s, AF_INET, HS_LATELY_QUIET_MAX + KEPT_SOCKETS);
+	for (i = 0; i < HS_LATELY_QUIET_MAX; i++) {
+		clients[i] = client_socket(&s.server);
+		exchange(&s, clients[i], (const uint8_t *)"\xc0 one", 5);
+	}
+	clients[i] = client_socket(&s.server);
+	say(clients[i], "\xc0 too many", 10);
+	exchange(&s, clients[0], (const uint8_t *)"\xc0 two", 5);
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_FLOWS_REFUSED), 1);
+	clients[++i] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	inet_pton(AF_INET, "127.5.5.5", &quiet.sin_addr);
+	assert_int_equal(bind(clients[i], (struct sockaddr *)&quiet, sizeof(quiet)), 0);
+	assert_int_equal(connect(clients[i], (struct sockaddr *)&s.server, size_of(&s.server)), 0);
+	exchange(&s, clients[i], (const uint8_t *)"\xc0 one", 5);
 	for (; i >= 0; i--)
 		close(clients[i]);
 	stop(&s);
@@ -805,6 +883,8 @@ int main(void)
 		cmocka_unit_test(marks_of_punted),
 		cmocka_unit_test(asks_in_portions),
 		cmocka_unit_test(bounded_per_site),
+		cmocka_unit_test(half_open_makes_room),
+		cmocka_unit_test(kept_for_quiet_sites),
 		cmocka_unit_test(empty_pool),
 		cmocka_unit_test(without_cover),
 		cmocka_unit_test(dead_cover),
