@@ -26,6 +26,8 @@
 /* Living shorter than this is dying quickly. */
 #define QUICK_DEATH_US 5000000
 #define HSD_FDS_MAX 65536
+/* nice(1): the weight of 335 to 1024. */
+#define HSD_NICE 5
 #define RESTART_FIRST_US 100000
 #define RESTART_MAX_US 5000000
 /* Exit statuses of a child that could not be started, as a shell has them. */
@@ -148,6 +150,21 @@ static void allow_many_fds(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/*
+ * A flood of handshakes must leave the data plane its core: a third of its weight for nexus-hsd. Where
+ * the kernel groups processes by session it is the group's that counts.
+ */
+static void be_nice(void)
+{
+	int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+
+	(void)setpriority(PRIO_PROCESS, 0, HSD_NICE);
+	if (fd < 0)
+		return;
+	(void)!dprintf(fd, "%d", HSD_NICE);
+	close(fd);
+}
+
 static void exec_child(const struct nx_child *c, pid_t parent, int channel)
 {
 	const struct nx_options *o = c->monitor->options;
@@ -170,8 +187,10 @@ static void exec_child(const struct nx_child *c, pid_t parent, int channel)
 	argv[n] = NULL;
 	reset_signals();
 	(void)setsid();
-	if (c->id == MON_PEER_HSD)
+	if (c->id == MON_PEER_HSD) {
 		allow_many_fds();
+		be_nice();
+	}
 	r = arrange_fds(channel);
 	if (!r)
 		r = nx_drop_to_user(c->user, c->caps);

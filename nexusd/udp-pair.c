@@ -17,6 +17,11 @@
 
 /* Room for about 40 ms of a 1.4 Gbit/s burst. */
 #define SOCKET_BUFFER_BYTES (7 << 20)
+/*
+ * A flood fills it when nexus-hsd has to wait for a core, and then its drops hit everybody: room for 100 ms
+ * of as many Initials as it can refuse.
+ */
+#define HANDSHAKE_RECEIVE_BYTES (16 << 20)
 
 /* Buffers and the like: the tunnel works without, only worse. */
 static void set_optional(int fd, int level, int name, int value)
@@ -52,6 +57,7 @@ static int set_family_options(int fd, int family)
 
 static int open_socket(int family, uint32_t mark, bool data)
 {
+	const int receive_bytes = data ? SOCKET_BUFFER_BYTES : HANDSHAKE_RECEIVE_BYTES;
 	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int r;
 
@@ -60,9 +66,9 @@ static int open_socket(int family, uint32_t mark, bool data)
 	r = set_family_options(fd, family);
 	if (!r && mark)
 		r = set_int(fd, SOL_SOCKET, SO_MARK, (int)mark);
-	set_optional(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER_BYTES);
+	set_optional(fd, SOL_SOCKET, SO_RCVBUF, receive_bytes);
 	set_optional(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER_BYTES);
-	set_optional(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES);
+	set_optional(fd, SOL_SOCKET, SO_RCVBUFFORCE, receive_bytes);
 	set_optional(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES);
 	if (data)
 		set_optional(fd, IPPROTO_UDP, UDP_GRO, 1);
