@@ -136,9 +136,12 @@ static void close_pool(struct hs_relay *r)
 		close(r->pool[--r->n_pool]);
 }
 
+/* As many as flows may begin at once, and what is kept. */
 static unsigned int pool_size(const struct hs_relay *r)
 {
-	return r->limits.max_flows < HS_RELAY_POOL ? r->limits.max_flows : HS_RELAY_POOL;
+	unsigned int size = r->limits.max_flows + r->limits.max_flows / HS_RELAY_RESERVE_PART;
+
+	return size < HS_RELAY_POOL ? size : HS_RELAY_POOL;
 }
 
 /* In portions, while those asked for before are under way, so that a burst is followed at once. */
@@ -154,7 +157,7 @@ static void want_sockets(struct hs_relay *r, uint64_t now_ns)
 	if (r->n_pool + r->n_asked >= size)
 		return;
 	missing = size - r->n_pool - r->n_asked;
-	if (missing < HS_RELAY_POOL_MISSING && missing < size / 2)
+	if (missing < HS_RELAY_POOL_MISSING && missing < size / HS_RELAY_RESERVE_PART)
 		return;
 	r->asked_ns = now_ns;
 	r->n_asked += missing;
@@ -206,7 +209,8 @@ static void end_flow(struct hs_relay_flow *f)
 	LIST_REMOVE(f, by_site);
 	TAILQ_REMOVE(&r->lru, f, lru);
 	if (!f->confirmed)
-		TAILQ_REMOVE(&r->half_open, f, half_open);
+		TAILQ_REMOVE(&r->half_open[f->busy_site], f, half_open);
+	r->n_busy -= f->busy_site;
 	r->n_flows--;
 	free(f);
 }
@@ -267,29 +271,41 @@ static bool is_preferred(struct hs_relay *r, const union hs_addr *remote, uint64
 	       hs_budget_is_known(r->tunnel->budget, remote, now_ns);
 }
 
-static bool make_room(struct hs_relay *r, const union hs_addr *remote, uint64_t now_ns)
+static bool end_oldest_half_open(struct hs_relay *r, bool busy_site, uint64_t now_ns)
+{
+	return end_half_open(TAILQ_FIRST(&r->half_open[busy_site]), now_ns);
+}
+
+/*
+ * What is kept for the others is theirs even when a flood has come in as one of them at first: above its
+ * part a newcomer of a busy site takes the place of such a one only.
+ */
+static bool make_room(struct hs_relay *r, const union hs_addr *remote, bool busy_site,
+		      uint64_t now_ns)
 {
 	unsigned int max_flows = r->limits.max_flows, kept_sockets = 0;
 	struct hs_relay_flow *oldest;
 
-	if (!is_preferred(r, remote, now_ns)) {
-		max_flows -= max_flows / HS_RELAY_RESERVE_PART;
+	if (busy_site)
 		kept_sockets = pool_size(r) / HS_RELAY_RESERVE_PART;
-	}
 	if (r->n_pool <= kept_sockets)
 		return false;
 	if (count_site(r, remote, &oldest) >= r->limits.max_flows_per_site &&
 	    !end_half_open(oldest, now_ns))
 		return false;
-	return r->n_flows < max_flows || end_half_open(TAILQ_FIRST(&r->half_open), now_ns);
+	if (busy_site && r->n_busy >= max_flows - max_flows / HS_RELAY_RESERVE_PART)
+		return end_oldest_half_open(r, true, now_ns);
+	return r->n_flows < max_flows || end_oldest_half_open(r, true, now_ns) ||
+	       end_oldest_half_open(r, false, now_ns);
 }
 
 static struct hs_relay_flow *new_flow(struct hs_relay *r, const struct hs_dgram *d, uint64_t now_ns)
 {
+	const bool busy_site = !is_preferred(r, &d->remote, now_ns);
 	struct hs_relay_flow *f;
 	int fd;
 
-	if (!make_room(r, &d->remote, now_ns))
+	if (!make_room(r, &d->remote, busy_site, now_ns))
 		return NULL;
 	f = calloc(1, sizeof(*f));
 	if (!f)
@@ -306,11 +322,13 @@ static struct hs_relay_flow *new_flow(struct hs_relay *r, const struct hs_dgram 
 	f->remote = d->remote;
 	f->local = d->local;
 	f->made_ns = f->used_ns = f->refilled_ns = now_ns;
+	f->busy_site = busy_site;
 	f->tokens = burst_bytes(r);
 	LIST_INSERT_HEAD(&r->by_addr[addr_bucket(r, &d->remote)], f, by_addr);
 	LIST_INSERT_HEAD(&r->by_site[site_bucket(r, &d->remote)], f, by_site);
 	TAILQ_INSERT_TAIL(&r->lru, f, lru);
-	TAILQ_INSERT_TAIL(&r->half_open, f, half_open);
+	TAILQ_INSERT_TAIL(&r->half_open[busy_site], f, half_open);
+	r->n_busy += busy_site;
 	r->n_flows++;
 	return f;
 }
@@ -347,7 +365,7 @@ static bool uses_cover_id(const struct hs_relay_flow *f, const uint8_t *data, si
 static void confirm(struct hs_relay_flow *f)
 {
 	f->confirmed = true;
-	TAILQ_REMOVE(&f->relay->half_open, f, half_open);
+	TAILQ_REMOVE(&f->relay->half_open[f->busy_site], f, half_open);
 }
 
 /* ---- to the cover ---- */
@@ -547,7 +565,8 @@ struct hs_relay *hs_relay_new(struct hs_tunnel *t)
 	r->hsd = t->hsd;
 	r->tunnel = t;
 	TAILQ_INIT(&r->lru);
-	TAILQ_INIT(&r->half_open);
+	TAILQ_INIT(&r->half_open[false]);
+	TAILQ_INIT(&r->half_open[true]);
 	r->limits = (struct hs_relay_limits){ HS_RELAY_MAX_FLOWS, HS_RELAY_MAX_FLOWS_PER_SITE,
 					      HS_RELAY_IDLE_TIMEOUT_MS, HS_RELAY_MAX_RATE_MBIT };
 	return r;

@@ -26,7 +26,7 @@
 #include "udp.h"
 
 /*
- * Unused sockets kept ready are HS_RELAY_POOL, but not more than there may be flows. So many may be missing
+ * Unused sockets kept ready are HS_RELAY_POOL, but no more than there may be flows and a quarter. So many may be missing
  * before more are asked for; what was asked for and has not come after this time will not.
  */
 #define HS_RELAY_POOL_MISSING 128
@@ -71,6 +71,7 @@ struct hs_relay_flow {
 	uint64_t refilled_ns;
 	bool asked; /* has sent what a web server answers */
 	bool answered;
+	bool busy_site; /* of a stranger, when it began */
 	bool confirmed; /* no longer half-open */
 	bool has_cover_id;
 	uint8_t cover_id_len, cover_id[HS_CID_LEN]; /* the source ID of the cover's first answer */
@@ -83,8 +84,8 @@ struct hs_relay {
 	uint64_t seed; /* of the hashes, so that nobody can choose what collides */
 	LIST_HEAD(, hs_relay_flow) by_addr[HS_RELAY_BUCKETS], by_site[HS_RELAY_BUCKETS];
 	TAILQ_HEAD(, hs_relay_flow) lru; /* longest idle first */
-	TAILQ_HEAD(, hs_relay_flow) half_open; /* oldest first */
-	unsigned int n_flows;
+	TAILQ_HEAD(, hs_relay_flow) half_open[2]; /* by busy_site, oldest first */
+	unsigned int n_flows, n_busy;
 	int pool[HS_RELAY_POOL];
 	unsigned int n_pool, n_asked; /* asked for: still to come */
 	int family; /* of the sockets in the pool */
