@@ -42,7 +42,7 @@ int hs_client_connect(struct hs_sock *sock, uint64_t attempt, const union hs_add
 	struct hs_conn *c;
 	int err;
 
-	c = hs_conn_new(sock, &sock->name, remote);
+	c = hs_conn_new(sock, &sock->name, remote, false);
 	if (!c)
 		return -ENOMEM;
 	c->attempt = attempt;

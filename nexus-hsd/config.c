@@ -10,6 +10,7 @@
 #include <string.h>
 #include <gnutls/gnutls.h>
 #include "clock.h"
+#include "lib/log.h"
 #include "secrets.h"
 #include "tls.h"
 #include "tunnel.h"
@@ -277,7 +278,6 @@ static int parse_common(struct parse *ps)
 {
 	struct hs_config *cfg = ps->cfg;
 	struct nxa *tb = ps->tb;
-	char priority[HS_PRIORITY_MAX];
 	const char *bad;
 
 	if (tb[HS_A_IDLE_TIMEOUT_MS].present)
@@ -291,11 +291,17 @@ static int parse_common(struct parse *ps)
 		return refuse(ps->e, -ERANGE, "HS_A_HANDSHAKE_TIMEOUT_MS: 100 to 120000");
 	cfg->keylog = tb[HS_A_KEYLOG].present;
 	cfg->replay = tb[HS_A_REPLAY].present && cfg->server;
+	/* A cache that is damaged is no reason to refuse: the cover can be asked again. */
+	if (cfg->server && tb[HS_A_COVER_PROFILE].present &&
+	    hs_profile_decode(tb[HS_A_COVER_PROFILE].data, tb[HS_A_COVER_PROFILE].len,
+			      &cfg->profile) < 0)
+		nx_warn("tunnel %s: the cached profile of the cover is damaged", cfg->name);
 	bad = hs_tls_priority(tb[HS_A_CIPHERS].present ? nxa_str(&tb[HS_A_CIPHERS]) : "",
-			      cfg->server, HS_TLS_HYBRID_GROUP, priority, sizeof(priority));
+			      cfg->server, HS_TLS_HYBRID_GROUP, cfg->priority_text,
+			      sizeof(cfg->priority_text));
 	if (bad)
 		return refuse(ps->e, -EINVAL, "HS_A_CIPHERS: %s", bad);
-	cfg->priority = hs_tls_priority_new(priority);
+	cfg->priority = hs_tls_priority_new(cfg->priority_text);
 	if (!cfg->priority)
 		return refuse(ps->e, -EINVAL, "HS_A_CIPHERS: GnuTLS does not take the list");
 	return 0;

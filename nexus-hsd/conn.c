@@ -11,6 +11,7 @@
 #include "control.h"
 #include "export.h"
 #include "hsd.h"
+#include "learn.h"
 #include "lib/log.h"
 #include "tls.h"
 
@@ -20,7 +21,7 @@
 #define PROBE_NS (100 * HS_NS_PER_MS)
 
 struct hs_conn *hs_conn_new(struct hs_sock *sock, const union hs_addr *local,
-			    const union hs_addr *remote)
+			    const union hs_addr *remote, bool server)
 {
 	struct hs_tunnel *t = sock->tunnel;
 	struct hs_conn *c = calloc(1, sizeof(*c));
@@ -30,7 +31,7 @@ struct hs_conn *hs_conn_new(struct hs_sock *sock, const union hs_addr *local,
 	c->hsd = t->hsd;
 	c->tunnel = t;
 	c->sock = sock;
-	c->server = t->config->server;
+	c->server = server;
 	c->local = *local;
 	c->remote = *remote;
 	c->deadline_ns = hs_now_ns() + t->config->handshake_timeout_ms * HS_NS_PER_MS;
@@ -73,6 +74,10 @@ void hs_conn_free(struct hs_conn *c)
 		ngtcp2_conn_del(c->quic);
 	hs_tls_free(c);
 	hs_quic_leave(previous);
+	if (c->visit)
+		hs_visit_ended(c->visit);
+	free(c->follow);
+	free(c->held_tls);
 	for (i = 0; i < c->n_early; i++)
 		free(c->early[i].data);
 	free(c->stream.tx);
@@ -80,6 +85,21 @@ void hs_conn_free(struct hs_conn *c)
 	free(c->net);
 	explicit_bzero(c, sizeof(*c));
 	free(c);
+}
+
+uint64_t hs_conn_now(const struct hs_conn *c)
+{
+	return hs_now_ns() + c->clock_ahead_ns;
+}
+
+/* When ngtcp2 has something to do, by our clock. */
+static uint64_t quic_expiry(const struct hs_conn *c)
+{
+	uint64_t expiry = ngtcp2_conn_get_expiry(c->quic);
+
+	if (expiry == UINT64_MAX)
+		return expiry;
+	return expiry > c->clock_ahead_ns ? expiry - c->clock_ahead_ns : 0;
 }
 
 struct hs_conn_cid *hs_conn_add_local_cid(struct hs_conn *c, const uint8_t *id, size_t len,
@@ -132,7 +152,7 @@ static void send_close(struct hs_conn *c, int liberr)
 		ngtcp2_ccerr_set_liberr(&ccerr, liberr, NULL, 0);
 	if (c->heard && !ngtcp2_conn_in_draining_period(c->quic))
 		n = ngtcp2_conn_write_connection_close(c->quic, NULL, &pi, buf, sizeof(buf), &ccerr,
-						       hs_now_ns());
+						       hs_conn_now(c));
 	if (n > 0)
 		hs_udp_send(c->sock->src.fd, &c->local, &c->remote, buf, (size_t)n);
 	hs_quic_leave(previous);
@@ -143,9 +163,13 @@ static void end(struct hs_conn *c, int liberr)
 	struct hs_tunnel *t = c->tunnel;
 	char addr[HS_ADDR_STRLEN];
 
-	if (c->quic)
+	/* Whoever has not answered the first flight hears what the cover would say: nothing. */
+	if (c->quic && !hs_follow_rules(c))
 		send_close(c, liberr);
-	if (c->server) {
+	if (c->visit) {
+		nx_debug("tunnel %s: a visit to the cover failed: %s", t->config->name,
+			 c->fail_text);
+	} else if (c->server) {
 		t->stats.handshakes_failed++;
 		nx_log_full(LOG_NOTICE, "HandshakeFailed", t->config->name,
 			    "handshake of user %s from %s failed: %s", c->user_name,
@@ -155,6 +179,11 @@ static void end(struct hs_conn *c, int liberr)
 				  c->fail_text);
 	}
 	hs_conn_free(c);
+}
+
+void hs_conn_say_goodbye(struct hs_conn *c)
+{
+	send_close(c, 0);
 }
 
 void hs_conn_fail(struct hs_conn *c, enum hs_reason reason, const char *fmt, ...)
@@ -172,7 +201,7 @@ void hs_conn_fail(struct hs_conn *c, enum hs_reason reason, const char *fmt, ...
 /* A certificate that was not what we want, in words that help. */
 static bool note_certificate(struct hs_conn *c)
 {
-	if (c->server || !c->cert_checked || c->cert_verdict == 0)
+	if (c->server || c->visit || !c->cert_checked || c->cert_verdict == 0)
 		return false;
 	if (c->cert_verdict == -EBADMSG)
 		hs_conn_note_failure(
@@ -228,9 +257,10 @@ bool hs_conn_feed(struct hs_conn *c, const uint8_t *data, size_t len)
 	ngtcp2_pkt_info pi = { 0 };
 	int rv;
 
+	hs_follow_heard(c, len);
 	/* One path only: hs_conn_receive() lets no other address in. */
 	rv = ngtcp2_conn_read_pkt(c->quic, ngtcp2_conn_get_path(c->quic), &pi, data, len,
-				  hs_now_ns());
+				  hs_conn_now(c));
 	hs_quic_leave(previous);
 	if (rv == 0)
 		return true;
@@ -263,7 +293,7 @@ static ngtcp2_ssize write_one(struct hs_conn *c, uint8_t *buf, size_t cap)
 		vec.len = s->tx_len - s->tx_sent;
 		n = ngtcp2_conn_writev_stream(c->quic, NULL, &pi, buf, cap, &accepted,
 					      NGTCP2_WRITE_STREAM_FLAG_FIN, 0, &vec, 1,
-					      hs_now_ns());
+					      hs_conn_now(c));
 		if (accepted >= 0) {
 			s->tx_sent += (size_t)accepted;
 			s->fin_sent = s->tx_sent == s->tx_len;
@@ -271,7 +301,7 @@ static ngtcp2_ssize write_one(struct hs_conn *c, uint8_t *buf, size_t cap)
 		if (n != NGTCP2_ERR_STREAM_DATA_BLOCKED)
 			return n;
 	}
-	return ngtcp2_conn_write_pkt(c->quic, NULL, &pi, buf, cap, hs_now_ns());
+	return ngtcp2_conn_write_pkt(c->quic, NULL, &pi, buf, cap, hs_conn_now(c));
 }
 
 /* Everything ngtcp2 wants to send now. 0, an ngtcp2 error, or 1: the socket refuses. */
@@ -279,10 +309,11 @@ static int flush(struct hs_conn *c)
 {
 	uint8_t buf[HS_UDP_PAYLOAD];
 	char addr[HS_ADDR_STRLEN];
-	ngtcp2_ssize n;
+	ngtcp2_ssize n = 0;
 	int err;
 
-	while ((n = write_one(c, buf, sizeof(buf))) > 0) {
+	while (hs_follow_may_send(c, sizeof(buf)) && (n = write_one(c, buf, sizeof(buf))) > 0) {
+		hs_follow_sent(c, (size_t)n);
 		err = hs_udp_send(c->sock->src.fd, &c->local, &c->remote, buf, (size_t)n);
 		if (err == 0 || err == -EAGAIN || err == -ENOBUFS || err == -EINTR || c->server)
 			continue;
@@ -307,19 +338,22 @@ static bool ready_for_hand_over(struct hs_conn *c)
 	if (info.bytes_in_flight == 0)
 		return true;
 	ngtcp2_conn_set_keep_alive_timeout(c->quic, PROBE_NS);
-	hs_conn_wake_at(c, ngtcp2_conn_get_expiry(c->quic));
+	hs_conn_wake_at(c, quic_expiry(c));
 	return false;
 }
 
 void hs_conn_drive(struct hs_conn *c)
 {
 	struct hs_conn *previous = hs_quic_enter(c);
-	int rv;
+	int rv = 0;
 
-	if (!c->server && c->completed && !c->stream.opened && hs_stream_open(c) < 0)
+	if (!c->server && !c->visit && c->completed && !c->stream.opened && hs_stream_open(c) < 0)
 		hs_conn_note_failure(c, HS_REASON_PROTOCOL, "the server allows no stream");
-	rv = c->fail_reason ? 0 : flush(c);
-	hs_conn_wake_at(c, ngtcp2_conn_get_expiry(c->quic));
+	if (!c->fail_reason && hs_follow_rules(c))
+		rv = hs_follow_drive(c);
+	if (!c->fail_reason && rv == 0 && !hs_follow_rules(c))
+		rv = flush(c);
+	hs_conn_wake_at(c, hs_follow_rules(c) ? hs_follow_expiry(c) : quic_expiry(c));
 	hs_quic_leave(previous);
 	if (c->fail_reason != HS_REASON_NONE) {
 		end(c, 0);
@@ -352,7 +386,9 @@ static void run_timer(struct hs_conn *c, uint64_t now)
 		return;
 	}
 	previous = hs_quic_enter(c);
-	rv = ngtcp2_conn_get_expiry(c->quic) <= now ? ngtcp2_conn_handle_expiry(c->quic, now) : 0;
+	rv = 0;
+	if (!hs_follow_rules(c) && quic_expiry(c) <= now)
+		rv = ngtcp2_conn_handle_expiry(c->quic, hs_conn_now(c));
 	hs_quic_leave(previous);
 	if (rv != 0)
 		fail_quic(c, rv);

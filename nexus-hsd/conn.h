@@ -20,9 +20,11 @@
 #include "lib/hs_proto.h"
 #include "capsule.h"
 #include "cidtable.h"
+#include "follow.h"
 #include "initial.h"
 #include "ranges.h"
 #include "reality.h"
+#include "shape.h"
 #include "timers.h"
 #include "udp.h"
 
@@ -35,6 +37,11 @@ struct hs_cert_private;
 struct hs_site;
 struct hs_tunnel;
 struct hs_dgram;
+struct hs_visit;
+
+/* Unidirectional streams of a server that a client reads over: HTTP/3 opens three. */
+#define HS_PEER_STREAMS_MAX 8
+#define HS_PEER_STREAM_BYTES_MAX 4096
 
 /* A connection ID one side has issued, for the export. */
 struct hs_conn_cid {
@@ -75,6 +82,7 @@ struct hs_conn {
 	union hs_addr local, remote;
 	struct hs_timer timer; /* next time hs_conn_drive() must run, or the deadline */
 	uint64_t deadline_ns; /* the handshake has failed by then */
+	uint64_t clock_ahead_ns; /* ngtcp2's clock of this connection, see follow.h */
 
 	ngtcp2_conn *quic;
 	gnutls_session_t tls;
@@ -89,8 +97,16 @@ struct hs_conn {
 	gnutls_pcert_st cert;
 	bool has_cert;
 	struct hs_cert_private *cert_private;
+	struct hs_follow *follow; /* NULL: ngtcp2 decides alone */
+	struct hs_shape *shape; /* takes the packets that ngtcp2 seals, or NULL */
+	uint8_t *held_tls; /* Handshake messages that wait for hs_tls_release_handshake() */
+	size_t held_tls_len;
+	size_t held_secret_len; /* of the 1-RTT secret that waits for hs_tls_release_1rtt() */
+	uint8_t held_secret[NQD_SECRET_MAX_LEN];
 
 	/* client */
+	struct hs_visit *visit; /* to a cover; NULL otherwise */
+	size_t peer_stream_bytes;
 	uint8_t client_hello[HS_CH_MAX];
 	size_t client_hello_len;
 	bool quic_started; /* from here on TLS messages go to ngtcp2 */
@@ -101,6 +117,7 @@ struct hs_conn {
 
 	/* notes of the callbacks */
 	bool completed, confirmed, heard;
+	bool validated; /* server: a Handshake packet came, so the address is the client's */
 	struct hs_conn_keys tx_keys, rx_keys;
 	bool sent_1rtt;
 	uint64_t next_pn;
@@ -127,7 +144,9 @@ TAILQ_HEAD(hs_conns, hs_conn);
 
 /* An empty connection, registered with the process; or NULL. */
 struct hs_conn *hs_conn_new(struct hs_sock *sock, const union hs_addr *local,
-			    const union hs_addr *remote);
+			    const union hs_addr *remote, bool server);
+/* The time as ngtcp2 knows it. */
+uint64_t hs_conn_now(const struct hs_conn *c);
 /* End without a word: packets, keys and memory are gone after this. */
 void hs_conn_free(struct hs_conn *c);
 
@@ -144,6 +163,8 @@ uint64_t hs_conns_run_timers(struct hsd *h);
 /* End with CONNECTION_CLOSE (if keys exist) and report: HS_CMD_FAILED on a client. Frees @c. */
 void hs_conn_fail(struct hs_conn *c, enum hs_reason reason, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* A CONNECTION_CLOSE without an error, whatever comes of it. */
+void hs_conn_say_goodbye(struct hs_conn *c);
 /* From a callback: take a note of why, for hs_conn_fail(). */
 void hs_conn_note_failure(struct hs_conn *c, enum hs_reason reason, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

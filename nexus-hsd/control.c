@@ -8,6 +8,7 @@
 #include "client.h"
 #include "control.h"
 #include "hsd.h"
+#include "learn.h"
 #include "lib/log.h"
 #include "monitor.h"
 #include "secrets.h"
@@ -162,6 +163,27 @@ void hs_control_cover_state(struct hsd *h, const char *tunnel, enum hs_cover_sta
 	post(h, buf, nxm_end(&m));
 }
 
+void hs_control_cover_profile(struct hsd *h, const struct hs_tunnel *t)
+{
+	struct nxm_hdr hdr = { .type = NXM_FAMILY_HS, .cmd = HS_CMD_COVER_PROFILE, .version = 1 };
+	uint8_t buf[12288], blob[HS_PROFILE_BLOB_MAX];
+	char text[HS_PROFILE_TEXT_LEN];
+	unsigned int i;
+	struct nxm m;
+	ssize_t n;
+
+	nxm_begin(&m, buf, sizeof(buf), &hdr);
+	nxm_put_str(&m, HS_A_TUNNEL, t->config->name);
+	n = t->profile.learned_s ? hs_profile_encode(&t->profile, blob, sizeof(blob)) : 0;
+	if (n > 0)
+		nxm_put(&m, HS_A_COVER_PROFILE, blob, (size_t)n);
+	for (i = 0; hs_profile_line(&t->profile, i, text); i++)
+		nxm_put_str(&m, HS_A_TEXT, text);
+	for (i = 0; hs_tunnel_difference(t, i, text); i++)
+		nxm_put_str(&m, HS_A_DIFFERENCE, text);
+	post(h, buf, nxm_end(&m));
+}
+
 /* ---- in ---- */
 
 __attribute__((format(printf, 3, 4))) static int refuse(struct request *r, int err, const char *fmt,
@@ -285,6 +307,8 @@ static int relay_sockets(struct request *r)
 	if (!t->relay)
 		return refuse(r, -EINVAL, "HS_A_TUNNEL: %s is a client", t->config->name);
 	hs_relay_add_sockets(t->relay, r->fds, r->n_fds, r->tb[HS_A_REPLACE].present);
+	if (r->tb[HS_A_REPLACE].present)
+		hs_learner_moved(t->learner);
 	r->n_fds = 0;
 	return 0;
 }
@@ -307,7 +331,7 @@ static uint64_t count_pending(const struct hsd *h, const struct hs_tunnel *t)
 	uint64_t n = 0;
 
 	TAILQ_FOREACH (c, &h->conns, entry)
-		n += c->tunnel == t;
+		n += c->tunnel == t && !c->visit;
 	return n;
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "control.h"
 #include "hsd.h"
+#include "learn.h"
 #include "monitor.h"
 #include "secrets.h"
 #include "server.h"
@@ -49,6 +50,7 @@ int hs_turn(struct hsd *h)
 	next = earlier(next, hs_tombs_run_timers(h));
 	next = earlier(next, hs_relays_run_timers(h));
 	next = earlier(next, hs_tunnels_run_timers(h));
+	next = earlier(next, hs_learners_run_timers(h));
 	return hs_loop_turn(&h->loop, next);
 }
 

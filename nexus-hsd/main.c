@@ -16,9 +16,9 @@
 
 /* Beyond what every process needs (lib/sandbox.c). No open, no socket, no connect, no exec. */
 static const char *const allowed_syscalls[] = {
-	"epoll_ctl", "epoll_pwait", "epoll_wait", "fcntl",    "getsockname",
-	"lseek",     "pread64",	    "recvfrom",	  "recvmmsg", "recvmsg",
-	"sendmmsg",  "sendto",	    "setsockopt", NULL,
+	"epoll_ctl",   "epoll_pwait", "epoll_wait", "fcntl",	  "getpeername",
+	"getsockname", "lseek",	      "pread64",    "recvfrom",	  "recvmmsg",
+	"recvmsg",     "sendmmsg",    "sendto",	    "setsockopt", NULL,
 };
 
 int main(int argc, char **argv)

@@ -18,6 +18,7 @@
 #include "conn.h"
 #include "frames.h"
 #include "hsd.h"
+#include "learn.h"
 
 /* As libcurl sets them (lib/vquic/curl_ngtcp2.c). */
 #define CURL_STREAM_WINDOW (10 * 1024 * 1024)
@@ -64,6 +65,11 @@ static bool is_short_header(const uint8_t *aad, size_t len)
 	return len > 0 && !(aad[0] & 0x80);
 }
 
+static bool is_long_header(const uint8_t *aad, size_t len, uint8_t type)
+{
+	return len > 0 && aad[0] & 0x80 && (aad[0] >> 4 & 3) == type;
+}
+
 static int on_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
 		      const ngtcp2_crypto_aead_ctx *ctx, const uint8_t *plain, size_t plain_len,
 		      const uint8_t *nonce, size_t nonce_len, const uint8_t *aad, size_t aad_len)
@@ -77,8 +83,19 @@ static int on_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
 			c->next_pn = pn + 1;
 		c->sent_1rtt = true;
 	}
+	if (c && c->shape)
+		hs_shape_note_packet(c->shape, aead, ctx, plain, plain_len, nonce, nonce_len, aad,
+				     aad_len);
 	return ngtcp2_crypto_encrypt_cb(dest, aead, ctx, plain, plain_len, nonce, nonce_len, aad,
 					aad_len);
+}
+
+static int on_hp_mask(uint8_t *dest, const ngtcp2_crypto_cipher *hp,
+		      const ngtcp2_crypto_cipher_ctx *ctx, const uint8_t *sample)
+{
+	if (current && current->shape)
+		hs_shape_note_mask(current->shape, hp, ctx);
+	return ngtcp2_crypto_hp_mask_cb(dest, hp, ctx, sample);
 }
 
 static void note_ack(void *arg, uint64_t largest)
@@ -135,6 +152,10 @@ static int on_decrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
 	if (rv != 0 || !c)
 		return rv;
 	c->heard = true;
+	if (is_long_header(aad, aad_len, HS_PACKET_HANDSHAKE))
+		c->validated = true;
+	if (c->visit && is_long_header(aad, aad_len, HS_PACKET_INITIAL))
+		hs_visit_initial(c->visit, aad, aad_len, dest, len - aead->max_overhead);
 	if (c->rx_keys.ready && nonce_len == NQD_IV_LEN && is_short_header(aad, aad_len)) {
 		/* The export describes phase 0; no peer of ours updates keys this early. */
 		if (aad[0] & KEY_PHASE_BIT)
@@ -163,6 +184,16 @@ static int on_client_initial(ngtcp2_conn *quic, void *arg)
 					   c->client_hello_len) != 0)
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	return 0;
+}
+
+static int on_crypto_data(ngtcp2_conn *quic, ngtcp2_encryption_level level, uint64_t offset,
+			  const uint8_t *data, size_t len, void *arg)
+{
+	struct hs_conn *c = arg;
+
+	if (c->visit && level == NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE)
+		hs_visit_crypto(c->visit, len);
+	return ngtcp2_crypto_recv_crypto_data_cb(quic, level, offset, data, len, arg);
 }
 
 static int on_completed(ngtcp2_conn *quic, void *arg)
@@ -233,11 +264,23 @@ static int on_local_cid_retired(ngtcp2_conn *quic, const ngtcp2_cid *cid, void *
 	return 0;
 }
 
+/* A client knows servers that speak HTTP/3 on the side, as far as that goes. */
+static bool read_over(struct hs_conn *c, int64_t id, size_t len)
+{
+	if (c->visit)
+		return true;
+	c->peer_stream_bytes += len;
+	return !c->server && !ngtcp2_is_bidi_stream(id) && id / 4 < HS_PEER_STREAMS_MAX &&
+	       c->peer_stream_bytes <= HS_PEER_STREAM_BYTES_MAX;
+}
+
 static int on_stream_data(ngtcp2_conn *quic, uint32_t flags, int64_t id, uint64_t offset,
 			  const uint8_t *data, size_t len, void *arg, void *stream_arg)
 {
 	struct hs_conn *c = arg;
 
+	if (id != 0 && read_over(c, id, len))
+		return 0;
 	if (id != 0) {
 		hs_conn_note_failure(c, HS_REASON_PROTOCOL, "the peer opened stream %lld",
 				     (long long)id);
@@ -284,12 +327,12 @@ static int on_datagram(ngtcp2_conn *quic, uint32_t flags, const uint8_t *data, s
 static const ngtcp2_callbacks callbacks = {
 	.client_initial = on_client_initial,
 	.recv_client_initial = ngtcp2_crypto_recv_client_initial_cb,
-	.recv_crypto_data = ngtcp2_crypto_recv_crypto_data_cb,
+	.recv_crypto_data = on_crypto_data,
 	.handshake_completed = on_completed,
 	.handshake_confirmed = on_confirmed,
 	.encrypt = on_encrypt,
 	.decrypt = on_decrypt,
-	.hp_mask = ngtcp2_crypto_hp_mask_cb,
+	.hp_mask = on_hp_mask,
 	.recv_stream_data = on_stream_data,
 	.stream_close = on_stream_close,
 	.recv_retry = ngtcp2_crypto_recv_retry_cb,
@@ -306,6 +349,15 @@ static const ngtcp2_callbacks callbacks = {
 
 /* ---- connections ---- */
 
+/* As servers choose it that do: with room for as many again. */
+static uint32_t random_pn(void)
+{
+	uint32_t pn = 0;
+
+	on_rand((uint8_t *)&pn, sizeof(pn), NULL);
+	return pn & INT32_MAX;
+}
+
 static void common_settings(struct hs_conn *c, ngtcp2_settings *s)
 {
 	ngtcp2_settings_default(s);
@@ -313,6 +365,15 @@ static void common_settings(struct hs_conn *c, ngtcp2_settings *s)
 	s->max_tx_udp_payload_size = HS_UDP_PAYLOAD;
 	s->no_pmtud = 1;
 	s->ack_thresh = 1;
+	if (c->follow) {
+		/* A packet may be as large as the cover's; flush() asks for no more than ours. */
+		s->max_tx_udp_payload_size = HS_PROFILE_DGRAM_BYTES_MAX;
+		s->no_tx_udp_payload_size_shaping = 1;
+		if (c->follow->style.random_pn)
+			s->initial_pkt_num = random_pn();
+		if (c->follow->n_repeats > 0)
+			s->initial_rtt = c->follow->repeats[0].after_ms * HS_NS_PER_MS / 3 + 1;
+	}
 }
 
 static void client_params(ngtcp2_transport_params *p)

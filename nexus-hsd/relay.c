@@ -195,6 +195,15 @@ void hs_relay_add_sockets(struct hs_relay *r, int *fds, unsigned int n, bool rep
 	nx_close_fds(fds + i, n - i);
 }
 
+int hs_relay_spare_socket(struct hs_relay *r)
+{
+	unsigned int half = pool_size(r) / 2;
+
+	if (r->n_pool <= (half < HS_RELAY_SPARE_ABOVE ? half : HS_RELAY_SPARE_ABOVE))
+		return -1;
+	return r->pool[--r->n_pool];
+}
+
 /* ---- flows ---- */
 
 static void end_flow(struct hs_relay_flow *f)

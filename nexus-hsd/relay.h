@@ -30,6 +30,8 @@
  * before more are asked for; what was asked for and has not come after this time will not.
  */
 #define HS_RELAY_POOL_MISSING 128
+/* With more than these, or half of the pool, there is one to spare for a visit (learn.h). */
+#define HS_RELAY_SPARE_ABOVE 32
 #define HS_RELAY_ASK_AGAIN_MS 1000
 /* This part of flows and sockets is not for busy sites of strangers. */
 #define HS_RELAY_RESERVE_PART 4
@@ -122,6 +124,9 @@ void hs_relay_add_sockets(struct hs_relay *r, int *fds, unsigned int n, bool rep
  */
 void hs_relay_pass(struct hs_relay *r, const struct hs_dgram *d);
 void hs_relay_flush(struct hsd *h);
+
+/* An unused socket for a visit to the cover, the caller's now; -1 while strangers may need them. */
+int hs_relay_spare_socket(struct hs_relay *r);
 
 /* End the flows of a listening socket that goes away. */
 void hs_relay_drop_sock(struct hs_relay *r, const struct hs_sock *sock);

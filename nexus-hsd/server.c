@@ -144,9 +144,12 @@ static bool too_many_pending(struct hsd *h, const union hs_addr *remote)
 	       hs_sites_count(&h->pending_sites, remote) >= HS_PENDING_SITE_MAX;
 }
 
-/* The name in the ClientHello is one of ours: take our spelling for the certificate. */
-static int make_tls(struct hs_conn *c, const struct first_flight *f, const uint8_t k1[32],
-		    const struct hs_client_hello *ch)
+/*
+ * TLS, QUIC, and the certificate, whose length depends on both. The name in the ClientHello is one of
+ * ours: take our spelling for the certificate.
+ */
+static int make_session(struct hs_conn *c, const struct first_flight *f, const uint8_t k1[32],
+			const struct hs_client_hello *ch)
 {
 	char name[256];
 	int err;
@@ -155,7 +158,12 @@ static int make_tls(struct hs_conn *c, const struct first_flight *f, const uint8
 	name[ch->server_name_len] = '\0';
 	err = hs_reality_cert_key(k1, f->client_hello, f->client_hello_len, c->cert_key);
 	if (err == 0)
+		err = hs_follow_start(c);
+	if (err == 0)
 		err = hs_tls_new_server(c);
+	if (err == 0)
+		err = hs_quic_new_server(c, f->hdr->dcid, f->hdr->dcid_len, f->hdr->scid,
+					 f->hdr->scid_len);
 	if (err == 0)
 		err = hs_tls_make_cert(c, name, hs_unix_time_s());
 	return err;
@@ -205,7 +213,7 @@ static void accept_client(const struct hs_dgram *d, const struct first_flight *f
 	struct hs_conn *c;
 	int err;
 
-	c = hs_conn_new(d->sock, &d->local, &d->remote);
+	c = hs_conn_new(d->sock, &d->local, &d->remote, true);
 	if (!c)
 		return;
 	c->attempt = h->next_attempt++;
@@ -213,10 +221,7 @@ static void accept_client(const struct hs_dgram *d, const struct first_flight *f
 	c->has_psk = r->user->has_psk;
 	c->old_key = r->old_key;
 	memcpy(c->user_name, r->user->name, sizeof(c->user_name));
-	err = make_tls(c, f, r->k1, ch);
-	if (err == 0)
-		err = hs_quic_new_server(c, f->hdr->dcid, f->hdr->dcid_len, f->hdr->scid,
-					 f->hdr->scid_len);
+	err = make_session(c, f, r->k1, ch);
 	if (err == 0)
 		err = hs_cidtable_add(&h->cids, &c->original_dcid, HS_CID_CONN, c, f->hdr->dcid,
 				      f->hdr->dcid_len);

@@ -22,8 +22,6 @@
 #include "tls.h"
 #include "tunnel.h"
 
-/* Pad the certificate to this many bytes; 0 = as it is. The cover's flight decides it later. */
-#define CERT_TARGET_LEN 0
 #define TP_EXTENSION 0x39
 
 #define PRIORITY_HEAD "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL"
@@ -34,6 +32,9 @@
 #define PRIORITY_TAIL_SERVER                                                \
 	"+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:" \
 	"%DISABLE_TLS13_COMPAT_MODE:%SERVER_PRECEDENCE"
+
+/* In every priority, in front of the groups. */
+#define GROUPS_MARK "-GROUP-ALL:"
 
 static gnutls_certificate_credentials_t server_cred, client_cred;
 
@@ -125,6 +126,52 @@ gnutls_priority_t hs_tls_priority_new(const char *priority)
 	return gnutls_priority_init(&p, priority, NULL) < 0 ? NULL : p;
 }
 
+/* The word of GnuTLS, if the list has it at all. */
+static const char *listed_cipher(const char *list, uint16_t suite)
+{
+	size_t i;
+
+	for (i = 0; i < N_CIPHERS; i++) {
+		if (ciphers[i].suite == suite && strstr(list, ciphers[i].gnutls))
+			return ciphers[i].gnutls;
+	}
+	return NULL;
+}
+
+/* Where in @list a group of the cover goes: behind one that is above the likeness. */
+static const char *groups_of(const char *list)
+{
+	const char *at = strstr(list, GROUPS_MARK) + strlen(GROUPS_MARK);
+	static const char hybrid[] = "+" HS_TLS_HYBRID_GROUP ":";
+
+	return strncmp(at, hybrid, strlen(hybrid)) == 0 ? at + strlen(hybrid) : at;
+}
+
+/* The group as a word of a priority, "" if @list does not have it. */
+static void listed_group(const char *list, uint16_t number, char word[32])
+{
+	size_t i;
+
+	for (i = 0; i < N_GROUPS; i++) {
+		snprintf(word, 32, "+GROUP-%s:", groups[i].gnutls);
+		if (groups[i].number == number && strstr(list, word))
+			return;
+	}
+	word[0] = '\0';
+}
+
+void hs_tls_prefer(const char *priority, uint16_t suite, uint16_t group, char *out, size_t cap)
+{
+	const char *rest = priority + strlen(PRIORITY_HEAD), *behind = groups_of(rest);
+	const char *cipher = listed_cipher(rest, suite);
+	char word[32];
+
+	listed_group(behind, group, word);
+	/* What is named first counts; that it is named again changes nothing. */
+	snprintf(out, cap, "%s%s%s%.*s%s%s", PRIORITY_HEAD, cipher ? ":" : "", cipher ? cipher : "",
+		 (int)(behind - rest), rest, word, behind);
+}
+
 uint16_t hs_tls_cipher(const struct hs_conn *c)
 {
 	gnutls_cipher_algorithm_t id = gnutls_cipher_get(c->tls);
@@ -177,6 +224,50 @@ static int note_keys(struct hs_conn *c, ngtcp2_encryption_level level, const uin
 	return rv == 0 ? 0 : -1;
 }
 
+/* ---- what a server whose first flight follows a profile holds back ---- */
+
+static int hold_message(struct hs_conn *c, const uint8_t *data, size_t len)
+{
+	uint8_t *more = realloc(c->held_tls, c->held_tls_len + len);
+
+	if (!more)
+		return -1;
+	memcpy(more + c->held_tls_len, data, len);
+	c->held_tls = more;
+	c->held_tls_len += len;
+	return 0;
+}
+
+static int hold_secret(struct hs_conn *c, const uint8_t *secret, size_t len)
+{
+	if (len > sizeof(c->held_secret))
+		return -1;
+	memcpy(c->held_secret, secret, len);
+	c->held_secret_len = len;
+	return 0;
+}
+
+void hs_tls_release_handshake(struct hs_conn *c)
+{
+	int rv = 0;
+
+	if (c->held_tls_len > 0)
+		rv = ngtcp2_conn_submit_crypto_data(c->quic, NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE,
+						    c->held_tls, c->held_tls_len);
+	if (rv != 0)
+		hs_conn_note_failure(c, HS_REASON_PROTOCOL, "QUIC failed: %s", ngtcp2_strerror(rv));
+	c->held_tls_len = 0;
+}
+
+void hs_tls_release_1rtt(struct hs_conn *c)
+{
+	if (c->held_secret_len > 0 && note_keys(c, NGTCP2_ENCRYPTION_LEVEL_1RTT, c->held_secret,
+						c->held_secret_len, true) < 0)
+		hs_conn_note_failure(c, HS_REASON_PROTOCOL, "the 1-RTT keys are not usable");
+	explicit_bzero(c->held_secret, sizeof(c->held_secret));
+	c->held_secret_len = 0;
+}
+
 static int on_secret(gnutls_session_t s, gnutls_record_encryption_level_t gtls_level,
 		     const void *rx, const void *tx, size_t len)
 {
@@ -186,6 +277,8 @@ static int on_secret(gnutls_session_t s, gnutls_record_encryption_level_t gtls_l
 	level = ngtcp2_crypto_gnutls_from_gnutls_record_encryption_level(gtls_level);
 	if (rx && note_keys(c, level, rx, len, false) < 0)
 		return -1;
+	if (tx && hs_follow_rules(c) && level == NGTCP2_ENCRYPTION_LEVEL_1RTT)
+		return hold_secret(c, tx, len);
 	if (tx && note_keys(c, level, tx, len, true) < 0)
 		return -1;
 	return 0;
@@ -211,6 +304,8 @@ static int on_tls_message(gnutls_session_t s, gnutls_record_encryption_level_t g
 		return 0;
 	}
 	level = ngtcp2_crypto_gnutls_from_gnutls_record_encryption_level(gtls_level);
+	if (hs_follow_rules(c) && level == NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE)
+		return hold_message(c, data, len);
 	rv = ngtcp2_conn_submit_crypto_data(c->quic, level, data, len);
 	if (rv != 0) {
 		ngtcp2_conn_set_tls_error(c->quic, rv);
@@ -288,6 +383,9 @@ static int on_verify(gnutls_session_t s)
 	const gnutls_datum_t *chain;
 	unsigned int n = 0;
 
+	/* Whoever answers at the cover's address is the cover: nothing is told to it. */
+	if (c->visit)
+		return 0;
 	chain = gnutls_certificate_get_peers(s, &n);
 	if (gnutls_certificate_type_get2(s, GNUTLS_CTYPE_SERVER) != GNUTLS_CRT_X509 || n == 0)
 		c->cert_verdict = -EBADMSG;
@@ -330,6 +428,19 @@ void hs_tls_global_deinit(void)
 	gnutls_global_deinit();
 }
 
+/* A server chooses what its cover would; a visitor asks what any client of ours asks by default. */
+static int set_priority(const struct hs_conn *c)
+{
+	const struct hs_tunnel *t = c->tunnel;
+	char text[HS_PRIORITY_MAX];
+
+	if (c->visit) {
+		hs_tls_priority("", false, HS_TLS_HYBRID_GROUP, text, sizeof(text));
+		return gnutls_priority_set_direct(c->tls, text, NULL);
+	}
+	return gnutls_priority_set(c->tls, t->priority ? t->priority : t->config->priority);
+}
+
 static int new_session(struct hs_conn *c, unsigned int flags)
 {
 	static const gnutls_datum_t alpn[] = { { (unsigned char *)"h3", 2 },
@@ -345,7 +456,7 @@ static int new_session(struct hs_conn *c, unsigned int flags)
 	gnutls_alert_set_read_function(s, on_alert);
 	if (c->tunnel->keylog_fd >= 0)
 		gnutls_session_set_keylog_function(s, on_keylog);
-	if (gnutls_priority_set(s, c->tunnel->config->priority) < 0)
+	if (set_priority(c) < 0)
 		return -EINVAL;
 	if (gnutls_alpn_set_protocols(s, alpn, c->server ? 1 : 2, GNUTLS_ALPN_MANDATORY) < 0)
 		return -EINVAL;
@@ -493,7 +604,7 @@ int hs_tls_make_cert(struct hs_conn *c, const char *name, uint64_t unix_time_s)
 	if (!c->cert_private)
 		return -ENOMEM;
 	n = hs_cert_build(der, sizeof(der), c->cert_private->public_key, name, c->cert_key,
-			  unix_time_s, CERT_TARGET_LEN);
+			  unix_time_s, hs_follow_cert_len(c));
 	if (n < 0)
 		return (int)n;
 	err = fill_pcert(&c->cert, der, (size_t)n, c->cert_private->public_key);

@@ -44,6 +44,8 @@ void hs_cert_private_put(struct hs_cert_private *p);
 
 /* A parsed priority string, or NULL. */
 gnutls_priority_t hs_tls_priority_new(const char *priority);
+/* A server's @priority with that suite and that group in front, where it has them at all. */
+void hs_tls_prefer(const char *priority, uint16_t suite, uint16_t group, char *out, size_t cap);
 
 /* Make c->tls. 0 or negative errno. */
 int hs_tls_new_client(struct hs_conn *c, const char *server_name, const uint8_t random[32]);
@@ -52,6 +54,12 @@ int hs_tls_new_server(struct hs_conn *c);
 int hs_tls_client_hello(struct hs_conn *c);
 /* Server: make the certificate for @name with the proof under c->cert_key. */
 int hs_tls_make_cert(struct hs_conn *c, const char *name, uint64_t unix_time_s);
+/*
+ * A server whose first flight follows a profile (follow.c) makes one packet at a time: ngtcp2 gets the
+ * Handshake messages and the 1-RTT key when it is their turn.
+ */
+void hs_tls_release_handshake(struct hs_conn *c);
+void hs_tls_release_1rtt(struct hs_conn *c);
 void hs_tls_free(struct hs_conn *c);
 
 /* The negotiated suite as in RFC 8446 B.4, 0 if the data plane does not have it. */

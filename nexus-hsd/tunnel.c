@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 #include "clock.h"
+#include "control.h"
 #include "hsd.h"
+#include "learn.h"
 #include "lib/log.h"
 #include "replay.h"
 #include "secrets.h"
@@ -333,6 +335,84 @@ static void replace_config(struct hs_tunnel *t, struct hs_config *cfg, struct hs
 	hs_config_free(old);
 }
 
+/* ---- the cover's profile ---- */
+
+/* After every change of the configuration or the profile. */
+static void choose_like_cover(struct hs_tunnel *t)
+{
+	char text[HS_PRIORITY_MAX];
+
+	if (t->priority)
+		gnutls_priority_deinit(t->priority);
+	t->priority = NULL;
+	if (!t->config->server || t->profile.learned_s == 0)
+		return;
+	hs_tls_prefer(t->config->priority_text, t->profile.cipher, t->profile.group, text,
+		      sizeof(text));
+	t->priority = hs_tls_priority_new(text);
+}
+
+void hs_tunnel_set_profile(struct hs_tunnel *t, const struct hs_profile *p)
+{
+	t->profile = *p;
+	t->deviation[0] = '\0';
+	t->server_cid_len = p->scid_len < HS_CID_MIN_LEN ? HS_CID_MIN_LEN : p->scid_len;
+	choose_like_cover(t);
+	nx_log_full(LOG_INFO, "CoverLearnt", t->config->name,
+		    "handshakes follow the cover's profile, %u flights and %u repeats",
+		    p->n_flights, p->n_repeats);
+	hs_control_cover_profile(t->hsd, t);
+}
+
+/*
+ * What the control process has kept. It serves until the cover has been asked again; a profile of
+ * our own that is not older stays.
+ */
+static void take_cached_profile(struct hs_tunnel *t, const struct hs_profile *cached)
+{
+	uint8_t hash[HS_PROFILE_NAME_HASH_LEN];
+	uint64_t now_s = hs_unix_time_s();
+
+	hs_profile_hash_name(hash, t->config->server_names[0]);
+	if (cached->learned_s > t->profile.learned_s && cached->learned_s <= now_s &&
+	    memcmp(hash, cached->name_hash, sizeof(hash)) == 0) {
+		hs_tunnel_set_profile(t, cached);
+		hs_learner_postpone(t->learner, now_s - cached->learned_s);
+		return;
+	}
+	if (t->profile.learned_s && memcmp(hash, t->profile.name_hash, sizeof(hash)) != 0) {
+		memset(&t->profile, 0, sizeof(t->profile));
+		t->server_cid_len = HS_CID_LEN;
+		hs_learner_restart(t->learner);
+	}
+	choose_like_cover(t);
+	hs_control_cover_profile(t->hsd, t);
+}
+
+void hs_tunnel_note_deviation(struct hs_tunnel *t, const struct hs_profile_flight *want,
+			      const struct hs_profile_flight *got)
+{
+	char wanted[HS_PROFILE_TEXT_LEN] = "", made[HS_PROFILE_TEXT_LEN] = "";
+
+	if (t->deviation[0])
+		return;
+	hs_profile_flight_text(want, wanted, sizeof(wanted));
+	hs_profile_flight_text(got, made, sizeof(made));
+	snprintf(t->deviation, sizeof(t->deviation), "first flight: %.110s instead of %.110s", made,
+		 wanted);
+	nx_log_full(LOG_NOTICE, "CoverNotFollowed", t->config->name, "%s", t->deviation);
+	hs_control_cover_profile(t->hsd, t);
+}
+
+bool hs_tunnel_difference(const struct hs_tunnel *t, unsigned int i, char out[HS_PROFILE_TEXT_LEN])
+{
+	if (t->deviation[0] && i-- == 0) {
+		snprintf(out, HS_PROFILE_TEXT_LEN, "%s", t->deviation);
+		return true;
+	}
+	return hs_profile_difference(&t->profile, i, out);
+}
+
 static struct hs_tunnel *new_tunnel(struct hsd *h, bool server)
 {
 	struct hs_tunnel *t = calloc(1, sizeof(*t));
@@ -349,7 +429,11 @@ static struct hs_tunnel *new_tunnel(struct hsd *h, bool server)
 	t->hsd = h;
 	t->server_cid_len = HS_CID_LEN;
 	t->relay = server ? hs_relay_new(t) : NULL;
-	if (server && !t->relay) {
+	t->learner = server ? hs_learner_new(t) : NULL;
+	if (server && (!t->relay || !t->learner)) {
+		hs_learner_free(t->learner);
+		hs_relay_free(t->relay);
+		free(t->budget);
 		free(t);
 		return NULL;
 	}
@@ -368,6 +452,7 @@ struct passed_fds {
 static int apply(struct hsd *h, struct hs_config *cfg, struct passed_fds *fds, struct nxm_error *e)
 {
 	struct hs_tunnel *t = hs_tunnel_find(h, cfg->name);
+	struct hs_profile cached = cfg->profile;
 	struct hs_gate *gate = NULL;
 	bool fresh = !t;
 	int err;
@@ -393,6 +478,8 @@ static int apply(struct hsd *h, struct hs_config *cfg, struct passed_fds *fds, s
 	set_keylog(t, fds->keylog);
 	fds->keylog = -1;
 	keep_replay(t, fds->replay);
+	if (t->learner)
+		take_cached_profile(t, &cached);
 	err = set_socks(t, fds->socks, fds->n_socks);
 	if (err < 0) {
 		e->err = err;
@@ -447,11 +534,14 @@ void hs_tunnel_delete(struct hs_tunnel *t)
 	hs_conns_end(h, t, 0, "the tunnel was deleted");
 	while (t->n_socks > 0)
 		drop_sock(t, --t->n_socks);
+	hs_learner_free(t->learner);
 	hs_relay_free(t->relay);
 	set_keylog(t, -1);
 	hs_gate_free(t->gate);
 	hs_cert_private_put(t->cert_private);
 	free(t->budget);
+	if (t->priority)
+		gnutls_priority_deinit(t->priority);
 	hs_config_free(t->config);
 	TAILQ_REMOVE(&h->tunnels, t, entry);
 	free(t);

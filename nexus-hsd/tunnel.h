@@ -18,6 +18,7 @@
 #include "capsule.h"
 #include "cidtable.h"
 #include "loop.h"
+#include "profile.h"
 #include "reality.h"
 #include "relay.h"
 #include "udp.h"
@@ -32,6 +33,7 @@
 
 struct hs_cert_private;
 struct hsd;
+struct hs_learner;
 
 struct hs_user {
 	char name[64];
@@ -53,6 +55,7 @@ struct hs_config {
 	char (*server_names)[254];
 	size_t n_server_names;
 	uint32_t idle_timeout_ms, keepalive_ms, handshake_timeout_ms, time_window_s;
+	char priority_text[HS_PRIORITY_MAX];
 	gnutls_priority_t priority;
 	bool keylog;
 	bool replay; /* its memory came along */
@@ -66,6 +69,7 @@ struct hs_config {
 	uint8_t old_private_key[32]; /* server; of no meaning without a time */
 	uint64_t old_key_until_s; /* 0 = none */
 	struct hs_relay_limits relay; /* server */
+	struct hs_profile profile; /* server: of the cache; empty without one */
 };
 
 struct hs_sock {
@@ -92,6 +96,11 @@ struct hs_tunnel {
 	/* server: bytes of the IDs it gives to new connections, HS_CID_MIN_LEN to HS_CID_LEN */
 	uint8_t server_cid_len;
 	struct hs_cert_private *cert_private; /* server; NULL until first used */
+	struct hs_learner *learner; /* server */
+	gnutls_priority_t priority; /* server: the cover's choice first; NULL = the configuration's */
+	struct hs_profile profile; /* server: what its flights follow; empty: nothing is known */
+	/* server: a flight that could not follow, in words; "" = none yet */
+	char deviation[HS_PROFILE_TEXT_LEN];
 	struct hs_sock *socks[NX_IPC_MAX_FDS];
 	unsigned int n_socks;
 	int keylog_fd;
@@ -116,6 +125,15 @@ int hs_tunnel_set(struct hsd *h, struct hs_config *cfg, int *fds, unsigned int n
 void hs_tunnel_delete(struct hs_tunnel *t);
 /* Former keys whose time is over are wiped; returns the next time to look. */
 uint64_t hs_tunnels_run_timers(struct hsd *h);
+
+/* Follow @p from now on and tell the control process. */
+void hs_tunnel_set_profile(struct hs_tunnel *t, const struct hs_profile *p);
+/* A flight was not as the profile has it. */
+void hs_tunnel_note_deviation(struct hs_tunnel *t, const struct hs_profile_flight *want,
+			      const struct hs_profile_flight *got);
+/* What tells our flights from the cover's, line by line as hs_profile_line(). */
+bool hs_tunnel_difference(const struct hs_tunnel *t, unsigned int i,
+			  char out[HS_PROFILE_TEXT_LEN]);
 
 /* ---- config.c ---- */
 /* Parse the attributes of a SET_TUNNEL message, secrets included. 0 or negative errno with @e. */

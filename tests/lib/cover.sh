@@ -48,6 +48,14 @@ caddy_start() {
 		XDG_CONFIG_HOME="$dir/config" caddy run --config "$dir/Caddyfile" --adapter caddyfile
 }
 
+# Another kind of web server in its place: ngtcp2's example.
+cover_start_gtlsserver() {
+	local dir=$T/cover
+	bg_ns cover_pid cover "$T/cover.log" gtlsserver -q -d "$dir/site" 10.77.4.2 443 \
+		"$dir/key.pem" "$dir/cert.pem"
+	wait_until 15 cover_serves
+}
+
 cover_serves() {
 	[ -n "$(in_ns cover ss -Hlun 'sport = :443')" ]
 }

@@ -2,24 +2,34 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What everybody on the path sees of QUIC handshakes, without any key.
 
-passive.py ja4 CAPTURE...            JA4 of the first ClientHello of each capture
-passive.py compare CAPTURE CAPTURE   two handshakes (ours, the cover's) field by field; fails if one
-                                     of those differs that are meant to be equal
+passive.py ja4 CAPTURE...              JA4 of the first ClientHello of each capture
+passive.py compare OURS COVER...       a handshake of ours and several of the cover, field by field
+passive.py silence OURS COVER          what is repeated when nobody answers the server's first flight
+passive.py allowed                     the differences of the server that are allowed, line by line
+
+compare and silence fail if a field differs that is not named in ALLOWED. A cover differs from itself
+from one time to the next (the length of an ECDSA signature, luck): a field is equal if the cover had it
+in one of its captures; the length of a Handshake packet, and of the Initial that makes room for it, may
+be as far outside of what was seen as that is wide, and is exact where the cover's is always the same.
 """
 import hashlib
 import subprocess
 import sys
 
-FIELDS = ["ip.src", "udp.length", "quic.header_form", "quic.long.packet_type", "quic.dcil",
-          "quic.scil", "quic.version", "quic.length", "tls.handshake.type",
+FIELDS = ["frame.time_epoch", "ip.src", "udp.length", "quic.header_form", "quic.long.packet_type", "quic.dcil",
+          "quic.scil", "quic.version", "quic.length", "quic.frame_type", "quic.packet_number", "tls.handshake.type",
           "tls.handshake.ciphersuite", "tls.handshake.extensions_key_share_group",
           "tls.handshake.extension.type", "tls.handshake.sig_hash_alg",
           "tls.handshake.extensions_alpn_str", "tls.handshake.extensions_server_name",
           "tls.handshake.extensions.supported_version"]
 LETTERS = {0: "Initial", 1: "0-RTT", 2: "Handshake", 3: "Retry"}
-# Meant to be equal today; the others wait for a profile of the cover.
-EQUAL = ["QUIC version", "client connection IDs", "client's first datagrams", "ServerHello cipher",
-         "ServerHello group"]
+# What may differ, and why. The first word of `nexusctl cover` about it, if it is the server's.
+ALLOWED = {
+    "after the client's Finished": ("the sizes are those of the capsules and of the tunnel",
+                                    "after the client's Finished"),
+    "client's second flight": ("the client asks for addresses, not for a page", None),
+}
+PAUSE_S = 0.06
 
 
 def number(text):
@@ -71,64 +81,158 @@ def packets(d):
     return "+".join(names)
 
 
+def size(d):
+    return number(d["udp.length"][0]) - 8
+
+
+def coalescing(part):
+    return ", ".join(packets(d) for d in part) or "none"
+
+
+def sizes(part):
+    return [size(d) for d in part]
+
+
 def flight(part):
-    return ", ".join(f"{number(d['udp.length'][0]) - 8} {packets(d)}" for d in part) or "none"
+    return ", ".join(f"{size(d)} {packets(d)}" for d in part) or "none"
 
 
-def sums(part):
-    count, size = {}, {}
-    for d in part:
-        for kind, length in zip(d["quic.long.packet_type"], d["quic.length"]):
-            name = LETTERS[number(kind)]
-            count[name] = count.get(name, 0) + 1
-            size[name] = size.get(name, 0) + number(length)
-    return ", ".join(f"{count[n]} {n} of {size[n]} bytes" for n in sorted(count))
+def long_packets(part, letter):
+    """The lengths of these packets, one after the other."""
+    return [number(length) for d in part
+            for kind, length in zip(d["quic.long.packet_type"], d["quic.length"])
+            if LETTERS[number(kind)] == letter]
 
 
-def shape(path):
-    all_of_it = list(datagrams(path))
-    if not all_of_it:
-        sys.exit(f"{path}: no QUIC in it")
-    client = all_of_it[0]["ip.src"]
+def initial_frames(part):
+    """Only those of Initials can be read without keys."""
+    names = {0: "PADDING", 1: "PING", 2: "ACK", 3: "ACK", 6: "CRYPTO", 28: "CONNECTION_CLOSE"}
+    return ", ".join("+".join(names.get(number(f), f) for f in d["quic.frame_type"])
+                     for d in part if d["quic.frame_type"])
+
+
+def runs_of(path):
+    """The datagrams, cut wherever the direction changes."""
     runs = []
-    for d in all_of_it:
+    for d in datagrams(path):
         if runs and runs[-1][0]["ip.src"] == d["ip.src"]:
             runs[-1].append(d)
         else:
             runs.append([d])
-    first, answer = runs[0], runs[1] if len(runs) > 1 else []
+    if len(runs) < 2:
+        sys.exit(f"{path}: no handshake in it")
+    return runs
+
+
+def shape(path):
+    runs = runs_of(path)
+    first, answer = runs[0], runs[1]
     hello = next((d for d in answer if "2" in d["tls.handshake.type"]), None)
     if not hello:
         sys.exit(f"{path}: no ServerHello in the first answer")
-    from_server = [d for d in all_of_it if d["ip.src"] != client]
+    number_zero = all(number(n) == 0 for n in answer[0]["quic.packet_number"][:1])
     return {
-        "QUIC version": ",".join(sorted({v for d in all_of_it for v in d["quic.version"]})),
+        "QUIC version": ",".join(sorted({v for run in runs for d in run
+                                         for v in d["quic.version"]})),
         "client connection IDs": f"{first[0]['quic.dcil'][0]}/{first[0]['quic.scil'][0]}",
         "client's first datagrams": flight(first),
         "ServerHello cipher": hello["tls.handshake.ciphersuite"][0],
         "ServerHello group": hello["tls.handshake.extensions_key_share_group"][0],
         "server connection ID": hello["quic.scil"][0],
-        "server's first flight": flight(answer),
-        "server's long packets": sums(from_server),
+        "first flight: coalescing": coalescing(answer),
+        "first flight: datagrams": sizes(answer),
+        "first flight: Initial packets": long_packets(answer, "Initial"),
+        "first flight: Handshake packets": long_packets(answer, "Handshake"),
+        "first flight: frames of Initial": initial_frames(answer),
+        "first flight: packet numbers": "from 0" if number_zero else "from a random one",
+        "after the client's Finished": flight(runs[3]) if len(runs) > 3 else "none",
         "client's second flight": flight(runs[2]) if len(runs) > 2 else "none",
     }
 
 
-def compare(ours, cover):
-    a, b = shape(ours), shape(cover)
+def spread(lists):
+    """How far the cover's numbers of one place are apart, at most."""
+    columns = zip(*[s for s in lists if len(s) == len(lists[0])]) if lists else []
+    return max((max(c) - min(c) for c in columns), default=0)
+
+
+def near(ours, seen, width):
+    """Lists of numbers: each not farther from what was seen than that."""
+    seen = [s for s in seen if len(s) == len(ours)]
+    for i, n in enumerate(ours):
+        column = [s[i] for s in seen]
+        if not column:
+            return False
+        if not min(column) - width <= n <= max(column) + width:
+            return False
+    return True
+
+
+def show(name, ours, seen, equal):
+    """One field of the table; 1 if it is wrong."""
+    wrong = not equal and name not in ALLOWED
+    mark = "equal" if equal else "WRONG" if wrong else f"differs ({ALLOWED[name][0]})"
+    print(f"{name}: {mark}\n    ours  {ours}")
+    for value in sorted({str(v) for v in seen}):
+        print(f"    cover {value}")
+    return wrong
+
+
+def compare(ours, covers):
+    a, others = shape(ours), [shape(c) for c in covers]
+    # What fills a datagram depends on what else is in it: there only flights of the same kind count.
+    like = [o for o in others if o["first flight: coalescing"] == a["first flight: coalescing"]]
+    width = spread([o["first flight: Handshake packets"] for o in others])
     wrong = 0
     for name in a:
-        same = a[name] == b[name]
-        wrong += not same and name in EQUAL
-        mark = "equal" if same else "WRONG" if name in EQUAL else "differs"
-        print(f"{name}: {mark}\n    ours  {a[name]}\n    cover {b[name]}")
+        if name == "first flight: Handshake packets":
+            seen = [o[name] for o in others]
+            equal = near(a[name], seen, width)
+        elif name == "first flight: Initial packets":
+            seen = [o[name] for o in like]
+            equal = near(a[name], seen, width)
+        else:
+            seen = [o[name] for o in others]
+            equal = a[name] in seen
+        wrong += show(name, a[name], seen, equal)
     return wrong
+
+
+def repeats(path):
+    """What the server sends after the first pause: milliseconds since its first datagram, and what."""
+    client, found, start, last = None, [], None, None
+    for d in datagrams(path):
+        at = float(d["frame.time_epoch"][0])
+        client = client or d["ip.src"]
+        if d["ip.src"] == client:
+            continue
+        start = start or at
+        if found or (last and at - last > PAUSE_S):
+            found.append((round((at - start) * 1000), f"{size(d)} {packets(d)} "
+                          f"({initial_frames([d])})"))
+        last = at
+    if start is None:
+        sys.exit(f"{path}: no answer in it")
+    return found
+
+
+def silence(ours, cover):
+    a, b = repeats(ours), repeats(cover)
+    equal = len(a) == len(b) and all(x[1] == y[1] and abs(x[0] - y[0]) <= max(50, y[0] / 5)
+                                     for x, y in zip(a, b))
+    return show("unanswered first flight", a, [b], equal)
 
 
 if sys.argv[1:2] == ["ja4"]:
     for capture in sys.argv[2:]:
         print(ja4(capture), capture.rsplit("/", 1)[-1])
-elif sys.argv[1:2] == ["compare"] and len(sys.argv) == 4:
-    sys.exit(compare(sys.argv[2], sys.argv[3]) > 0)
+elif sys.argv[1:2] == ["compare"] and len(sys.argv) >= 4:
+    sys.exit(compare(sys.argv[2], sys.argv[3:]) > 0)
+elif sys.argv[1:2] == ["silence"] and len(sys.argv) == 4:
+    sys.exit(silence(sys.argv[2], sys.argv[3]) > 0)
+elif sys.argv[1:2] == ["allowed"]:
+    for reason, line in ALLOWED.values():
+        if line:
+            print(line)
 else:
     sys.exit(__doc__)

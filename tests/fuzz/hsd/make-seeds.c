@@ -15,6 +15,7 @@
 #include "fuzz-hsd.h"
 #include "hsd-test.h"
 #include "initial.h"
+#include "profile.h"
 #include "reality.h"
 
 static const char *folder;
@@ -140,6 +141,35 @@ static void certificates(void)
 				   FUZZ_NOW, 700));
 }
 
+/* As of Caddy, and the least there can be. */
+static void profiles(void)
+{
+	static const struct hs_profile_dgram initial = { 1, { { HS_PACKET_INITIAL, 1252 } } };
+	static const struct hs_profile_dgram stream = { 1, { { HS_PACKET_1RTT, 44 } } };
+	static const struct hs_profile_dgram hello = {
+		2, { { HS_PACKET_INITIAL, 512 }, { HS_PACKET_HANDSHAKE, 740 } }
+	};
+	struct hs_profile p = {
+		.learned_s = FUZZ_NOW,
+		.cipher = 0x1301,
+		.group = 29,
+		.scid_len = 4,
+		.style = { .initial_padded = true, .padding_first = true },
+		.handshake_bytes = 690,
+		.n_flights = 1,
+		.flights = { { 2, { hello, stream } } },
+		.n_repeats = 2,
+		.repeats = { { 200, initial }, { 200, initial } },
+		.finished = { 1, { stream } },
+	};
+	uint8_t buf[HS_PROFILE_BLOB_MAX];
+
+	save("fuzz-cover-profile", "caddy", buf, (size_t)hs_profile_encode(&p, buf, sizeof(buf)));
+	p.flights[0].n_dgrams = 1;
+	p.n_repeats = p.finished.n_dgrams = 0;
+	save("fuzz-cover-profile", "small", buf, (size_t)hs_profile_encode(&p, buf, sizeof(buf)));
+}
+
 int main(int argc, char **argv)
 {
 	static const char key[] = " aGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gaGU=\n";
@@ -156,6 +186,7 @@ int main(int argc, char **argv)
 	recorded("libcurl-gnutls");
 	capsules();
 	certificates();
+	profiles();
 	save("fuzz-keytext", "key", key, sizeof(key) - 1);
 	save("fuzz-keytext", "short-id", "0123456789abcdef", 16);
 	return 0;

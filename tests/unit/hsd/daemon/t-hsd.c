@@ -162,6 +162,8 @@ void t_hsd_stop(struct t_hsd *h)
 
 	while (h->n_queue > 0)
 		free(h->queue[--h->n_queue].data);
+	free(h->profile.data);
+	h->profile.data = NULL;
 	close(h->mon);
 	assert_int_equal(waitpid(h->pid, &status, 0), h->pid);
 	assert_true(WIFEXITED(status));
@@ -192,8 +194,8 @@ struct nxm *t_begin(struct t_hsd *h, uint8_t cmd)
 	return &out;
 }
 
-/* One message of the socket, or false at the limit. */
-static bool receive(struct t_hsd *h, struct t_msg *m, int timeout_ms)
+/* Any message of the socket, or false at the limit. */
+static bool receive_any(struct t_hsd *h, struct t_msg *m, int timeout_ms)
 {
 	static uint8_t buf[NX_IPC_MAX_LEN];
 	ssize_t n;
@@ -208,6 +210,31 @@ static bool receive(struct t_hsd *h, struct t_msg *m, int timeout_ms)
 	explicit_bzero(buf, (size_t)n);
 	m->len = (size_t)n;
 	return true;
+}
+
+static bool is_profile(const struct t_msg *m)
+{
+	struct nxm_error e;
+	struct nxm_hdr hdr;
+
+	return nxm_parse_hdr(m->data, m->len, &hdr, &e) == 0 && hdr.type == NXM_FAMILY_HS &&
+	       hdr.cmd == HS_CMD_COVER_PROFILE;
+}
+
+/* The next one that is no HS_CMD_COVER_PROFILE: those come when they like. */
+static bool receive(struct t_hsd *h, struct t_msg *m, int timeout_ms)
+{
+	uint64_t until_ms = t_now_ms() + (unsigned int)timeout_ms, now_ms;
+
+	for (;;) {
+		now_ms = t_now_ms();
+		if (!receive_any(h, m, now_ms < until_ms ? (int)(until_ms - now_ms) : 0))
+			return false;
+		if (!is_profile(m))
+			return true;
+		free(h->profile.data);
+		h->profile = *m;
+	}
 }
 
 int t_request(struct t_hsd *h, const int *fds, unsigned int n_fds)
@@ -332,6 +359,8 @@ int t_set_server(struct t_hsd *h, const struct t_config *c, int sock)
 		nxm_put_u32(m, HS_A_GATE_MAX_AUTH_PER_S, c->max_auth_per_s);
 	if (c->max_auth_per_site_per_s)
 		nxm_put_u32(m, HS_A_GATE_MAX_AUTH_PER_SITE_PER_S, c->max_auth_per_site_per_s);
+	if (c->profile)
+		nxm_put(m, HS_A_COVER_PROFILE, c->profile, c->profile_len);
 	if (!c->no_user) {
 		t_key(c->client_key, secret, public_key);
 		nest = nxm_nest_begin(m, HS_A_USER);

@@ -33,6 +33,7 @@ struct t_hsd {
 	uint32_t seq;
 	struct t_msg queue[T_QUEUE_MAX]; /* unsolicited messages not yet taken */
 	unsigned int n_queue;
+	struct t_msg profile; /* the last HS_CMD_COVER_PROFILE; data NULL = none since it was taken */
 	/* answer to the last request */
 	int err;
 	char text[256];
@@ -72,6 +73,8 @@ struct t_config {
 	int keylog_fd; /* -1 = none */
 	bool no_user; /* server: without any user */
 	uint32_t max_auth_per_s, max_auth_per_site_per_s; /* server; 0 = default */
+	const uint8_t *profile; /* server: of its cover; NULL = none */
+	size_t profile_len;
 };
 
 /* What goes with everything else equal. */

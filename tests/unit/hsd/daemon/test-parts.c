@@ -370,6 +370,33 @@ static void priorities(void **state)
 					HS_TLS_HYBRID_GROUP, out, sizeof(out)));
 }
 
+/* What the cover chooses comes first, if it is in the list; the rest stays, and behind a hybrid group. */
+static void preferred(void **state)
+{
+	char list[HS_PRIORITY_MAX], out[HS_PRIORITY_MAX];
+	gnutls_priority_t p;
+
+	assert_null(hs_tls_priority("aes-128-gcm chacha20-poly1305", true, "GROUP-NOBODY-KNOWS",
+				    list, sizeof(list)));
+	hs_tls_prefer(list, 0x1303, 23, out, sizeof(out));
+	assert_non_null(strstr(out, "-CIPHER-ALL:+CHACHA20-POLY1305:"));
+	assert_non_null(strstr(out, "-GROUP-ALL:+GROUP-SECP256R1:"));
+	assert_non_null(strstr(out, "+GROUP-X25519:"));
+	assert_non_null(strstr(out, "%SERVER_PRECEDENCE"));
+	assert_int_equal(gnutls_priority_init(&p, out, NULL), 0);
+	gnutls_priority_deinit(p);
+	/* Switched off, and unknown. */
+	hs_tls_prefer(list, 0x1302, 0x0100, out, sizeof(out));
+	assert_string_equal(out, list);
+	hs_tls_prefer(list, 0, 0, out, sizeof(out));
+	assert_string_equal(out, list);
+	if (!hs_tls_offers_group(HS_TLS_HYBRID_GROUP))
+		return;
+	assert_null(hs_tls_priority("", true, HS_TLS_HYBRID_GROUP, list, sizeof(list)));
+	hs_tls_prefer(list, 0x1301, 23, out, sizeof(out));
+	assert_non_null(strstr(out, "-GROUP-ALL:+" HS_TLS_HYBRID_GROUP ":+GROUP-SECP256R1:"));
+}
+
 static void first_group(bool server, const char *hybrid_group, const char *expected)
 {
 	char out[HS_PRIORITY_MAX], *group;
@@ -621,6 +648,7 @@ int main(void)
 		cmocka_unit_test(addresses),
 		cmocka_unit_test(flows_are_bounded),
 		cmocka_unit_test(priorities),
+		cmocka_unit_test(preferred),
 		cmocka_unit_test(hybrid_group),
 		cmocka_unit_test(timers_against_model),
 		cmocka_unit_test(sites_are_counted),

@@ -25,6 +25,7 @@
 #define SEGMENT 1100
 /* Of the pool, for quiet sites. */
 #define KEPT_SOCKETS (HS_RELAY_POOL / HS_RELAY_RESERVE_PART)
+#define VISIT_BYTES 1200
 
 struct scene {
 	struct t_hsd h;
@@ -121,9 +122,12 @@ static void expect_bytes(int fd, const void *data, size_t len, struct sockaddr_s
 	socklen_t from_len = sizeof(*from);
 	ssize_t n;
 
-	assert_true(readable(fd, T_WAIT_MS));
-	n = recvfrom(fd, in, sizeof(in), MSG_DONTWAIT, (struct sockaddr *)from,
-		     from ? &from_len : NULL);
+	/* The server visits its cover itself: those datagrams are not the client's. */
+	do {
+		assert_true(readable(fd, T_WAIT_MS));
+		n = recvfrom(fd, in, sizeof(in), MSG_DONTWAIT, (struct sockaddr *)from,
+			     from ? &from_len : NULL);
+	} while (n == VISIT_BYTES && len != VISIT_BYTES);
 	assert_int_equal(n, len);
 	assert_memory_equal(in, data, len);
 }

@@ -1,0 +1,736 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Cover profiles: their bytes, whatever they are; a server that follows one, seen from the path between
+ * real nexus-hsd processes; and learning, from ngtcp2's own server and from covers that are none.
+ */
+#include <errno.h>
+#include <gnutls/x509.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "profile.h"
+#include "shape.h"
+#include "t-hsd.h"
+
+#define SEEN_MAX 32
+
+static const struct hs_profile_dgram initial_alone = { 1, { { HS_PACKET_INITIAL, 1252 } } };
+static const struct hs_profile_dgram hello = {
+	2, { { HS_PACKET_INITIAL, 512 }, { HS_PACKET_HANDSHAKE, 740 } }
+};
+static const struct hs_profile_dgram stream = { 1, { { HS_PACKET_1RTT, 44 } } };
+
+/* As Caddy answers. */
+static struct hs_profile caddy(void)
+{
+	struct hs_profile p = {
+		.learned_s = 1763600000,
+		.cipher = 0x1301,
+		.group = 29,
+		.scid_len = 4,
+		.style = { .initial_padded = true, .padding_first = true },
+		.handshake_bytes = 690,
+		.n_flights = 1,
+		.flights = { { 2, { hello, stream } } },
+		.n_repeats = 2,
+		.repeats = { { 200, initial_alone }, { 200, initial_alone } },
+		.finished = { 1, { stream } },
+	};
+
+	hs_profile_hash_name(p.name_hash, T_NAME);
+	return p;
+}
+
+/* A large chain: three datagrams, and another cipher and group. */
+static struct hs_profile chain(void)
+{
+	struct hs_profile p = caddy();
+
+	p.cipher = 0x1302;
+	p.group = 23;
+	p.scid_len = 8;
+	p.style = (struct hs_profile_style){ .long_length = true, .random_pn = true };
+	p.handshake_bytes = 2900;
+	p.flights[0] = (struct hs_profile_flight){
+		3,
+		{ { 2, { { HS_PACKET_INITIAL, 196 }, { HS_PACKET_HANDSHAKE, 1004 } } },
+		  { 1, { { HS_PACKET_HANDSHAKE, 1200 } } },
+		  { 2, { { HS_PACKET_HANDSHAKE, 800 }, { HS_PACKET_1RTT, 400 } } } },
+	};
+	p.n_repeats = 1;
+	p.repeats[0] = (struct hs_profile_repeat){ 300, initial_alone };
+	return p;
+}
+
+/* Initial and Handshake in datagrams of their own, nothing with a short header. */
+static struct hs_profile apart(void)
+{
+	struct hs_profile p = caddy();
+
+	p.scid_len = 20;
+	p.flights[0] = (struct hs_profile_flight){
+		2, { initial_alone, { 1, { { HS_PACKET_HANDSHAKE, 900 } } } }
+	};
+	p.n_repeats = 0;
+	return p;
+}
+
+/* Within the bounds, but nobody can answer like that. */
+static struct hs_profile nonsense(void)
+{
+	struct hs_profile p = caddy();
+
+	p.flights[0] = (struct hs_profile_flight){
+		4,
+		{ { 1, { { HS_PACKET_RETRY, 90 } } },
+		  { 2, { { HS_PACKET_0RTT, 700 }, { HS_PACKET_INITIAL, 1 } } },
+		  { 3,
+		    { { HS_PACKET_1RTT, 1 }, { HS_PACKET_HANDSHAKE, 2 }, { HS_PACKET_1RTT, 9 } } },
+		  { 1, { { HS_PACKET_HANDSHAKE, 60 } } } },
+	};
+	p.repeats[0].dgram = p.flights[0].dgrams[1];
+	p.repeats[1].dgram = p.flights[0].dgrams[2];
+	return p;
+}
+
+/* A Retry and nothing else. */
+static struct hs_profile retry(void)
+{
+	struct hs_profile p = caddy();
+
+	p.flights[0].n_dgrams = 1;
+	p.flights[0].dgrams[0] = (struct hs_profile_dgram){ 1, { { HS_PACKET_RETRY, 90 } } };
+	return p;
+}
+
+/* ---- bytes ---- */
+
+static void round_trip(void **state)
+{
+	struct hs_profile p = chain(), q;
+	uint8_t blob[HS_PROFILE_BLOB_MAX + 1];
+	ssize_t n, i;
+
+	n = hs_profile_encode(&p, blob, sizeof(blob));
+	assert_in_range(n, 1, HS_PROFILE_BLOB_MAX);
+	assert_int_equal(hs_profile_decode(blob, (size_t)n, &q), 0);
+	assert_int_equal(hs_profile_encode(&q, blob, sizeof(blob)), n);
+	for (i = 0; i < n; i++) {
+		assert_int_equal(hs_profile_decode(blob, (size_t)i, &q), -EBADMSG);
+		assert_int_equal(q.n_flights, 0);
+		assert_int_equal(hs_profile_encode(&p, blob, (size_t)i), -EMSGSIZE);
+	}
+	assert_int_equal(hs_profile_encode(&p, blob, sizeof(blob)), n);
+	blob[n] = 0;
+	assert_int_equal(hs_profile_decode(blob, (size_t)n + 1, &q), -EBADMSG);
+}
+
+/* Every bound is kept: the largest profile fits, one more of anything is refused. */
+static void bounds(void **state)
+{
+	struct hs_profile p = caddy(), q;
+	uint8_t blob[HS_PROFILE_BLOB_MAX];
+	struct hs_profile_dgram full = { HS_PROFILE_PACKETS_MAX,
+					 { { 0, 300 }, { 2, 300 }, { 2, 300 }, { 4, 600 } } };
+	unsigned int i, k;
+	ssize_t n;
+
+	p.n_flights = HS_PROFILE_FLIGHTS_MAX;
+	p.n_repeats = HS_PROFILE_REPEATS_MAX;
+	for (i = 0; i < HS_PROFILE_FLIGHTS_MAX; i++) {
+		p.flights[i].n_dgrams = HS_PROFILE_DGRAMS_MAX;
+		for (k = 0; k < HS_PROFILE_DGRAMS_MAX; k++)
+			p.flights[i].dgrams[k] = full;
+	}
+	for (i = 0; i < HS_PROFILE_REPEATS_MAX; i++)
+		p.repeats[i].dgram = full;
+	p.finished = p.flights[0];
+	for (i = 2; i < HS_PROFILE_REPEATS_MAX; i++)
+		p.repeats[i].after_ms = 300;
+	n = hs_profile_encode(&p, blob, sizeof(blob));
+	assert_true(n > 0);
+	assert_int_equal(hs_profile_decode(blob, (size_t)n, &q), 0);
+	p.repeats[7].after_ms = 299;
+	n = hs_profile_encode(&p, blob, sizeof(blob));
+	assert_int_equal(hs_profile_decode(blob, (size_t)n, &q), -EBADMSG);
+	p.repeats[7].after_ms = 300;
+	p.flights[3].dgrams[5].packets[3].bytes = 601;
+	n = hs_profile_encode(&p, blob, sizeof(blob));
+	assert_int_equal(hs_profile_decode(blob, (size_t)n, &q), -EBADMSG);
+}
+
+static void cut(void **state)
+{
+	static uint8_t data[1600] = { 0xc0, 0, 0, 0, 1, 2, 1, 2, 1, 3, 0, 0x40, 30 };
+	struct hs_profile_dgram d;
+	size_t at = 13 + 30;
+
+	data[at] = 0x40;
+	assert_true(hs_profile_cut(data, 100, &d));
+	assert_int_equal(d.n_packets, 2);
+	assert_int_equal(d.packets[0].type, HS_PACKET_INITIAL);
+	assert_int_equal(d.packets[0].bytes, at);
+	assert_int_equal(d.packets[1].type, HS_PACKET_1RTT);
+	assert_int_equal(d.packets[1].bytes, 100 - at);
+	assert_false(hs_profile_cut(data, 0, &d));
+	assert_false(hs_profile_cut(data, at - 1, &d));
+	assert_false(hs_profile_cut(data, HS_PROFILE_DGRAM_BYTES_MAX + 1, &d));
+	data[4] = 2; /* another version */
+	assert_false(hs_profile_cut(data, 100, &d));
+}
+
+static void padding(void **state)
+{
+	static const uint8_t first[] = { 2, 0, 0, 0, 0, 0, 0, 6, 0, 2, 'a', 'b' };
+	static const uint8_t behind[] = { 6, 0, 2, 0, 0, 0, 0 }, none[] = { 6, 0, 2, 0, 0 };
+	struct hs_profile_style s;
+	uint8_t out[16];
+
+	hs_shape_find_padding(first, sizeof(first), &s);
+	assert_true(s.initial_padded && s.padding_first);
+	hs_shape_find_padding(behind, sizeof(behind), &s);
+	assert_true(s.initial_padded && !s.padding_first);
+	hs_shape_find_padding(none, sizeof(none), &s);
+	assert_false(s.initial_padded || s.padding_first);
+	assert_int_equal(hs_shape_strip_padding(first, sizeof(first), out), 10);
+	assert_memory_equal(out, "\2\0\0\0\0\6\0\2ab", 10);
+	assert_int_equal(hs_shape_strip_padding(behind, sizeof(behind), out), 5);
+	assert_int_equal(hs_shape_strip_padding((const uint8_t *)"\6\0\3ab", 5, out), -EBADMSG);
+	assert_int_equal(hs_shape_strip_padding((const uint8_t *)"\x1f", 1, out), -EBADMSG);
+}
+
+/* ---- following ---- */
+
+/* A path between client and server that notes what the server sends, in a thread of its own. */
+struct path {
+	int front, back;
+	struct sockaddr_storage name, client;
+	bool stop, mute; /* mute: of the client only the first datagram passes */
+	unsigned int up, n, lose; /* lose: so many of the server's first datagrams */
+	size_t up_bytes, down_bytes;
+	struct {
+		uint64_t at_ms;
+		uint8_t scid_len;
+		struct hs_profile_dgram dgram;
+	} seen[SEEN_MAX];
+	pthread_t thread;
+};
+
+static socklen_t size_of(const struct sockaddr_storage *a)
+{
+	return a->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+}
+
+static void note(struct path *p, const uint8_t *data, size_t len)
+{
+	unsigned int n = p->n;
+
+	if (n == SEEN_MAX || !hs_profile_cut(data, len, &p->seen[n].dgram))
+		return;
+	p->seen[n].at_ms = t_now_ms();
+	p->seen[n].scid_len = data[6 + data[5]];
+	__atomic_store_n(&p->n, n + 1, __ATOMIC_RELEASE);
+}
+
+static void *run_path(void *arg)
+{
+	struct path *p = arg;
+	struct pollfd fds[2] = { { .fd = p->front, .events = POLLIN },
+				 { .fd = p->back, .events = POLLIN } };
+	socklen_t len = sizeof(p->client);
+	uint8_t buf[2048];
+	ssize_t n;
+
+	while (!__atomic_load_n(&p->stop, __ATOMIC_ACQUIRE)) {
+		poll(fds, 2, 20);
+		n = recvfrom(p->front, buf, sizeof(buf), MSG_DONTWAIT,
+			     (struct sockaddr *)&p->client, &len);
+		if (n > 0 && (!p->mute || p->up == 0)) {
+			p->up++;
+			p->up_bytes += (size_t)n;
+			send(p->back, buf, (size_t)n, 0);
+		}
+		n = recv(p->back, buf, sizeof(buf), MSG_DONTWAIT);
+		if (n <= 0)
+			continue;
+		p->down_bytes += (size_t)n;
+		note(p, buf, (size_t)n);
+		if (!p->mute && p->n > p->lose)
+			sendto(p->front, buf, (size_t)n, 0, (struct sockaddr *)&p->client,
+			       size_of(&p->client));
+	}
+	return NULL;
+}
+
+static void open_path(struct path *p, const struct sockaddr_storage *server, bool mute,
+		      unsigned int lose)
+{
+	memset(p, 0, sizeof(*p));
+	p->mute = mute;
+	p->lose = lose;
+	p->front = t_udp(AF_INET, false, &p->name);
+	p->back = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(p->back, (const struct sockaddr *)server, size_of(server)), 0);
+	assert_int_equal(pthread_create(&p->thread, NULL, run_path, p), 0);
+}
+
+static void close_path(struct path *p)
+{
+	__atomic_store_n(&p->stop, true, __ATOMIC_RELEASE);
+	pthread_join(p->thread, NULL);
+	close(p->front);
+	close(p->back);
+}
+
+static unsigned int seen(const struct path *p)
+{
+	return __atomic_load_n(&p->n, __ATOMIC_ACQUIRE);
+}
+
+static void expect_dgram(const struct hs_profile_dgram *got, const struct hs_profile_dgram *want,
+			 bool natural_initial)
+{
+	unsigned int i;
+
+	assert_int_equal(hs_profile_dgram_bytes(got), hs_profile_dgram_bytes(want));
+	assert_int_equal(got->n_packets, want->n_packets);
+	for (i = 0; i < want->n_packets; i++) {
+		assert_int_equal(got->packets[i].type, want->packets[i].type);
+		if (!natural_initial)
+			assert_int_equal(got->packets[i].bytes, want->packets[i].bytes);
+	}
+}
+
+struct pair {
+	struct t_hsd server, client;
+	struct path path;
+	int client_sock;
+};
+
+static void start_pair(struct pair *s, const struct hs_profile *p, bool mute, unsigned int lose)
+{
+	struct sockaddr_storage name, client_name;
+	struct t_config c = t_default_config;
+	uint8_t blob[HS_PROFILE_BLOB_MAX];
+	int sock;
+
+	c.profile = blob;
+	c.profile_len = (size_t)hs_profile_encode(p, blob, sizeof(blob));
+	t_hsd_start(&s->server, 0);
+	t_hsd_start(&s->client, 0);
+	sock = t_udp(AF_INET, false, &name);
+	assert_int_equal(t_set_server(&s->server, &c, sock), 0);
+	close(sock);
+	s->client_sock = t_udp(AF_INET, false, &client_name);
+	assert_int_equal(t_set_client(&s->client, &t_default_config, s->client_sock), 0);
+	open_path(&s->path, &name, mute, lose);
+	assert_int_equal(t_connect(&s->client, 1, &s->path.name), 0);
+}
+
+static void stop_pair(struct pair *s)
+{
+	close_path(&s->path);
+	close(s->client_sock);
+	t_hsd_stop(&s->client);
+	t_hsd_stop(&s->server);
+}
+
+/* The flight is the profile's to the byte, and the handshake comes to its end. */
+static void follows(const struct hs_profile *p)
+{
+	const struct hs_profile_flight *f = &p->flights[0];
+	struct t_session cs;
+	unsigned int i;
+	struct pair s;
+
+	start_pair(&s, p, false, 0);
+	t_wait_session(&s.client, &cs);
+	assert_true(seen(&s.path) >= f->n_dgrams);
+	for (i = 0; i < f->n_dgrams; i++)
+		expect_dgram(&s.path.seen[i].dgram, &f->dgrams[i], !p->style.initial_padded);
+	assert_int_equal(s.path.seen[0].scid_len, p->scid_len);
+	assert_int_equal(nxa_u16(&cs.s[NQD_A_SESSION_CIPHER]), p->cipher);
+	t_session_free(&cs);
+	stop_pair(&s);
+}
+
+static void follow_caddy(void **state)
+{
+	struct hs_profile p = caddy();
+
+	follows(&p);
+}
+
+static void follow_chain(void **state)
+{
+	struct hs_profile p = chain();
+
+	follows(&p);
+}
+
+static void follow_apart(void **state)
+{
+	struct hs_profile p = apart();
+
+	follows(&p);
+}
+
+/* A flight that is lost, and with it what was made as if it were: the client asks again and gets in. */
+static void lost_flight(const struct hs_profile *p, unsigned int lose)
+{
+	struct t_session cs;
+	struct pair s;
+
+	start_pair(&s, p, false, lose);
+	t_wait_session(&s.client, &cs);
+	assert_true(seen(&s.path) > lose);
+	t_session_free(&cs);
+	stop_pair(&s);
+}
+
+static void lost_without_repeats(void **state)
+{
+	struct hs_profile p = apart();
+
+	lost_flight(&p, 2);
+}
+
+static void lost_with_repeats(void **state)
+{
+	struct hs_profile p = caddy();
+
+	lost_flight(&p, 4);
+}
+
+static void lost_in_part(void **state)
+{
+	struct hs_profile p = chain();
+
+	lost_flight(&p, 1);
+}
+
+/* What cannot be followed does not keep anybody out. */
+static void nonsense_profiles(void **state)
+{
+	struct hs_profile p = nonsense();
+
+	lost_flight(&p, 0);
+	lost_flight(&p, 1);
+	p = retry();
+	lost_flight(&p, 0);
+}
+
+static bool wait_seen(const struct path *p, unsigned int n)
+{
+	uint64_t until_ms = t_now_ms() + T_WAIT_MS;
+
+	while (seen(p) < n && t_now_ms() < until_ms)
+		poll(NULL, 0, 10);
+	return seen(p) >= n;
+}
+
+/* Nobody answers: repeats like the cover's, at its times, and not a byte more. */
+static void repeats(const struct hs_profile *p)
+{
+	unsigned int n = p->flights[0].n_dgrams, i, after_ms;
+	char text[256];
+	struct pair s;
+
+	start_pair(&s, p, true, 0);
+	assert_true(wait_seen(&s.path, n + p->n_repeats));
+	for (i = 0; i < p->n_repeats; i++) {
+		expect_dgram(&s.path.seen[n + i].dgram, &p->repeats[i].dgram, false);
+		after_ms = (unsigned int)(s.path.seen[n + i].at_ms - s.path.seen[0].at_ms);
+		assert_in_range(after_ms, p->repeats[i].after_ms - 2,
+				p->repeats[i].after_ms + 2000);
+	}
+	/* Also when both ends have given up. */
+	t_wait_failed(&s.client, text);
+	assert_int_equal(seen(&s.path), n + p->n_repeats);
+	stop_pair(&s);
+}
+
+static void repeat_caddy(void **state)
+{
+	struct hs_profile p = caddy();
+
+	repeats(&p);
+}
+
+/* Three times what came in is enough: what the profile asks for beyond that stays unsent. */
+static void amplification(void **state)
+{
+	struct hs_profile p = caddy();
+	char text[256];
+	struct pair s;
+	unsigned int i;
+
+	p.n_repeats = HS_PROFILE_REPEATS_MAX;
+	for (i = 0; i < HS_PROFILE_REPEATS_MAX; i++)
+		p.repeats[i] = (struct hs_profile_repeat){ (uint16_t)(100 + i), initial_alone };
+	start_pair(&s, &p, true, 0);
+	t_wait_failed(&s.client, text);
+	assert_in_range(s.path.down_bytes, 3 * s.path.up_bytes, 3 * s.path.up_bytes + 1252);
+	stop_pair(&s);
+}
+
+/* ---- learning ---- */
+
+struct scene {
+	struct t_hsd h;
+	struct sockaddr_storage server, cover;
+	char dir[64];
+	pid_t pid;
+};
+
+static void give_sockets(struct scene *s)
+{
+	int fds[8], i, k;
+	struct nxm *m;
+
+	for (k = 0; k < 5; k++) {
+		for (i = 0; i < 8; i++) {
+			fds[i] = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+			assert_int_equal(
+				connect(fds[i], (struct sockaddr *)&s->cover, size_of(&s->cover)),
+				0);
+		}
+		m = t_begin(&s->h, HS_CMD_RELAY_SOCKETS);
+		nxm_put_str(m, HS_A_TUNNEL, T_TUNNEL);
+		assert_int_equal(t_request(&s->h, fds, 8), 0);
+		nx_close_fds(fds, 8);
+	}
+}
+
+static void start_server(struct scene *s)
+{
+	int sock;
+
+	t_hsd_start(&s->h, 0);
+	sock = t_udp(AF_INET, false, &s->server);
+	assert_int_equal(t_set_server(&s->h, &t_default_config, sock), 0);
+	close(sock);
+}
+
+static void write_file(const char *dir, const char *name, const gnutls_datum_t *d)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(d->data, 1, d->size, f), d->size);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void make_identity(const char *dir)
+{
+	gnutls_x509_privkey_t key;
+	gnutls_x509_crt_t crt;
+	gnutls_datum_t d;
+
+	assert_int_equal(gnutls_x509_privkey_init(&key), 0);
+	assert_int_equal(gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA, 256, 0), 0);
+	assert_int_equal(gnutls_x509_crt_init(&crt), 0);
+	gnutls_x509_crt_set_version(crt, 3);
+	gnutls_x509_crt_set_serial(crt, "\x01", 1);
+	gnutls_x509_crt_set_activation_time(crt, time(NULL) - 1000);
+	gnutls_x509_crt_set_expiration_time(crt, time(NULL) + 100000);
+	gnutls_x509_crt_set_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, T_NAME, strlen(T_NAME));
+	gnutls_x509_crt_set_key(crt, key);
+	assert_int_equal(gnutls_x509_crt_sign2(crt, crt, key, GNUTLS_DIG_SHA256, 0), 0);
+	assert_int_equal(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &d), 0);
+	write_file(dir, "cert.pem", &d);
+	gnutls_free(d.data);
+	assert_int_equal(gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &d), 0);
+	write_file(dir, "key.pem", &d);
+	gnutls_free(d.data);
+	gnutls_x509_crt_deinit(crt);
+	gnutls_x509_privkey_deinit(key);
+}
+
+/* ngtcp2's server at s->cover, which is a free address. */
+static void start_gtlsserver(struct scene *s)
+{
+	char port[8], key[80], cert[80];
+
+	strcpy(s->dir, "/tmp/nexus-cover-XXXXXX");
+	assert_non_null(mkdtemp(s->dir));
+	make_identity(s->dir);
+	snprintf(key, sizeof(key), "%s/key.pem", s->dir);
+	snprintf(cert, sizeof(cert), "%s/cert.pem", s->dir);
+	snprintf(port, sizeof(port), "%u", ntohs(((struct sockaddr_in *)&s->cover)->sin_port));
+	s->pid = fork();
+	assert_true(s->pid >= 0);
+	if (s->pid == 0) {
+		execlp("gtlsserver", "gtlsserver", "-q", "-d", s->dir, "127.0.0.1", port, key, cert,
+		       NULL);
+		_exit(127);
+	}
+}
+
+static void stop_gtlsserver(struct scene *s)
+{
+	char path[80];
+
+	kill(s->pid, SIGKILL);
+	waitpid(s->pid, NULL, 0);
+	snprintf(path, sizeof(path), "%s/key.pem", s->dir);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/cert.pem", s->dir);
+	unlink(path);
+	rmdir(s->dir);
+}
+
+/* The profile of the last HS_CMD_COVER_PROFILE, if it has one. */
+static bool take_profile(struct t_hsd *h, struct hs_profile *p)
+{
+	struct nxa tb[HS_A_MAX + 1];
+	struct nxm_error e;
+	struct nxm_hdr hdr;
+	bool got;
+
+	if (!h->profile.data)
+		return false;
+	assert_int_equal(nxm_parse_hdr(h->profile.data, h->profile.len, &hdr, &e), 0);
+	assert_int_equal(nxa_parse(hdr.attrs, hdr.attrs_len, &hs_set, tb, h->profile.data, &e), 0);
+	got = tb[HS_A_COVER_PROFILE].present;
+	if (got)
+		assert_int_equal(hs_profile_decode(tb[HS_A_COVER_PROFILE].data,
+						   tb[HS_A_COVER_PROFILE].len, p),
+				 0);
+	assert_true(tb[HS_A_DIFFERENCE].present);
+	free(h->profile.data);
+	h->profile.data = NULL;
+	return got;
+}
+
+static void learn_from_ngtcp2(void **state)
+{
+	uint64_t until_ms;
+	struct hs_profile p;
+	struct t_msg m;
+	struct scene s;
+	bool got = false;
+	int free_port;
+
+	if (system("command -v gtlsserver >/dev/null") != 0)
+		skip();
+	memset(&s, 0, sizeof(s));
+	free_port = t_udp(AF_INET, false, &s.cover);
+	close(free_port);
+	start_gtlsserver(&s);
+	start_server(&s);
+	assert_false(take_profile(&s.h, &p));
+	give_sockets(&s);
+	for (until_ms = t_now_ms() + 60000; !got && t_now_ms() < until_ms;) {
+		assert_false(t_next_msg(&s.h, &m, 200));
+		got = take_profile(&s.h, &p);
+	}
+	assert_true(got);
+	assert_int_equal(p.scid_len, 18);
+	assert_int_equal(p.cipher, 0x1301);
+	assert_int_equal(p.group, 23);
+	assert_true(p.style.random_pn && p.style.long_length && !p.style.initial_padded);
+	assert_int_equal(p.n_flights, HS_PROFILE_FLIGHTS_MAX);
+	assert_int_equal(p.flights[0].dgrams[0].packets[0].type, HS_PACKET_INITIAL);
+	assert_int_equal(p.flights[0].dgrams[0].packets[1].type, HS_PACKET_HANDSHAKE);
+	assert_in_range(p.handshake_bytes, 400, 1200);
+	assert_true(p.n_repeats >= 1);
+	assert_in_range(p.repeats[0].after_ms, 900, 3000);
+	t_hsd_stop(&s.h);
+	stop_gtlsserver(&s);
+}
+
+/* What is no web server teaches nothing, is asked once and then left alone, and does no harm. */
+static void hostile_cover(const uint8_t *answer, size_t len)
+{
+	struct sockaddr_storage from;
+	socklen_t from_len = sizeof(from);
+	uint64_t until_ms;
+	uint8_t buf[2048];
+	struct hs_profile p;
+	struct t_msg m;
+	struct scene s;
+	unsigned int asked = 0;
+	ssize_t n;
+	int cover;
+
+	memset(&s, 0, sizeof(s));
+	cover = t_udp(AF_INET, false, &s.cover);
+	start_server(&s);
+	give_sockets(&s);
+	for (until_ms = t_now_ms() + 4000; t_now_ms() < until_ms;) {
+		assert_false(t_next_msg(&s.h, &m, 50));
+		n = recvfrom(cover, buf, sizeof(buf), MSG_DONTWAIT, (struct sockaddr *)&from,
+			     &from_len);
+		if (n <= 0)
+			continue;
+		assert_int_equal(n, 1200);
+		asked++;
+		if (answer)
+			sendto(cover, answer, len, 0, (struct sockaddr *)&from, size_of(&from));
+		else
+			sendto(cover, buf, (size_t)n, 0, (struct sockaddr *)&from, size_of(&from));
+	}
+	assert_int_equal(asked, 1);
+	assert_false(take_profile(&s.h, &p));
+	t_hsd_stop(&s.h);
+	close(cover);
+}
+
+static void echo_for_cover(void **state)
+{
+	hostile_cover(NULL, 0);
+}
+
+static void garbage_for_cover(void **state)
+{
+	static uint8_t garbage[1500];
+
+	memset(garbage, 0xff, sizeof(garbage));
+	hostile_cover(garbage, sizeof(garbage));
+}
+
+static void short_headers_for_cover(void **state)
+{
+	static const uint8_t one[60] = { 0x40 };
+
+	hostile_cover(one, sizeof(one));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(round_trip),
+		cmocka_unit_test(bounds),
+		cmocka_unit_test(cut),
+		cmocka_unit_test(padding),
+		cmocka_unit_test(follow_caddy),
+		cmocka_unit_test(follow_chain),
+		cmocka_unit_test(follow_apart),
+		cmocka_unit_test(lost_without_repeats),
+		cmocka_unit_test(lost_with_repeats),
+		cmocka_unit_test(lost_in_part),
+		cmocka_unit_test(nonsense_profiles),
+		cmocka_unit_test(repeat_caddy),
+		cmocka_unit_test(amplification),
+		cmocka_unit_test(learn_from_ngtcp2),
+		cmocka_unit_test(echo_for_cover),
+		cmocka_unit_test(garbage_for_cover),
+		cmocka_unit_test(short_headers_for_cover),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
