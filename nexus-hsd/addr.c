@@ -58,13 +58,21 @@ uint16_t hs_addr_port(const union hs_addr *a)
 	return a->sa.sa_family == AF_INET ? a->in.sin_port : a->in6.sin6_port;
 }
 
+uint64_t hs_addr_site(const union hs_addr *a)
+{
+	const bool v4 = a->sa.sa_family == AF_INET;
+	const uint8_t *bytes = v4 ? (const uint8_t *)&a->in.sin_addr
+				  : (const uint8_t *)&a->in6.sin6_addr;
+	uint64_t site = v4 ? 4 : 6;
+
+	for (size_t i = 0; i < 7; i++)
+		site = site << 8 | (v4 && i >= 3 ? 0 : bytes[i]);
+	return site;
+}
+
 bool hs_addr_same_site(const union hs_addr *a, const union hs_addr *b)
 {
-	if (a->sa.sa_family != b->sa.sa_family)
-		return false;
-	if (a->sa.sa_family == AF_INET)
-		return memcmp(&a->in.sin_addr, &b->in.sin_addr, 3) == 0;
-	return memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, 7) == 0;
+	return hs_addr_site(a) == hs_addr_site(b);
 }
 
 const char *hs_addr_str(const union hs_addr *a, char buf[HS_ADDR_STRLEN])

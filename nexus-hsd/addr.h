@@ -24,7 +24,9 @@ bool hs_addr_equal(const union hs_addr *a, const union hs_addr *b);
 bool hs_addr_is_any(const union hs_addr *a);
 /* Network order. */
 uint16_t hs_addr_port(const union hs_addr *a);
-/* Do both come from one site: the same IPv4 /24 or IPv6 /56? */
+/* The site an address belongs to, an IPv4 /24 or IPv6 /56, as a number; not 0. */
+uint64_t hs_addr_site(const union hs_addr *a);
+/* Do both come from one site? */
 bool hs_addr_same_site(const union hs_addr *a, const union hs_addr *b);
 /* "192.0.2.1:443", "[2001:db8::1]:443" */
 const char *hs_addr_str(const union hs_addr *a, char buf[HS_ADDR_STRLEN]);

@@ -40,7 +40,7 @@ struct hs_conn *hs_conn_new(struct hs_sock *sock, const union hs_addr *local,
 		return NULL;
 	}
 	if (c->server) {
-		c->site = hs_sites_get(&c->hsd->pending_sites, remote);
+		c->site = hs_pending_get(&c->hsd->pending, remote);
 		if (!c->site) {
 			hs_timers_del(&c->hsd->conn_timers, &c->timer);
 			free(c);
@@ -65,7 +65,7 @@ void hs_conn_free(struct hs_conn *c)
 
 	TAILQ_REMOVE(&c->hsd->conns, c, entry);
 	hs_timers_del(&c->hsd->conn_timers, &c->timer);
-	hs_site_put(c->site);
+	hs_pending_put(c->site);
 	c->hsd->n_server_conns -= c->server;
 	hs_cidtable_del(&c->original_dcid);
 	for (i = 0; i < c->n_local_cids; i++)

@@ -34,7 +34,7 @@
 
 struct hsd;
 struct hs_cert_private;
-struct hs_site;
+struct hs_pending_site;
 struct hs_tunnel;
 struct hs_dgram;
 struct hs_visit;
@@ -77,7 +77,7 @@ struct hs_conn {
 	struct hs_tunnel *tunnel;
 	struct hs_sock *sock;
 	bool server;
-	struct hs_site *site; /* server */
+	struct hs_pending_site *site; /* server */
 	uint64_t attempt;
 	union hs_addr local, remote;
 	struct hs_timer timer; /* next time hs_conn_drive() must run, or the deadline */

@@ -20,7 +20,7 @@ int hs_init(struct hsd *h, int monitor_fd)
 	TAILQ_INIT(&h->outbox);
 	TAILQ_INIT(&h->tunnels);
 	TAILQ_INIT(&h->conns);
-	hs_sites_init(&h->pending_sites);
+	hs_pending_init(&h->pending);
 	hs_cidtable_init(&h->cids);
 	hs_flows_init(&h->flows);
 	hs_tombs_init(&h->tombs);

@@ -11,7 +11,7 @@
 #include "flow.h"
 #include "loop.h"
 #include "relay.h"
-#include "sites.h"
+#include "pending.h"
 #include "timers.h"
 #include "tombstone.h"
 #include "tunnel.h"
@@ -27,7 +27,7 @@ struct hsd {
 	struct hs_conns conns;
 	unsigned int n_server_conns;
 	struct hs_timers conn_timers;
-	struct hs_sites pending_sites; /* of server connections */
+	struct hs_pending pending; /* of server connections */
 	uint64_t next_attempt;
 	struct hs_cidtable cids;
 	struct hs_flows flows;

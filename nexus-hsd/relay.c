@@ -57,11 +57,7 @@ static unsigned int addr_bucket(const struct hs_relay *r, const union hs_addr *a
 /* As hs_addr_same_site() has it. */
 static unsigned int site_bucket(const struct hs_relay *r, const union hs_addr *a)
 {
-	uint64_t h = mix(r->seed, a->sa.sa_family);
-
-	h = a->sa.sa_family == AF_INET ? hash_bytes(h, &a->in.sin_addr, 3)
-				       : hash_bytes(h, &a->in6.sin6_addr, 7);
-	return (h >> 32) % HS_RELAY_BUCKETS;
+	return (mix(r->seed, hs_addr_site(a)) >> 32) % HS_RELAY_BUCKETS;
 }
 
 static struct hs_relay_flow *find(struct hs_relay *r, const struct hs_dgram *d)

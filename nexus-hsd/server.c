@@ -141,7 +141,7 @@ static bool well_formed(const struct hs_config *cfg, const struct first_flight *
 static bool too_many_pending(struct hsd *h, const union hs_addr *remote)
 {
 	return h->n_server_conns >= HS_PENDING_MAX ||
-	       hs_sites_count(&h->pending_sites, remote) >= HS_PENDING_SITE_MAX;
+	       hs_pending_count(&h->pending, remote) >= HS_PENDING_SITE_MAX;
 }
 
 /*

@@ -54,16 +54,7 @@ static uint64_t keyed_hash(const uint8_t key[16], uint64_t word)
 
 uint64_t hs_site_hash(const uint8_t key[16], const union hs_addr *from)
 {
-	uint64_t word = 0;
-
-	if (from->sa.sa_family == AF_INET) {
-		memcpy(&word, &from->in.sin_addr, 3);
-		word |= 4ULL << 56;
-	} else {
-		memcpy(&word, &from->in6.sin6_addr, 7);
-		word |= 6ULL << 56;
-	}
-	return keyed_hash(key, word);
+	return keyed_hash(key, hs_addr_site(from));
 }
 
 int hs_lately_init(struct hs_lately *l)

@@ -16,7 +16,7 @@
 #include "frames.h"
 #include "ranges.h"
 #include "site.h"
-#include "sites.h"
+#include "pending.h"
 #include "timers.h"
 #include "tls.h"
 #include "tunnel.h"
@@ -556,25 +556,25 @@ static void sites_are_counted(void **state)
 			    other = address("192.0.3.1"), six = address("2001:db8:1:200::1"),
 			    six_near = address("2001:db8:1:2ff::9"),
 			    six_far = address("2001:db8:1:300::1");
-	struct hs_site *of_a, *of_b, *of_six;
-	struct hs_sites s;
+	struct hs_pending_site *of_a, *of_b, *of_six;
+	struct hs_pending s;
 
-	hs_sites_init(&s);
-	assert_int_equal(hs_sites_count(&s, &a), 0);
-	of_a = hs_sites_get(&s, &a);
-	of_b = hs_sites_get(&s, &b);
-	of_six = hs_sites_get(&s, &six);
+	hs_pending_init(&s);
+	assert_int_equal(hs_pending_count(&s, &a), 0);
+	of_a = hs_pending_get(&s, &a);
+	of_b = hs_pending_get(&s, &b);
+	of_six = hs_pending_get(&s, &six);
 	assert_ptr_equal(of_a, of_b);
-	assert_int_equal(hs_sites_count(&s, &b), 2);
-	assert_int_equal(hs_sites_count(&s, &other), 0);
-	assert_int_equal(hs_sites_count(&s, &six_near), 1);
-	assert_int_equal(hs_sites_count(&s, &six_far), 0);
-	hs_site_put(of_a);
-	assert_int_equal(hs_sites_count(&s, &a), 1);
-	hs_site_put(of_b);
-	hs_site_put(of_six);
-	assert_int_equal(hs_sites_count(&s, &a), 0);
-	assert_int_equal(hs_sites_count(&s, &six), 0);
+	assert_int_equal(hs_pending_count(&s, &b), 2);
+	assert_int_equal(hs_pending_count(&s, &other), 0);
+	assert_int_equal(hs_pending_count(&s, &six_near), 1);
+	assert_int_equal(hs_pending_count(&s, &six_far), 0);
+	hs_pending_put(of_a);
+	assert_int_equal(hs_pending_count(&s, &a), 1);
+	hs_pending_put(of_b);
+	hs_pending_put(of_six);
+	assert_int_equal(hs_pending_count(&s, &a), 0);
+	assert_int_equal(hs_pending_count(&s, &six), 0);
 }
 
 /* A flood from some sites leaves the last half of the bucket to those that have been quiet. */
