@@ -26,7 +26,7 @@
 #include "prober.h"
 
 #define STAGGER_MS 40.0
-#define ATTEMPTS 6
+#define ATTEMPTS 12
 #define MAX_PROBES 128
 #define MAX_FLIGHTS 32
 /* Sizes of packets with a signature or an acknowledgement delay in them. */
