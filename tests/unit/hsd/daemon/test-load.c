@@ -26,7 +26,7 @@
 #include "t-load.h"
 
 /* Generous: under valgrind and on a machine with other work. What waits longer has stopped. */
-#define LIMIT_MS 120000
+#define LIMIT_MS 300000
 #define HANDSHAKES 2000
 #define AT_ONCE 500
 #define AT_ONCE_SITES 10
@@ -39,7 +39,12 @@
  * What the server may grow between the first tenth of the handshakes one after the other and the
  * last: at most 4096 tombstones of less than 700 bytes, which live for five seconds.
  */
-#define GROWTH_MAX_BYTES (4UL << 20)
+/* AddressSanitizer keeps what is freed for a while; it finds leaks by itself. */
+#ifdef __SANITIZE_ADDRESS__
+#define GROWTH_MAX_BYTES (16 << 20)
+#else
+#define GROWTH_MAX_BYTES (4 << 20)
+#endif
 
 static struct {
 	struct t_hsd server, client;
@@ -221,6 +226,7 @@ static void open_sites(unsigned int n)
 {
 	struct t_load *l = &w.load;
 
+	assert_true(l->n_nets + n <= T_LOAD_NETS_MAX);
 	for (; n > 0; n--, l->n_nets++) {
 		t_net_open_site(&l->nets[l->n_nets], &w.addr, (uint8_t)(l->n_nets + 1));
 		connect_many(&w.client, l->n_nets, 1);
@@ -279,8 +285,11 @@ static void five_hundred_at_once(void **state)
 	for (i = 0; i < n; i++)
 		connect_many(&w.client, i % AT_ONCE_SITES, 1);
 	wait_stat(HS_A_STATS_PENDING, n);
-	let_go(0, AT_ONCE_SITES);
-	settle(n);
+	/* One site after the other, so that what was held back is no burst that a socket cannot take. */
+	for (i = 0; i < AT_ONCE_SITES; i++) {
+		let_go(i, i + 1);
+		settle((n + AT_ONCE_SITES - 1 - i) / AT_ONCE_SITES);
+	}
 	wait_stat(HS_A_STATS_PENDING, 0);
 	close_sites();
 }
@@ -329,8 +338,12 @@ static void more_than_the_server_may(void **state)
 	while (t_stat(&w.server, HS_A_STATS_REJECTED_FORMAT) < refused + BEYOND)
 		t_load_step(&w.load, 10);
 	assert_int_equal(t_stat(&w.server, HS_A_STATS_PENDING), HS_PENDING_MAX);
-	let_go(0, FULL_SITES + 1);
-	settle(HS_PENDING_MAX + BEYOND);
+	for (i = 0; i < FULL_SITES; i++) {
+		let_go(i, i + 1);
+		settle(HS_PENDING_SITE_MAX);
+	}
+	let_go(i, i + 1);
+	settle(BEYOND);
 	wait_stat(HS_A_STATS_PENDING, 0);
 	close_sites();
 }
