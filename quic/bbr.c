@@ -338,7 +338,8 @@ static void update_max_bw(struct nq_bbr *b, const struct nq_rate_sample *rs)
 {
 	if (!rs || !rs->bytes_per_s || (rs->bytes_per_s < b->max_bw && rs->app_limited))
 		return;
-	b->bw_filter[1] = max_u64(b->bw_filter[1], min_u64(rs->bytes_per_s, NQ_CC_RATE_MAX));
+	b->bw_filter[1] =
+		max_u64(b->bw_filter[1], min_u64(rs->bytes_per_s, NQ_RATE_MAX_BYTES_PER_S));
 	b->max_bw = max_u64(b->bw_filter[0], b->bw_filter[1]);
 }
 
@@ -627,14 +628,14 @@ static u64 nominal_rate(const struct nq_bbr *b, u32 srtt_us)
 {
 	u64 rate = div64_u64(b->initial_cwnd * 1000000, srtt_us ? srtt_us : 1000);
 
-	return min_u64(percent(rate, STARTUP_PACING), NQ_CC_RATE_MAX);
+	return min_u64(percent(rate, STARTUP_PACING), NQ_RATE_MAX_BYTES_PER_S);
 }
 
 static void set_pacing_rate(struct nq_bbr *b, u32 gain)
 {
 	u64 rate = percent(percent(b->bw, gain), 100 - PACING_MARGIN);
 
-	rate = min_u64(rate, NQ_CC_RATE_MAX);
+	rate = min_u64(rate, NQ_RATE_MAX_BYTES_PER_S);
 	if (b->bw && (b->full_bw_reached || rate > b->pacing_rate))
 		b->pacing_rate = rate;
 }

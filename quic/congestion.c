@@ -221,5 +221,5 @@ u64 nq_cc_pacing_rate(const struct nq_cc *cc, u32 srtt_us)
 	rate = div64_u64(cc->cwnd * 1000000, srtt_us);
 	/* Twice the window in a round trip where it doubles, or nothing new would be tried. */
 	rate = nq_cc_slow_start(cc) && !cc->hystart.css ? rate * 2 : rate + rate / 4;
-	return rate > NQ_CC_RATE_MAX ? NQ_CC_RATE_MAX : rate;
+	return rate > NQ_RATE_MAX_BYTES_PER_S ? NQ_RATE_MAX_BYTES_PER_S : rate;
 }

@@ -12,6 +12,7 @@
 #ifndef NQ_CONGESTION_H
 #define NQ_CONGESTION_H
 
+#include "nq.h"
 #include "hystart.h"
 #include "rate.h"
 
@@ -19,8 +20,6 @@
 /* RFC 9002 7.2 */
 #define NQ_CC_INITIAL_PACKETS 10
 #define NQ_CC_MIN_PACKETS 2
-/* 100 GB/s: keeps rate * time within 64 bits in the pacer. */
-#define NQ_CC_RATE_MAX 100000000000ULL
 
 enum nq_cc_state {
 	NQ_CC_OPEN,

@@ -21,7 +21,8 @@ static bool valid_rate(const struct nq_conn_params *p)
 {
 	bool fixed = nq_cc_find(p->congestion) == &nq_cc_fixed;
 
-	return fixed ? p->fixed_rate_bytes_per_s && p->fixed_rate_bytes_per_s <= NQ_CC_RATE_MAX
+	return fixed ? p->fixed_rate_bytes_per_s &&
+			       p->fixed_rate_bytes_per_s <= NQ_RATE_MAX_BYTES_PER_S
 		     : !p->fixed_rate_bytes_per_s;
 }
 

@@ -29,6 +29,8 @@
 #define NQ_PN_LEN		4
 #define NQ_MIN_UDP_PAYLOAD	1200
 #define NQ_TIME_NEVER		(~(u64)0)
+/* 100 GB/s: keeps rate * time within 64 bits. */
+#define NQ_RATE_MAX_BYTES_PER_S	100000000000ULL
 
 struct nq_conn;
 
