@@ -138,6 +138,7 @@ static void test_decimation_stops_at_a_gap(void **state)
 {
 	struct nq_conn *c = p.end[0].conn;
 	u64 pn = 0;
+	int i;
 
 	with_rtt(40000);
 	receive_run(&pn, 20000, 10);
@@ -162,7 +163,7 @@ static void test_decimation_stops_at_a_gap(void **state)
 	take_ack();
 	/* Gap upon gap: as before decimation. */
 	pn = c->ack.ranges.r[0].last;
-	while (c->ack.run > 64) {
+	for (i = 0; i < 7; i++) {
 		pn += 2;
 		receive(pn, true, 0);
 		assert_true(nq_ack_due(c, p.now_us));

@@ -344,10 +344,12 @@ static void test_marked_recovery_stands(void **state)
 	send(o, 10);
 	o->p.now_us += 10000;
 	nq_ranges_add(&r, 4, 6);
-	assert_int_equal(ack(o, &r, (u64[]){ 2, 0, 1 }), 0);
+	assert_int_equal(ack(o, &r, (u64[]){ 3, 0, 0 }), 0);
+	nq_ranges_add(&r, 7, 7);
+	assert_int_equal(ack(o, &r, (u64[]){ 3, 0, 1 }), 0);
 	assert_int_equal(o->c->stats.ecn_ce, 1);
 	nq_ranges_add(&r, 0, 3);
-	assert_int_equal(ack(o, &r, (u64[]){ 6, 0, 1 }), 0);
+	assert_int_equal(ack(o, &r, (u64[]){ 7, 0, 1 }), 0);
 	assert_int_equal(o->c->stats.spurious_losses, 4);
 	assert_int_equal(o->c->stats.congestion_undos, 0);
 	assert_int_equal(o->c->cc.cwnd, cwnd * 7 / 10);
@@ -541,23 +543,27 @@ static void test_persistent_needs_a_sample(void **state)
 static void test_no_persistent_with_late_ack(void **state)
 {
 	struct one *o = setup_one(NULL);
-	u64 step = nq_pto_us(o->c);
+	u64 step = nq_pto_us(o->c), due;
 	struct nq_ranges r = { 0 };
 
 	o->p.now_us += 1;
 	send(o, 1);
 	o->p.now_us += 2 * step;
-	send(o, 4);
-	assert_int_equal(ack_range(o, 4, 4), 0);
-	assert_int_equal(o->c->stats.packets_lost, 2);
-	nq_ranges_add(&r, 4, 4);
-	nq_ranges_add(&r, 1, 1);
-	assert_int_equal(ack(o, &r, NULL), 0);
+	send(o, 6);
 	o->p.now_us += 2 * step;
-	send(o, 5);
+	send(o, 3);
+	o->p.now_us += 10000;
 	nq_ranges_add(&r, 9, 9);
 	assert_int_equal(ack(o, &r, NULL), 0);
-	assert_true(o->c->stats.packets_lost >= 5);
+	assert_int_equal(o->c->stats.packets_lost, 7);
+	nq_ranges_add(&r, 3, 3);
+	assert_int_equal(ack(o, &r, NULL), 0);
+	assert_int_equal(o->c->stats.spurious_losses, 1);
+	/* The time threshold takes the last two, four PTOs after the first. */
+	due = o->c->loss.loss_time_us;
+	assert_int_not_equal(due, NQ_TIME_NEVER);
+	nq_on_timeout(o->c, due);
+	assert_int_equal(o->c->stats.packets_lost, 9);
 	assert_int_not_equal(o->c->cc.state, NQ_CC_PERSISTENT);
 	teardown_one(o);
 }
