@@ -35,6 +35,7 @@ const struct model_field model_tunnel_fields[] = {
 	TUNNEL("RevokedUsers", "revoked_users", 'a', revoked_users),
 	TUNNEL("Mtu", "mtu", 'u', mtu),
 	TUNNEL("Cipher", "cipher", 's', cipher),
+	TUNNEL("Congestion", "congestion", 's', congestion),
 	TUNNEL("KeyExchange", "key_exchange", 's', key_exchange),
 	TUNNEL("PresharedKey", "preshared_key", 'b', preshared_key),
 	TUNNEL("ConnectedSince", "connected_since", 't', connected_since),

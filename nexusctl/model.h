@@ -34,6 +34,7 @@ struct model_tunnel {
 	char *path;
 	char *name, *role, *state, *reason, *text;
 	char *data_plane, *data_plane_reason, *interface, *endpoint, *local_endpoint, *cipher;
+	char *congestion;
 	char *key_exchange;
 	int preshared_key;
 	char *cover_address, *cover_state;

@@ -243,6 +243,7 @@ static void print_tunnel(const struct model_tunnel *t)
 	line_strv("dns domains", t->dns_domains);
 	line_strv("revoked", t->revoked_users);
 	line("cipher", t->cipher);
+	line("congestion", t->congestion);
 	if (t->key_exchange[0]) {
 		label("key exchange");
 		print_key_exchange(t->key_exchange, t->preshared_key);

@@ -255,6 +255,13 @@ void nx_config_check_tunnel(struct nx_reader *rd, const config_setting_t *s,
 			rd, s, "keepalive_s",
 			"%u is not below idle_timeout_s (%u): the tunnel would idle out first",
 			t->keepalive_s, t->idle_timeout_s);
+	if (!strcmp(t->congestion, NX_FIXED_RATE) && !t->fixed_rate_mbit)
+		nx_complain_member(rd, s, "congestion",
+				   "\"%s\" needs a rate: fixed_rate_mbit = 100;", NX_FIXED_RATE);
+	if (strcmp(t->congestion, NX_FIXED_RATE) && t->fixed_rate_mbit)
+		nx_complain_member(rd, s, "fixed_rate_mbit",
+				   "is for congestion = \"%s\" alone, not for \"%s\"",
+				   NX_FIXED_RATE, t->congestion);
 	if (t->role == NX_ROLE_SERVER)
 		check_server(rd, s, t);
 }
@@ -342,7 +349,7 @@ bool nx_tunnel_config_equal_but_users(const struct nx_tunnel_config *a,
 	       (a->role == NX_ROLE_SERVER || same_keys(a, b)) && a->mtu == b->mtu &&
 	       a->keepalive_s == b->keepalive_s && a->idle_timeout_s == b->idle_timeout_s &&
 	       same_texts(a->ciphers, b->ciphers) && same_text(a->congestion, b->congestion) &&
-	       a->fwmark == b->fwmark &&
+	       a->fixed_rate_mbit == b->fixed_rate_mbit && a->fwmark == b->fwmark &&
 	       same_text(a->insecure_keylog_file, b->insecure_keylog_file) &&
 	       same_text(a->endpoint, b->endpoint) && same_text(a->server_name, b->server_name) &&
 	       !memcmp(a->server_public_key, b->server_public_key, 32) &&

@@ -33,7 +33,7 @@ struct nx_config_report {
 /* While reading: where complaints go and what they call the setting. */
 struct nx_reader {
 	struct nx_config_report *report;
-	bool insecure_keylog;
+	unsigned int insecure; /* enum nx_insecure */
 	bool no_memory;
 };
 
@@ -126,7 +126,7 @@ void nx_value_users(struct nx_reader *rd, const config_setting_t *s,
  * Parse configuration text. @report collects everything that is wrong; *@out is set only when
  * nothing is. 0, -EINVAL, -ENOMEM. Touches no file unless the text says @include.
  */
-int nx_config_parse(const char *text, struct nx_config_report *report, bool insecure_keylog,
+int nx_config_parse(const char *text, struct nx_config_report *report, unsigned int insecure,
 		    struct nx_config **out);
 /* What one tunnel alone cannot tell: names, addresses and ports that two use (config-cross.c). */
 void nx_config_check_tunnel(struct nx_reader *rd, const config_setting_t *s,
@@ -145,7 +145,7 @@ bool nx_user_config_equal(const struct nx_user_config *a, const struct nx_user_c
 void nx_config_report_free(struct nx_config_report *report);
 
 /* Read the file and parse it, with all complaints in @report. */
-int nx_config_load_report(const char *path, bool insecure_keylog, struct nx_config_report *report,
+int nx_config_load_report(const char *path, unsigned int insecure, struct nx_config_report *report,
 			  struct nx_config **out);
 /* Look at the files the configuration names: there, regular, not readable by others, and a key inside.
  * Adds to the report's errors (config-check.c).

@@ -328,7 +328,7 @@ void nx_value_time(struct nx_reader *rd, const config_setting_t *s,
 void nx_value_keylog(struct nx_reader *rd, const config_setting_t *s,
 		     const struct nx_value_rule *rule, void *field, size_t *count)
 {
-	if (!rd->insecure_keylog)
+	if (!(rd->insecure & NX_INSECURE_KEYLOG))
 		nx_complain(
 			rd, s,
 			"writes the keys of every session to a file; refused unless nexusd runs with --insecure-keylog");
@@ -406,8 +406,15 @@ void nx_value_congestion(struct nx_reader *rd, const config_setting_t *s,
 
 	if (!v)
 		return;
-	if (strcmp(v, "cubic") && strcmp(v, "newreno"))
-		nx_complain(rd, s, "\"%.64s\" is unknown; right is \"cubic\" or \"newreno\"", v);
+	if (!strcmp(v, NX_FIXED_RATE) && !(rd->insecure & NX_INSECURE_FIXED_RATE))
+		nx_complain(
+			rd, s,
+			"\"%s\" sends at a set rate whatever is lost: a test only, refused in public mode, which is whenever nexusd runs without --insecure-fixed-rate",
+			v);
+	else if (strcmp(v, "cubic") && strcmp(v, "newreno") && strcmp(v, "bbr") &&
+		 strcmp(v, NX_FIXED_RATE))
+		nx_complain(rd, s,
+			    "\"%.64s\" is unknown; right is \"cubic\", \"newreno\" or \"bbr\"", v);
 	else
 		store_string(rd, field, v);
 }

@@ -43,6 +43,12 @@ static const struct nx_setting tunnel_settings[] = {
 	  { .min = 5, .max = 86400 } },
 	{ "ciphers", NX_FOR_BOTH, false, nx_value_ciphers, T(ciphers), {} },
 	{ "congestion", NX_FOR_BOTH, false, nx_value_congestion, T(congestion), {} },
+	{ "fixed_rate_mbit",
+	  NX_FOR_BOTH,
+	  false,
+	  nx_value_u32,
+	  T(fixed_rate_mbit),
+	  { .min = 1, .max = 100000 } },
 	{ "fwmark", NX_FOR_BOTH, false, nx_value_u32, T(fwmark), { .min = 1, .max = UINT32_MAX } },
 	{ "insecure_keylog_file",
 	  NX_FOR_BOTH,
@@ -365,10 +371,10 @@ static void syntax_error(struct nx_config_report *report, const config_t *cfg)
 	report->n_errors = report->errors && report->errors[0];
 }
 
-int nx_config_parse(const char *text, struct nx_config_report *report, bool insecure_keylog,
+int nx_config_parse(const char *text, struct nx_config_report *report, unsigned int insecure,
 		    struct nx_config **out)
 {
-	struct nx_reader rd = { .report = report, .insecure_keylog = insecure_keylog };
+	struct nx_reader rd = { .report = report, .insecure = insecure };
 	struct nx_config *c = calloc(1, sizeof(*c));
 	char *dir = strdup(report->path);
 	config_t cfg;
@@ -442,7 +448,7 @@ static int read_text(const char *path, char **text)
 	return 0;
 }
 
-int nx_config_load_report(const char *path, bool insecure_keylog, struct nx_config_report *report,
+int nx_config_load_report(const char *path, unsigned int insecure, struct nx_config_report *report,
 			  struct nx_config **out)
 {
 	char line[NX_CONFIG_ERROR_LEN];
@@ -453,7 +459,7 @@ int nx_config_load_report(const char *path, bool insecure_keylog, struct nx_conf
 	report->path = path;
 	r = read_text(path, &text);
 	if (r == 0) {
-		r = nx_config_parse(text, report, insecure_keylog, out);
+		r = nx_config_parse(text, report, insecure, out);
 		free(text);
 		return r;
 	}
@@ -466,11 +472,11 @@ int nx_config_load_report(const char *path, bool insecure_keylog, struct nx_conf
 	return r;
 }
 
-int nx_config_load(const char *path, bool insecure_keylog, struct nx_config **out, char *error,
+int nx_config_load(const char *path, unsigned int insecure, struct nx_config **out, char *error,
 		   size_t error_len)
 {
 	struct nx_config_report report = {};
-	int r = nx_config_load_report(path, insecure_keylog, &report, out);
+	int r = nx_config_load_report(path, insecure, &report, out);
 
 	if (r)
 		snprintf(error, error_len, "%s", report.n_errors ? report.errors[0] : strerror(-r));

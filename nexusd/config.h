@@ -47,6 +47,7 @@ struct nx_tunnel_config {
 	uint32_t keepalive_s, idle_timeout_s;
 	char **ciphers;			/* NULL = default order */
 	char *congestion;
+	uint32_t fixed_rate_mbit;	/* of congestion = NX_FIXED_RATE alone, else 0 */
 	uint32_t fwmark;		/* 0 = default mark */
 	char *insecure_keylog_file;	/* refused without --insecure-keylog */
 
@@ -83,8 +84,17 @@ struct nx_config {
 	size_t n_tunnels;
 };
 
+/* The congestion controller that controls nothing. */
+#define NX_FIXED_RATE "fixed_rate_test"
+
+/* What the options --insecure-... of nexusd allow. */
+enum nx_insecure {
+	NX_INSECURE_KEYLOG = 1 << 0,
+	NX_INSECURE_FIXED_RATE = 1 << 1,
+};
+
 /* 0, or -errno with @error filled: one line for people. On error *@out stays NULL. */
-int nx_config_load(const char *path, bool insecure_keylog, struct nx_config **out, char *error,
+int nx_config_load(const char *path, unsigned int insecure, struct nx_config **out, char *error,
 		   size_t error_len);
 void nx_config_free(struct nx_config *c);
 /* Are two tunnels configured alike (so that a reload leaves the running one alone)? */

@@ -383,7 +383,7 @@ static void on_start(void *userdata)
 		(void)sd_event_exit(m->event, NX_EXIT_CONFIG);
 		return;
 	}
-	r = nx_config_load(m->config_file, m->priv->insecure_keylog, &c, error, sizeof(error));
+	r = nx_config_load(m->config_file, m->priv->insecure, &c, error, sizeof(error));
 	if (r) {
 		nx_err("%s", error);
 		(void)sd_event_exit(m->event, NX_EXIT_CONFIG);
@@ -495,7 +495,7 @@ struct nx_manager *nx_control_new(sd_event *event, int monitor_fd, const struct 
 	m->event = event;
 	TAILQ_INIT(&m->tunnels);
 	TAILQ_INIT(&p->stored);
-	p->insecure_keylog = o->insecure_keylog;
+	p->insecure = o->insecure;
 	p->state_dir = p->revoked.dir = o->state_dir;
 	/* The high bit marks attempts of a server's nexus-hsd. */
 	p->last_attempt = nx_random_id() >> 2;

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <systemd/sd-event.h>
+#include "config.h"
 
 /* The configuration is invalid: no restart would help (EX_CONFIG of sysexits.h). */
 #define NX_EXIT_CONFIG 78
@@ -12,7 +13,7 @@
 struct nx_options {
 	const char *config_file, *libexec_dir, *secret_dir, *state_dir, *runtime_dir;
 	const char *user_control, *user_hsd, *user_dp;
-	bool insecure_keylog;
+	unsigned int insecure; /* enum nx_insecure */
 	bool debug;
 };
 

@@ -196,6 +196,20 @@ static void put_route(struct nxm *m, const struct nx_prefix *p)
 	nxm_nest_end(m, nest);
 }
 
+/* The data plane takes no session of the test controller unless a rate was set before. */
+static int set_fixed_rate(struct nx_dp *d, uint64_t bytes_per_s)
+{
+	uint8_t buf[64];
+	struct nxm m;
+	size_t nest;
+
+	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_SET_DEBUG, NLM_F_ACK);
+	nest = nxm_nest_begin(&m, NQD_A_DEBUG);
+	nxm_put_u64(&m, NQD_A_DEBUG_FIXED_RATE_BYTES_PER_S, bytes_per_s);
+	nxm_nest_end(&m, nest);
+	return nx_request_send(&d->requests, &m, NULL, 0, NULL, NULL);
+}
+
 int nx_dp_add_session(struct nx_dp *d, const struct nx_dp_session *s, const struct nxa *hs,
 		      nx_reply_fn fn, void *userdata)
 {
@@ -203,7 +217,11 @@ int nx_dp_add_session(struct nx_dp *d, const struct nx_dp_session *s, const stru
 	uint32_t flags;
 	struct nxm m;
 	size_t nest;
+	int r;
 
+	r = s->fixed_rate_bytes_per_s ? set_fixed_rate(d, s->fixed_rate_bytes_per_s) : 0;
+	if (r)
+		return r;
 	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_ADD_SESSION, NLM_F_ACK);
 	put_device(&m, s->ifindex);
 	nest = nxm_nest_begin(&m, NQD_A_SESSION);

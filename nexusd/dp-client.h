@@ -35,6 +35,7 @@ struct nx_dp_session {
 	uint32_t peer_group;
 	uint32_t flags; /* added to those nexus-hsd set */
 	const char *congestion;
+	uint64_t fixed_rate_bytes_per_s; /* of NX_FIXED_RATE alone, else 0 */
 	const struct nx_prefix *routes;
 	size_t n_routes;
 };

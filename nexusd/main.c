@@ -29,6 +29,7 @@ static const char usage[] =
 	"  --users A,B,C         users of control process, nexus-hsd and nexus-dp\n"
 	"                        (nexus,nexus-hsd,nexus-dp)\n"
 	"  --insecure-keylog     allow insecure_keylog_file: session keys are written to disk\n"
+	"  --insecure-fixed-rate allow congestion = \"fixed_rate_test\": no congestion control\n"
 	"  --debug               log more\n"
 	"  --bus-introspect      print the D-Bus interfaces as XML, then exit\n"
 	"  --help, --version\n"
@@ -44,6 +45,7 @@ enum {
 	OPT_STATE,
 	OPT_RUNTIME,
 	OPT_KEYLOG,
+	OPT_FIXED_RATE,
 	OPT_USERS,
 	OPT_DEBUG,
 	OPT_INTROSPECT,
@@ -60,6 +62,7 @@ static const struct option long_options[] = {
 	{ "state-dir", required_argument, NULL, OPT_STATE },
 	{ "runtime-dir", required_argument, NULL, OPT_RUNTIME },
 	{ "insecure-keylog", no_argument, NULL, OPT_KEYLOG },
+	{ "insecure-fixed-rate", no_argument, NULL, OPT_FIXED_RATE },
 	{ "users", required_argument, NULL, OPT_USERS },
 	{ "debug", no_argument, NULL, OPT_DEBUG },
 	{ "bus-introspect", no_argument, NULL, OPT_INTROSPECT },
@@ -74,7 +77,7 @@ static int check_config(const char *path, const struct nx_options *o)
 	struct nx_config *c = NULL;
 	size_t errors;
 
-	(void)nx_config_load_report(path, o->insecure_keylog, &report, &c);
+	(void)nx_config_load_report(path, o->insecure, &report, &c);
 	nx_config_check_files(&report, o->secret_dir);
 	for (size_t i = 0; i < report.n_errors; i++)
 		fprintf(stderr, "%s\n", report.errors[i]);
@@ -151,7 +154,10 @@ int main(int argc, char **argv)
 			o.runtime_dir = optarg;
 			break;
 		case OPT_KEYLOG:
-			o.insecure_keylog = true;
+			o.insecure |= NX_INSECURE_KEYLOG;
+			break;
+		case OPT_FIXED_RATE:
+			o.insecure |= NX_INSECURE_FIXED_RATE;
 			break;
 		case OPT_USERS:
 			if (!split_users(optarg, &o))

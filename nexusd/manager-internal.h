@@ -28,7 +28,7 @@ struct nx_manager_private {
 	TAILQ_HEAD(, nx_stored) stored;
 	const char *state_dir; /* NULL: nothing lasts */
 	struct nx_revoked revoked;
-	bool insecure_keylog;
+	unsigned int insecure; /* enum nx_insecure */
 	bool started; /* configuration applied */
 	bool adopting; /* waiting for the dump of the data plane */
 	bool stopping;

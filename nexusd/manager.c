@@ -281,7 +281,7 @@ int nx_manager_reload(struct nx_manager *m, char *error, size_t error_len)
 			 m->priv->stopping ? "stopping" : "starting");
 		return -EBUSY;
 	}
-	r = nx_config_load(m->config_file, m->priv->insecure_keylog, &c, error, error_len);
+	r = nx_config_load(m->config_file, m->priv->insecure, &c, error, error_len);
 	if (r)
 		return -EINVAL;
 	probe_kernel(&m->data_planes[PLANE_KERNEL]);

@@ -179,8 +179,10 @@ static void exec_child(const struct nx_child *c, pid_t parent, int channel)
 		argv[n++] = (char *)o->config_file;
 		argv[n++] = (char *)"--state-dir";
 		argv[n++] = (char *)o->state_dir;
-		if (o->insecure_keylog)
+		if (o->insecure & NX_INSECURE_KEYLOG)
 			argv[n++] = (char *)"--insecure-keylog";
+		if (o->insecure & NX_INSECURE_FIXED_RATE)
+			argv[n++] = (char *)"--insecure-fixed-rate";
 		if (o->debug)
 			argv[n++] = (char *)"--debug";
 	}

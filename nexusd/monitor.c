@@ -129,7 +129,7 @@ static void open_secret(struct nx_monitor *m, const char *name, const char *path
 	int fd, r;
 
 	if (!strncmp(name, "keylog:", 7)) {
-		if (!o->insecure_keylog) {
+		if (!(o->insecure & NX_INSECURE_KEYLOG)) {
 			send_result(
 				control, name, -EPERM,
 				"a key log is refused unless nexusd runs with --insecure-keylog");

@@ -457,6 +457,15 @@ GETTER(get_cipher)
 	return sd_bus_message_append(reply, "s", nx_bus_cipher_str(s ? s->cipher : 0));
 }
 
+GETTER(get_congestion)
+{
+	const struct nx_tunnel *t = userdata;
+	const char *name = t->config->congestion;
+
+	return sd_bus_message_append(
+		reply, "s", t->config->fixed_rate_mbit ? NX_FIXED_RATE " (test only)" : name);
+}
+
 GETTER(get_key_exchange)
 {
 	const struct nx_session *s = client_session(userdata);
@@ -545,6 +554,7 @@ const sd_bus_vtable nx_tunnel_vtable[] = {
 	SD_BUS_PROPERTY("Mtu", "u", get_mtu, 0, CHANGES),
 	SD_BUS_PROPERTY("Cipher", "s", get_cipher, 0, CHANGES),
 	SD_BUS_PROPERTY("KeyExchange", "s", get_key_exchange, 0, CHANGES),
+	SD_BUS_PROPERTY("Congestion", "s", get_congestion, 0, CHANGES),
 	SD_BUS_PROPERTY("PresharedKey", "b", get_preshared_key, 0, CHANGES),
 	SD_BUS_PROPERTY("ConnectedSince", "t", get_connected_since, 0, CHANGES),
 	SD_BUS_PROPERTY("RevokedUsers", "as", get_revoked_users, 0, CHANGES),

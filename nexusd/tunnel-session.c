@@ -304,5 +304,6 @@ int nx_session_install(struct nx_session *s, uint64_t attempt, const struct nxa 
 	args->tunnel = t->config->name;
 	args->ifindex = t->ifindex;
 	args->congestion = t->config->congestion;
+	args->fixed_rate_bytes_per_s = t->config->fixed_rate_mbit * 125000ULL;
 	return nx_dp_add_session(&t->manager->priv->dp, args, hs, on_installed, s);
 }

@@ -12,7 +12,7 @@
 
 #define NAME_MAX_LEN 48
 #define RATES 2
-#define ENTRIES_MAX (NQD_A_STATS_MAX + HS_A_STATS_MAX + RATES + 2)
+#define ENTRIES_MAX (NQD_A_STATS_MAX + HS_A_STATS_MAX + RATES + 3)
 /* Shorter intervals say nothing. */
 #define RATE_INTERVAL_US 1000000
 
@@ -115,6 +115,10 @@ static void finish(struct query *q)
 		n = put(out, n, hs_names[i], q->hs[i]);
 	if (q->sum)
 		n = put(out, n, "sessions", q->sessions);
+	/* What is measured without congestion control says so. */
+	if (t && t->config->fixed_rate_mbit)
+		n = put(out, n, "fixed-rate-test-bytes-per-s",
+			t->config->fixed_rate_mbit * 125000ULL);
 	if (q->with_rate && t) {
 		n = put(out, n, "l3-tx-bytes-per-s", t->priv->rate.tx_per_s);
 		n = put(out, n, "l3-rx-bytes-per-s", t->priv->rate.rx_per_s);

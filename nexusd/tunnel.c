@@ -174,7 +174,7 @@ void nx_tunnel_net_changed(struct nx_tunnel *t)
 	static char *names[] = { "Interface",  "Addresses",   "Routes",	      "Dns",
 				 "DnsDomains", "Mtu",	      "Endpoint",     "LocalEndpoint",
 				 "Cipher",     "KeyExchange", "PresharedKey", "ConnectedSince",
-				 NULL };
+				 "Congestion", NULL };
 
 	nx_tunnel_bus_properties_changed(t, names);
 }

@@ -17,6 +17,15 @@ static u64 round64(u64 n)
 	return (n + 63) & ~63ULL;
 }
 
+static bool valid_rate(const struct nq_conn_params *p)
+{
+	bool fixed = nq_cc_find(p->congestion) == &nq_cc_fixed;
+
+	return fixed ? p->fixed_rate_bytes_per_s &&
+			       p->fixed_rate_bytes_per_s <= NQ_RATE_MAX_BYTES_PER_S
+		     : !p->fixed_rate_bytes_per_s;
+}
+
 static bool valid_params(const struct nq_conn_params *p)
 {
 	return p->crypto && p->ring_packets >= RING_MIN && p->ring_packets <= RING_MAX &&
@@ -27,13 +36,20 @@ static bool valid_params(const struct nq_conn_params *p)
 	       p->peer_max_ack_delay_us < ACK_DELAY_MAX_US &&
 	       p->max_ack_delay_us < ACK_DELAY_MAX_US && p->path_mtu_bytes >= NQ_MIN_UDP_PAYLOAD &&
 	       p->path_mtu_bytes <= 65527 && p->peer_max_udp_payload_bytes >= NQ_MIN_UDP_PAYLOAD &&
-	       (!p->has_largest_acked || p->largest_acked < p->next_pn);
+	       (!p->has_largest_acked || p->largest_acked < p->next_pn) && valid_rate(p);
+}
+
+static size_t cc_bytes(const struct nq_conn_params *p)
+{
+	const struct nq_cc_ops *ops = nq_cc_find(p->congestion);
+
+	return ops ? round64(nq_cc_bytes(ops, p->ring_packets)) : 0;
 }
 
 size_t nq_conn_bytes(const struct nq_conn_params *p)
 {
 	return round64(sizeof(struct nq_conn)) + (size_t)p->ring_packets * sizeof(struct nq_sent) +
-	       NQ_PUNT_BYTES + nq_keys_bytes(p->crypto);
+	       cc_bytes(p) + NQ_PUNT_BYTES + nq_keys_bytes(p->crypto);
 }
 
 /* What was received before the hand-over: never to be accepted again, still to be reported. */
@@ -77,7 +93,10 @@ static void init_path(struct nq_conn *c, const struct nq_conn_params *p, u64 now
 	if (p->ecn)
 		c->ecn.state = NQ_ECN_TESTING;
 	mss = nq_packet_max(c);
-	nq_cc_init(&c->cc, nq_cc_find(p->congestion), mss, (u64)p->ring_packets / 2 * mss);
+	nq_cc_init(&c->cc, nq_cc_find(p->congestion), mss, p->ring_packets,
+		   c->ring + p->ring_packets, now_us);
+	if (c->cc.ops == &nq_cc_fixed)
+		c->cc.fixed.bytes_per_s = p->fixed_rate_bytes_per_s;
 	nq_update_pacing(c, now_us);
 }
 
@@ -90,6 +109,7 @@ static void init_numbers(struct nq_conn *c, const struct nq_conn_params *p)
 	c->loss.loss_time_us = NQ_TIME_NEVER;
 	c->loss.packet_threshold = NQ_PACKET_THRESHOLD;
 	c->ack.deadline_us = NQ_TIME_NEVER;
+	c->ack.every = NQ_ACK_EVERY;
 	c->ack.now = p->ack_pending && p->n_rx_ranges;
 }
 
@@ -108,7 +128,7 @@ struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_
 	c->is_server = p->is_server;
 	c->ring = (struct nq_sent *)after;
 	c->ring_mask = p->ring_packets - 1;
-	c->punt = after + (size_t)p->ring_packets * sizeof(struct nq_sent);
+	c->punt = after + (size_t)p->ring_packets * sizeof(struct nq_sent) + cc_bytes(p);
 	init_numbers(c, p);
 	*err = take_ranges(c, p);
 	if (!*err)
@@ -116,7 +136,7 @@ struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_
 	if (*err)
 		return NULL;
 	init_path(c, p, now_us);
-	c->ack.largest_us = now_us;
+	c->ack.largest_us = c->ack.span_us = now_us;
 	c->idle_from_us = now_us;
 	c->idle_us = 1000ULL * p->max_idle_timeout_ms;
 	c->keepalive_us = 1000ULL * p->keepalive_ms;
@@ -218,6 +238,11 @@ void nq_set_path_mtu(struct nq_conn *c, u32 udp_payload_bytes)
 	nq_cc_set_mss(&c->cc, nq_packet_max(c));
 	if (nq_max_payload_bytes(c) != before)
 		c->events |= NQ_EV_MTU;
+}
+
+const char *nq_congestion_name(const struct nq_conn *c)
+{
+	return c->cc.ops->name;
 }
 
 void nq_get_stats(const struct nq_conn *c, struct nq_stats *s, u64 now_us)

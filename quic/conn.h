@@ -3,10 +3,10 @@
  * The connection's memory, and what its files call of each other. Nothing outside quic/ (and its
  * tests) includes this.
  *
- * One block holds it all: struct nq_conn, the ring of sent packets, the buffer of punted frames,
- * then the key contexts. A packet
- * number's record stands at ring[pn & ring_mask] and stays until the number that is ring_packets
- * higher takes its place.
+ * One block holds it all: struct nq_conn, the ring of sent packets, what the congestion
+ * controller needs beside struct nq_cc, the buffer of punted frames, then the key contexts. A
+ * packet number's record stands at ring[pn & ring_mask] and stays until the number that is
+ * ring_packets higher takes its place.
  */
 #ifndef NQ_CONN_H
 #define NQ_CONN_H
@@ -28,6 +28,8 @@
 #define NQ_PACKET_THRESHOLD 3
 #define NQ_PACKET_THRESHOLD_MAX 64
 #define NQ_GRANULARITY_US 1000
+/* RFC 9000 13.2.2 */
+#define NQ_ACK_EVERY 2
 #define NQ_DEFAULT_RTT_US 333000
 /* No sample counts for more: four and more of them fit 32 bits. */
 #define NQ_RTT_MAX_US 60000000
@@ -47,13 +49,15 @@ enum nq_sent_flag {
 	NQ_SENT_HAS_ACK = 1 << 2, /* @mark: low 32 bits of the largest number it acknowledges */
 	NQ_SENT_ECT0 = 1 << 3,
 	NQ_SENT_RELIABLE = 1 << 4, /* carries frames that must be sent again if it is lost */
+	NQ_SENT_SAMPLED = 1 << 5, /* @mark: the point of the delivery rate it was sent at */
 };
 
 struct nq_sent {
 	u64 time_us;
 	/*
-	 * While out: see NQ_SENT_HAS_ACK. Once acknowledged: how many records down from here are
-	 * acknowledged too, so that the next ACK of the same range steps over all of them at once.
+	 * While out: see NQ_SENT_HAS_ACK and _SAMPLED, which exclude each other. Once acknowledged:
+	 * how many records down from here are acknowledged too, so that the next ACK of the same
+	 * range steps over all of them at once.
 	 */
 	u32 mark;
 	u16 bytes;
@@ -84,6 +88,7 @@ struct nq_loss {
 	u32 probes;
 	bool has_largest_acked;
 	bool in_run;
+	bool tx_limited; /* the caller could not send all it had, when it last tried */
 };
 
 enum nq_ecn_state {
@@ -106,6 +111,11 @@ struct nq_ack {
 	struct nq_window window;
 	u64 largest_us; /* when the largest number came */
 	u64 deadline_us;
+	u64 span_us; /* begin of the round trip in which packets are counted */
+	u32 span_packets;
+	u32 run; /* packets in order without a gap or a mark, as far as it matters */
+	u32 every; /* this many that ask for an ACK get one */
+	u32 quick; /* packets for which every second gets one */
 	u32 eliciting; /* since the last ACK */
 	u32 lonely; /* ACK-only packets in a row */
 	bool now;
@@ -246,7 +256,8 @@ static inline u64 nq_max(u64 a, u64 b)
 }
 
 /* ---- recovery.c ---- */
-void nq_rtt_update(struct nq_rtt *r, u32 latest_us, u32 ack_delay_us, u64 now_us);
+/* Returns the sample without what of the delay may be taken off it. */
+u32 nq_rtt_update(struct nq_rtt *r, u32 latest_us, u32 ack_delay_us, u64 now_us);
 u64 nq_pto_us(const struct nq_conn *c);
 u64 nq_loss_timeout_us(const struct nq_conn *c);
 void nq_loss_on_timeout(struct nq_conn *c, u64 now_us);

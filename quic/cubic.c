@@ -34,7 +34,7 @@ static u64 cube_root(u64 x)
 	return y;
 }
 
-static void cubic_init(struct nq_cc *cc)
+static void cubic_init(struct nq_cc *cc, u64 now_us)
 {
 	memset(&cc->cubic, 0, sizeof(cc->cubic));
 }
@@ -89,20 +89,20 @@ static void grow_estimate(struct nq_cc *cc, u64 bytes)
 	cc->cubic.acked -= min_u64(cc->cubic.acked, div64_u64(growth * cc->cwnd * 256, cc->mss));
 }
 
-static void cubic_on_ack(struct nq_cc *cc, u64 bytes, u64 now_us, u32 srtt_us)
+static void cubic_on_ack(struct nq_cc *cc, const struct nq_cc_ack *a)
 {
 	u64 target, t_us;
 
 	if (!cc->cubic.in_epoch)
-		start_epoch(cc, now_us);
-	cc->cubic.last_us = now_us;
-	grow_estimate(cc, bytes);
-	t_us = now_us - cc->cubic.epoch_us + srtt_us;
+		start_epoch(cc, a->now_us);
+	cc->cubic.last_us = a->now_us;
+	grow_estimate(cc, a->open_bytes);
+	t_us = a->now_us - cc->cubic.epoch_us + a->srtt_us;
 	target = w_cubic(cc, div64_u64(t_us, 1000));
 	if (target > cc->cwnd + cc->cwnd / 2)
 		target = cc->cwnd + cc->cwnd / 2;
 	if (target > cc->cwnd)
-		cc->cwnd += div64_u64((target - cc->cwnd) * bytes, cc->cwnd);
+		cc->cwnd += div64_u64((target - cc->cwnd) * a->open_bytes, cc->cwnd);
 	if (cc->cwnd < cc->cubic.w_est)
 		cc->cwnd = cc->cubic.w_est;
 }
@@ -115,7 +115,7 @@ static void cubic_on_idle(struct nq_cc *cc, u64 now_us)
 	cc->cubic.last_us = now_us;
 }
 
-static void cubic_on_congestion(struct nq_cc *cc, u64 now_us)
+static void cubic_on_congestion(struct nq_cc *cc, enum nq_cc_cause cause, u64 now_us)
 {
 	/* Fast convergence: a flow that lost below its last maximum leaves room for others. */
 	if (cc->cwnd < cc->cubic.w_max)
@@ -130,10 +130,17 @@ static void cubic_on_congestion(struct nq_cc *cc, u64 now_us)
 	cc->cubic.in_epoch = false;
 }
 
+/* RFC 9438 4.8: the time of the curve begins anew after the slow start that follows. */
+static void cubic_on_persistent(struct nq_cc *cc)
+{
+	cc->cubic.in_epoch = false;
+}
+
 const struct nq_cc_ops nq_cc_cubic = {
 	.name = "cubic",
 	.init = cubic_init,
 	.on_ack = cubic_on_ack,
 	.on_idle = cubic_on_idle,
 	.on_congestion = cubic_on_congestion,
+	.on_persistent = cubic_on_persistent,
 };

@@ -4,14 +4,14 @@
  */
 #include "congestion.h"
 
-static void newreno_init(struct nq_cc *cc)
+static void newreno_init(struct nq_cc *cc, u64 now_us)
 {
 	cc->newreno.acked = 0;
 }
 
-static void newreno_on_ack(struct nq_cc *cc, u64 bytes, u64 now_us, u32 srtt_us)
+static void newreno_on_ack(struct nq_cc *cc, const struct nq_cc_ack *a)
 {
-	cc->newreno.acked += bytes;
+	cc->newreno.acked += a->open_bytes;
 	while (cc->newreno.acked >= cc->cwnd) {
 		cc->newreno.acked -= cc->cwnd;
 		cc->cwnd += cc->mss;
@@ -22,7 +22,7 @@ static void newreno_on_idle(struct nq_cc *cc, u64 now_us)
 {
 }
 
-static void newreno_on_congestion(struct nq_cc *cc, u64 now_us)
+static void newreno_on_congestion(struct nq_cc *cc, enum nq_cc_cause cause, u64 now_us)
 {
 	cc->ssthresh = cc->cwnd / 2;
 	if (cc->ssthresh < (u64)NQ_CC_MIN_PACKETS * cc->mss)

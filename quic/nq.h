@@ -29,6 +29,8 @@
 #define NQ_PN_LEN		4
 #define NQ_MIN_UDP_PAYLOAD	1200
 #define NQ_TIME_NEVER		(~(u64)0)
+/* 100 GB/s: keeps rate * time within 64 bits. */
+#define NQ_RATE_MAX_BYTES_PER_S	100000000000ULL
 
 struct nq_conn;
 
@@ -84,7 +86,8 @@ struct nq_conn_params {
 	u32 path_mtu_bytes;		/* UDP payload */
 	u8 prefix[NQ_PREFIX_MAX_LEN];	/* context prefix of every DATAGRAM payload */
 	u8 prefix_len;
-	const char *congestion;		/* "cubic" (default), "newreno" */
+	const char *congestion;		/* "cubic" (default), "newreno", "bbr", "fixed_rate_test" */
+	u64 fixed_rate_bytes_per_s;	/* of "fixed_rate_test" alone, and then not 0 */
 	bool ecn;
 	u32 ring_packets;		/* in-flight ring, power of two, 1024..65536 */
 };
@@ -301,6 +304,7 @@ struct nq_stats {
 	u64 key_updates, key_update_failures;
 	u64 packets_lost, ptos, stateless_resets;
 	u64 spurious_losses;	/* counted in packets_lost, but acknowledged later */
+	u64 congestion_undos;	/* reductions taken back: all their losses were spurious */
 	u64 ecn_ce;		/* CE marks the peer reported */
 	u64 datagram_dropped;	/* received, but of another context or beyond the caller's room */
 	/* gauges */
@@ -308,6 +312,9 @@ struct nq_stats {
 	u64 last_rx_us;		/* time of the last authenticated packet */
 	u64 congestion_state;	/* 0 open, 1 recovery, 2 persistent congestion */
 };
+
+/* Name of the congestion controller. */
+const char *nq_congestion_name(const struct nq_conn *c);
 
 void nq_get_stats(const struct nq_conn *c, struct nq_stats *s, u64 now_us);
 void nq_flush_stats(struct nq_conn *c);

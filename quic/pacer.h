@@ -7,6 +7,11 @@
  * and a sender that always has something to send and wakes when told gets at least
  *	rate * t / 1000000 - burst
  * A rate of 0 means: not paced. Used by tx.c; the rate comes from congestion.c.
+ *
+ * Bursts stay whole: what was asked for leaves at once or, as far as it is worth the time, not yet:
+ *	packets at a time >= min(asked, rate * NQ_PACER_QUANTUM_US, burst)
+ * so that a GSO burst of 44 is one at 1 Gbit/s and one packet leaves at a time at 10 Mbit/s. What
+ * was not used stays in the bucket, up to the burst.
  */
 #ifndef NQ_PACER_H
 #define NQ_PACER_H
@@ -19,8 +24,8 @@
 #define NQ_PACER_BURST_US 1000
 #define NQ_PACER_BURST_MIN 10
 #define NQ_PACER_BURST_MAX 128
-/* Wake up for this much time's worth rather than for single packets. */
-#define NQ_PACER_QUANTUM_US 100
+/* Leave, and wake up, for this much time's worth rather than for single packets. */
+#define NQ_PACER_QUANTUM_US 500
 /*
  * The cap keeps rate * time within 63 bits at the highest rate (congestion.c). It must exceed what
  * one packet takes at the lowest: a window of two packets at a round trip of a minute.
@@ -65,6 +70,20 @@ static inline void nq_pacer_set(struct nq_pacer *p, u64 rate, u32 pkt_bytes, u64
 		p->tokens = (s64)burst;
 }
 
+/* Tokens that are worth to leave with, for @n packets of @pkt_bytes. */
+static inline u64 nq_pacer_worth(const struct nq_pacer *p, unsigned int n, u32 pkt_bytes)
+{
+	u64 one = NQ_PACER_SCALE * pkt_bytes;
+	u64 quantum = p->rate * NQ_PACER_QUANTUM_US;
+	u64 want = one * (n ? n : 1);
+
+	if (quantum < one)
+		quantum = one;
+	if (want > quantum)
+		want = quantum;
+	return want > p->burst ? p->burst : want;
+}
+
 /* How many packets of @pkt_bytes may leave now, at most @n. */
 static inline unsigned int nq_pacer_allows(struct nq_pacer *p, unsigned int n, u32 pkt_bytes,
 					   u64 now_us)
@@ -74,7 +93,7 @@ static inline unsigned int nq_pacer_allows(struct nq_pacer *p, unsigned int n, u
 	if (!p->rate)
 		return n;
 	nq_pacer_refill(p, now_us);
-	if (p->tokens < (s64)cost)
+	if (p->tokens < (s64)nq_pacer_worth(p, n, pkt_bytes))
 		return 0;
 	if ((u64)p->tokens >= cost * n)
 		return n;
@@ -98,17 +117,10 @@ static inline void nq_pacer_spend(struct nq_pacer *p, u64 bytes)
 /* When a worthwhile number, at most @n packets, may leave. */
 static inline u64 nq_pacer_when(const struct nq_pacer *p, unsigned int n, u32 pkt_bytes)
 {
-	u64 want = NQ_PACER_SCALE * pkt_bytes * (n ? n : 1);
-	u64 quantum = p->rate * NQ_PACER_QUANTUM_US;
+	u64 want = nq_pacer_worth(p, n, pkt_bytes);
 
 	if (!p->rate)
 		return p->at_us;
-	if (quantum < NQ_PACER_SCALE * pkt_bytes)
-		quantum = NQ_PACER_SCALE * pkt_bytes;
-	if (want > quantum)
-		want = quantum;
-	if (want > p->burst)
-		want = p->burst;
 	if (p->tokens >= (s64)want)
 		return p->at_us;
 	return p->at_us + div64_u64(want - (u64)p->tokens + p->rate - 1, p->rate);

@@ -14,7 +14,7 @@
 
 /* ---- round-trip time (RFC 9002 5) ---- */
 
-void nq_rtt_update(struct nq_rtt *r, u32 latest_us, u32 ack_delay_us, u64 now_us)
+u32 nq_rtt_update(struct nq_rtt *r, u32 latest_us, u32 ack_delay_us, u64 now_us)
 {
 	u32 adjusted, diff;
 
@@ -26,7 +26,7 @@ void nq_rtt_update(struct nq_rtt *r, u32 latest_us, u32 ack_delay_us, u64 now_us
 		r->min_us = r->srtt_us = latest_us;
 		r->rttvar_us = latest_us / 2;
 		r->first_sample_us = now_us;
-		return;
+		return latest_us;
 	}
 	if (latest_us < r->min_us)
 		r->min_us = latest_us;
@@ -36,6 +36,7 @@ void nq_rtt_update(struct nq_rtt *r, u32 latest_us, u32 ack_delay_us, u64 now_us
 	diff = r->srtt_us > adjusted ? r->srtt_us - adjusted : adjusted - r->srtt_us;
 	r->rttvar_us = (u32)((3ULL * r->rttvar_us + diff) / 4);
 	r->srtt_us = (u32)((7ULL * r->srtt_us + adjusted) / 8);
+	return adjusted;
 }
 
 static u32 pto_base_us(const struct nq_conn *c)
@@ -89,16 +90,33 @@ void nq_loss_on_sent(struct nq_conn *c, u64 pn, u32 bytes, u8 flags, u32 mark, u
 
 /* ---- losses ---- */
 
-static void reduce(struct nq_conn *c, u64 sent_us, u64 now_us)
+static struct nq_rate_packet rate_packet(const struct nq_sent *s, u64 pn)
 {
-	if (!nq_cc_on_congestion(&c->cc, sent_us, now_us))
-		return;
-	c->events |= NQ_EV_CONGESTION;
+	return (struct nq_rate_packet){
+		.pn = pn, .sent_us = s->time_us, .bytes = s->bytes, .id = s->mark
+	};
 }
 
-static void declare_lost(struct nq_conn *c, u64 pn, struct nq_sent *s)
+/* A controller with a model hears of every packet. */
+static void tell_lost(struct nq_conn *c, u64 pn, const struct nq_sent *s, u64 now_us)
+{
+	struct nq_cc_loss l = { .now_us = now_us, .pn = pn, .bytes = s->bytes };
+	struct nq_rate *rate = nq_cc_rate(&c->cc);
+	struct nq_rate_packet p = rate_packet(s, pn);
+	struct nq_rate_sample sample;
+
+	if (!rate)
+		return;
+	nq_rate_on_lost(rate, s->bytes);
+	if (s->flags & NQ_SENT_SAMPLED && nq_rate_sample_lost(rate, &p, &sample))
+		l.rate = &sample;
+	nq_cc_on_lost(&c->cc, &l);
+}
+
+static void declare_lost(struct nq_conn *c, u64 pn, struct nq_sent *s, u64 now_us)
 {
 	s->state = NQ_SENT_LOST;
+	tell_lost(c, pn, s, now_us);
 	c->loss.bytes_in_flight -= s->bytes;
 	c->loss.out_packets--;
 	c->stats.packets_lost++;
@@ -130,6 +148,15 @@ static bool extend_run(struct nq_conn *c, const struct nq_sent *s)
 	return s->time_us - c->loss.run_start_us > persistent_us(c);
 }
 
+/* RFC 9002 5.2: what was the least round trip before such a change may never come again. */
+static void collapse(struct nq_conn *c)
+{
+	nq_cc_on_persistent(&c->cc);
+	c->rtt.min_us = c->rtt.latest_us;
+	c->loss.in_run = false;
+	c->events |= NQ_EV_CONGESTION;
+}
+
 /*
  * Move base_pn over everything that is settled, declaring lost what must be. It passes every packet
  * exactly once and stops at the first that may still be acknowledged; send times rise with packet
@@ -138,11 +165,12 @@ static bool extend_run(struct nq_conn *c, const struct nq_sent *s)
  */
 static void settle(struct nq_conn *c, u64 give_up_pn, u64 now_us)
 {
-	u64 end = nq_settled_end(c), pn, lost_us = 0;
-	bool any_lost = false, persistent = false;
+	u64 end = nq_settled_end(c), pn, lost_us = 0, lost_pn = 0;
+	bool persistent = false;
 	struct nq_loss *l = &c->loss;
 	struct nq_sent *s;
 	u64 delay_us;
+	u32 lost = 0;
 
 	delay_us = c->rtt.latest_us > c->rtt.srtt_us ? c->rtt.latest_us : c->rtt.srtt_us;
 	delay_us += delay_us / 8;
@@ -164,20 +192,19 @@ static void settle(struct nq_conn *c, u64 give_up_pn, u64 now_us)
 				break;
 			}
 		}
-		declare_lost(c, pn, s);
-		any_lost = true;
+		declare_lost(c, pn, s, now_us);
+		if (!lost++)
+			lost_pn = pn;
 		lost_us = s->time_us;
 		persistent |= extend_run(c, s);
 	}
 	l->base_pn = pn;
-	if (!any_lost)
+	if (!lost)
 		return;
-	reduce(c, lost_us, now_us);
-	if (persistent) {
-		nq_cc_on_persistent(&c->cc);
-		l->in_run = false;
+	if (nq_cc_on_loss_event(&c->cc, lost_pn, lost, c->next_pn, lost_us, now_us))
 		c->events |= NQ_EV_CONGESTION;
-	}
+	if (persistent)
+		collapse(c);
 }
 
 /*
@@ -198,10 +225,13 @@ void nq_loss_make_room(struct nq_conn *c, u64 now_us)
 /* ---- acknowledgements ---- */
 
 struct acked {
-	u64 bytes; /* sent outside recovery */
+	u64 bytes;
+	u64 open_bytes; /* sent outside recovery */
 	u64 packets;
 	u64 ect0;
 	u64 largest_pn, largest_us;
+	struct nq_rate_packet sampled; /* the latest with a point */
+	bool has_sampled;
 	bool eliciting;
 	bool in_use;
 };
@@ -225,18 +255,29 @@ static void on_acked(struct nq_conn *c, u64 pn, struct nq_sent *s, struct acked 
 		nq_cid_on_acked(c, pn);
 		nq_out_on_acked(c, pn);
 	}
+	a->bytes += s->bytes;
 	if (!nq_cc_in_recovery(&c->cc, s->time_us))
-		a->bytes += s->bytes;
+		a->open_bytes += s->bytes;
+	if (s->flags & NQ_SENT_SAMPLED && !a->has_sampled) {
+		a->sampled = rate_packet(s, pn);
+		a->has_sampled = true;
+	}
 	if (pn < c->loss.in_use_pn)
 		a->in_use = true;
 }
 
 /* A packet that was given up arrived after all: the path reorders that much. */
-static void on_spurious_loss(struct nq_conn *c, u64 pn)
+static void on_spurious_loss(struct nq_conn *c, u64 pn, u64 now_us)
 {
 	u64 distance = c->loss.largest_acked - pn + 1;
 
 	c->stats.spurious_losses++;
+	/* An acknowledged packet between losses: the path has not collapsed. */
+	c->loss.in_run = false;
+	if (nq_cc_on_spurious(&c->cc, pn, now_us)) {
+		c->stats.congestion_undos++;
+		c->events |= NQ_EV_CONGESTION;
+	}
 	if (pn >= c->loss.largest_acked || distance <= c->loss.packet_threshold)
 		return;
 	c->loss.packet_threshold = (u32)nq_min(distance, NQ_PACKET_THRESHOLD_MAX);
@@ -260,7 +301,7 @@ static void mark_run(struct nq_conn *c, u64 first, u64 last, bool all)
 	} while (all);
 }
 
-static int ack_range(struct nq_conn *c, u64 first, u64 last, struct acked *a)
+static int ack_range(struct nq_conn *c, u64 first, u64 last, struct acked *a, u64 now_us)
 {
 	u64 pn = last;
 	struct nq_sent *s;
@@ -277,7 +318,7 @@ static int ack_range(struct nq_conn *c, u64 first, u64 last, struct acked *a)
 			old++;
 			break;
 		case NQ_SENT_LOST:
-			on_spurious_loss(c, pn);
+			on_spurious_loss(c, pn, now_us);
 			break;
 		default:
 			on_acked(c, pn, s, a);
@@ -296,32 +337,74 @@ static int ack_range(struct nq_conn *c, u64 first, u64 last, struct acked *a)
 	return 0;
 }
 
+/* The round trip this ACK shows, 0: none (RFC 9002 5.1). */
+static u32 rtt_sample(struct nq_conn *c, const struct nq_ack_frame *f, const struct acked *a,
+		      u64 now_us)
+{
+	u64 delay_us = NQ_DEFAULT_RTT_US * 100ULL;
+
+	if (a->largest_pn != f->largest || !a->eliciting)
+		return 0;
+	if (f->delay < delay_us >> c->peer_ack_delay_exponent)
+		delay_us = f->delay << c->peer_ack_delay_exponent;
+	delay_us = nq_min(delay_us, c->peer_max_ack_delay_us);
+	return nq_rtt_update(&c->rtt, (u32)nq_min(now_us - a->largest_us, NQ_RTT_MAX_US),
+			     (u32)delay_us, now_us);
+}
+
+/* The sample of the delivery rate, before losses are told. NULL: none. */
+static const struct nq_rate_sample *rate_sample(struct nq_conn *c, const struct acked *a,
+						struct nq_rate_sample *s, u64 now_us)
+{
+	struct nq_rate *rate = nq_cc_rate(&c->cc);
+
+	if (!rate || !a->bytes)
+		return NULL;
+	nq_rate_on_acked(rate, a->bytes, now_us);
+	if (!a->has_sampled || !nq_rate_sample_acked(rate, &a->sampled, c->rtt.min_us, s))
+		return NULL;
+	return s;
+}
+
 static void on_newly_acked(struct nq_conn *c, const struct nq_ack_frame *f, const struct acked *a,
 			   bool advanced, u64 flight_before, u64 now_us)
 {
-	u64 delay_us = NQ_DEFAULT_RTT_US * 100ULL;
-	bool in_use;
+	struct nq_rate_sample sample;
+	struct nq_cc_ack ack = {
+		.now_us = now_us,
+		.bytes = a->bytes,
+		.open_bytes = a->open_bytes,
+		.largest_pn = a->largest_pn,
+		.next_pn = nq_settled_end(c),
+	};
 
-	if (a->largest_pn == f->largest && a->eliciting) {
-		if (f->delay < delay_us >> c->peer_ack_delay_exponent)
-			delay_us = f->delay << c->peer_ack_delay_exponent;
-		delay_us = nq_min(delay_us, c->peer_max_ack_delay_us);
-		nq_rtt_update(&c->rtt, (u32)nq_min(now_us - a->largest_us, NQ_RTT_MAX_US),
-			      (u32)delay_us, now_us);
-	}
+	ack.rtt_us = rtt_sample(c, f, a, now_us);
+	ack.srtt_us = c->rtt.srtt_us;
+	ack.rate = rate_sample(c, a, &sample, now_us);
 	/* An ACK that was overtaken has old counts: nothing to learn from it (13.4.2.1). */
 	if (advanced && nq_ecn_on_ack(c, f, a->ect0)) {
-		reduce(c, a->largest_us, now_us);
+		if (nq_cc_on_ce(&c->cc, a->largest_us, now_us))
+			c->events |= NQ_EV_CONGESTION;
 		c->stats.ecn_ce = c->ecn.peer_ce;
 	}
 	settle(c, 0, now_us);
 	/* What this very ACK showed to be lost may have begun a recovery: then nothing grows. */
-	in_use = a->in_use || (nq_cc_slow_start(&c->cc) && flight_before * 2 >= c->cc.cwnd);
-	if (!nq_cc_in_recovery(&c->cc, a->largest_us))
-		nq_cc_on_ack(&c->cc, a->bytes, in_use, now_us, c->rtt.srtt_us);
+	ack.in_recovery = nq_cc_in_recovery(&c->cc, a->largest_us);
+	ack.in_use = a->in_use || (nq_cc_slow_start(&c->cc) && flight_before * 2 >= c->cc.cwnd);
+	ack.in_flight = c->loss.bytes_in_flight;
+	nq_cc_on_ack(&c->cc, &ack);
 	if (a->eliciting)
 		c->loss.pto_count = 0;
 	nq_update_pacing(c, now_us);
+}
+
+/* What is in flight when the caller has nothing more to send does not show what the path can. */
+static void note_app_limited(struct nq_conn *c)
+{
+	struct nq_rate *rate = nq_cc_rate(&c->cc);
+
+	if (rate && !c->loss.tx_limited && c->loss.bytes_in_flight < c->cc.cwnd)
+		nq_rate_app_limited(rate, c->loss.bytes_in_flight);
 }
 
 int nq_loss_on_ack(struct nq_conn *c, const struct nq_ack_frame *f, u64 now_us)
@@ -336,13 +419,14 @@ int nq_loss_on_ack(struct nq_conn *c, const struct nq_ack_frame *f, u64 now_us)
 	/* Below known_pn the records are gone, below first_pn they never were ours. */
 	if (f->largest >= c->next_pn)
 		return -EPROTO;
+	note_app_limited(c);
 	advanced = !c->loss.has_largest_acked || f->largest > c->loss.largest_acked;
 	if (advanced) {
 		c->loss.has_largest_acked = true;
 		c->loss.largest_acked = f->largest;
 	}
 	while (nq_ack_next(f, &it, &r) && r.last >= known) {
-		if (ack_range(c, r.first < known ? known : r.first, r.last, &a))
+		if (ack_range(c, r.first < known ? known : r.first, r.last, &a, now_us))
 			return -EPROTO;
 	}
 	if (a.packets)

@@ -143,6 +143,7 @@ unsigned int nq_tx_reserve(struct nq_conn *c, struct nq_tx_burst *b, unsigned in
 		n = limit_by_pacer(c, b, n, pkt_bytes, now_us);
 	for (i = 0; i < n; i++)
 		nq_sent_at(c, b->first_pn + i)->state = NQ_SENT_UNUSED;
+	c->loss.tx_limited = b->limit != NQ_TX_FREE;
 	b->n = n;
 	c->reserved_n = n;
 	c->reserved_pn = b->first_pn;
@@ -250,17 +251,32 @@ int nq_tx_seal(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts,
 
 /* ---- commit ---- */
 
+/* For a controller that samples the delivery rate: the point its packets were sent at. */
+static u32 sample_burst(struct nq_conn *c, u64 first_pn, u64 now_us)
+{
+	if (!c->loss.bytes_in_flight) {
+		nq_cc_on_restart(&c->cc, now_us);
+		nq_update_pacing(c, now_us);
+	}
+	return nq_rate_on_sent(nq_cc_rate(&c->cc), first_pn, c->loss.bytes_in_flight, now_us);
+}
+
 void nq_tx_commit(struct nq_conn *c, struct nq_tx_burst *b, const struct nq_tx_pkt *pkts,
 		  unsigned int n_sent, u64 now_us)
 {
 	u8 flags = NQ_SENT_ELICITING | NQ_SENT_DATAGRAM | (nq_tx_ecn(c) ? NQ_SENT_ECT0 : 0);
 	u64 bytes = 0;
+	u32 mark = 0;
 	unsigned int i;
 
 	if (n_sent > b->used)
 		n_sent = b->used;
+	if (n_sent && nq_cc_rate(&c->cc)) {
+		mark = sample_burst(c, b->first_pn, now_us);
+		flags |= NQ_SENT_SAMPLED;
+	}
 	for (i = 0; i < n_sent; i++) {
-		nq_loss_on_sent(c, b->first_pn + i, pkts[i].len, flags, 0, now_us);
+		nq_loss_on_sent(c, b->first_pn + i, pkts[i].len, flags, mark, now_us);
 		bytes += pkts[i].len;
 	}
 	/* Numbers never sealed may be used again, unless a control packet stands behind them. */

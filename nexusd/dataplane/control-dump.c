@@ -93,6 +93,8 @@ static void put_session(struct nxm *m, const struct dp_session *s)
 	nxm_put_u32(m, NQD_A_SESSION_PATH_MTU_BYTES, s->path_mtu);
 	nxm_put_u32(m, NQD_A_SESSION_ROUTE_EPOCH, s->route_epoch);
 	nxm_put_u32(m, NQD_A_SESSION_PEER_GROUP, s->peer_group);
+	if (s->conn)
+		nxm_put_str(m, NQD_A_SESSION_CONGESTION, nq_congestion_name(s->conn));
 	nxm_put_u8(m, NQD_A_SESSION_STATE, dp_session_state(s));
 	nxm_nest_end(m, nest);
 }
@@ -135,6 +137,10 @@ static void fill_stats(u64 *v, const struct dp_counters *c, const struct nq_stat
 	v[NQD_A_STATS_GSO_TX_SEGMENTS] = c->gso_tx_segments;
 	v[NQD_A_STATS_GRO_RX_COALESCED] = c->gro_rx_coalesced;
 	v[NQD_A_STATS_PACKETS_LOST] = q->packets_lost;
+	v[NQD_A_STATS_PTOS] = q->ptos;
+	v[NQD_A_STATS_SPURIOUS_LOSSES] = q->spurious_losses;
+	v[NQD_A_STATS_CONGESTION_UNDOS] = q->congestion_undos;
+	v[NQD_A_STATS_ECN_CE] = q->ecn_ce;
 }
 
 static void fill_gauges(u64 *v, const struct nq_stats *q, const struct dp_session *s, u64 now_us)

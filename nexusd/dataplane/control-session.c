@@ -254,9 +254,11 @@ static int parse_ranges(struct dp_request *r, struct new_session *ns)
 	return 0;
 }
 
+#define FIXED_RATE "fixed_rate_test"
+
 static const char *congestion_name(const char *name)
 {
-	static const char *const known[] = { "cubic", "newreno" };
+	static const char *const known[] = { "cubic", "newreno", "bbr", FIXED_RATE };
 	unsigned int i;
 
 	for (i = 0; i < sizeof(known) / sizeof(*known); i++)
@@ -265,7 +267,28 @@ static const char *congestion_name(const char *name)
 	return NULL;
 }
 
-static int parse_transport(struct dp_request *r, struct new_session *ns)
+static int parse_congestion(const struct dp *dp, struct dp_request *r, struct new_session *ns)
+{
+	const struct nxa *a = &ns->a[NQD_A_SESSION_CONGESTION];
+	struct nq_conn_params *p = &ns->params;
+
+	p->congestion = "cubic";
+	if (!a->present)
+		return 0;
+	p->congestion = congestion_name(nxa_str(a));
+	if (!p->congestion)
+		return dp_fail(&r->e, -EOPNOTSUPP, "NQD_A_SESSION_CONGESTION: unknown algorithm");
+	if (strcmp(p->congestion, FIXED_RATE))
+		return 0;
+	p->fixed_rate_bytes_per_s = dp->fixed_rate_bytes_per_s;
+	if (!p->fixed_rate_bytes_per_s)
+		return dp_fail(&r->e, -EPERM,
+			       "NQD_A_SESSION_CONGESTION: %s is for tests: no rate was set",
+			       FIXED_RATE);
+	return 0;
+}
+
+static int parse_transport(const struct dp *dp, struct dp_request *r, struct new_session *ns)
 {
 	struct nq_conn_params *p = &ns->params;
 	const struct nxa *a = ns->a;
@@ -298,14 +321,7 @@ static int parse_transport(struct dp_request *r, struct new_session *ns)
 	} else {
 		p->prefix_len = 1;
 	}
-	p->congestion = "cubic";
-	if (a[NQD_A_SESSION_CONGESTION].present) {
-		p->congestion = congestion_name(nxa_str(&a[NQD_A_SESSION_CONGESTION]));
-		if (!p->congestion)
-			return dp_fail(&r->e, -EOPNOTSUPP,
-				       "NQD_A_SESSION_CONGESTION: unknown algorithm");
-	}
-	return parse_ranges(r, ns);
+	return parse_congestion(dp, r, ns) ?: parse_ranges(r, ns);
 }
 
 static int require_all(struct dp_request *r, const struct nxa *a)
@@ -510,7 +526,7 @@ static int build_session(struct dp *dp, struct dp_request *r, struct new_session
 		err = parse_cids(r, &ns->a[NQD_A_SESSION_REMOTE_CIDS], false,
 				 ns->params.remote_cids, &ns->params.n_remote_cids);
 	if (!err)
-		err = parse_transport(r, ns);
+		err = parse_transport(dp, r, ns);
 	if (!err)
 		err = parse_routes(r, &ns->routes);
 	if (!err)

@@ -212,6 +212,16 @@ int dp_cmd_delete_device(struct dp *dp, struct dp_request *r)
 	return 0;
 }
 
+/* Sessions that exist keep theirs. */
+static int set_fixed_rate(struct dp *dp, struct dp_request *r, u64 bytes_per_s)
+{
+	if (bytes_per_s > NQ_RATE_MAX_BYTES_PER_S)
+		return dp_fail(&r->e, -ERANGE, "NQD_A_DEBUG_FIXED_RATE_BYTES_PER_S: above %llu",
+			       NQ_RATE_MAX_BYTES_PER_S);
+	dp->fixed_rate_bytes_per_s = bytes_per_s;
+	return 0;
+}
+
 static int cmd_set_debug(struct dp *dp, struct dp_request *r)
 {
 	struct nxa d[NQD_A_DEBUG_MAX + 1];
@@ -220,13 +230,12 @@ static int cmd_set_debug(struct dp *dp, struct dp_request *r)
 	if (err)
 		return err;
 	if (d[NQD_A_DEBUG_FIXED_RATE_BYTES_PER_S].present)
-		return dp_fail(&r->e, -EOPNOTSUPP,
-			       "NQD_A_DEBUG_FIXED_RATE_BYTES_PER_S: not in this data plane");
-	err = nxa_require(d, &nqd_debug_set, NQD_A_DEBUG_LEVEL, &r->e);
-	if (err)
-		return err;
-	nx_log_set_level(nxa_u8(&d[NQD_A_DEBUG_LEVEL]) ? LOG_DEBUG : LOG_INFO);
-	return 0;
+		err = set_fixed_rate(dp, r, nxa_u64(&d[NQD_A_DEBUG_FIXED_RATE_BYTES_PER_S]));
+	else
+		err = nxa_require(d, &nqd_debug_set, NQD_A_DEBUG_LEVEL, &r->e);
+	if (!err && d[NQD_A_DEBUG_LEVEL].present)
+		nx_log_set_level(nxa_u8(&d[NQD_A_DEBUG_LEVEL]) ? LOG_DEBUG : LOG_INFO);
+	return err;
 }
 
 static int cmd_flush_stats(struct dp *dp, struct dp_request *r)

@@ -214,6 +214,7 @@ struct dp {
 	int spare_socket;		/* for SIOCGIFINDEX, from before the sandbox */
 	const struct nq_crypto_ops *crypto;
 	bool udp_gso, udp_gro, tun_uso, stop, test_mode;
+	u64 fixed_rate_bytes_per_s;	/* of "fixed_rate_test"; 0: nobody may ask for it */
 	u64 now_us;
 	struct dp_device_list devices;
 	unsigned int n_devices;

@@ -66,7 +66,7 @@ static void congestion(struct dp *dp, struct dp_session *s, const struct nq_stat
 	struct dp_last_event info = { 0 };
 
 	/* Persistent congestion collapses the window; otherwise it is a recovery period. */
-	info.congestion = st->cwnd_bytes <= 2 * (u64)s->path_mtu ? 2 : 1;
+	info.congestion = st->cwnd_bytes <= 2 * (u64)s->path_mtu ? 2 : st->congestion_state ? 1 : 0;
 	dp_event(dp, s, NQD_EVENT_CONGESTION_STATE, &info, NULL, 0);
 }
 

@@ -168,7 +168,9 @@ enum nqd_session_attr {
 	NQD_A_SESSION_PATH_MTU_BYTES,	/* u32, UDP payload bytes, >= 1200 */
 	NQD_A_SESSION_ROUTE_EPOCH,	/* u32 */
 	NQD_A_SESSION_PEER_GROUP,	/* u32, sessions of a device reach each other if equal, not 0 */
-	NQD_A_SESSION_CONGESTION,	/* string: "cubic", "newreno" */
+	NQD_A_SESSION_CONGESTION,	/* string: "cubic", "newreno", "bbr"; "fixed_rate_test" only
+					 * after SET_DEBUG gave a rate
+					 */
 	NQD_A_SESSION_RX_DATAGRAM,	/* binary: a DATAGRAM payload that came before; may repeat */
 	NQD_A_SESSION_TX_FRAMES,	/* binary, UPDATE_SESSION: frames to seal and send */
 	NQD_A_SESSION_CLOSE_CODE,	/* u64, DELETE_SESSION: send CONNECTION_CLOSE with this code */
@@ -269,6 +271,10 @@ enum nqd_stats_attr {
 	NQD_A_STATS_GSO_TX_SEGMENTS,
 	NQD_A_STATS_GRO_RX_COALESCED,
 	NQD_A_STATS_PACKETS_LOST,
+	NQD_A_STATS_PTOS,		/* probe timeouts */
+	NQD_A_STATS_SPURIOUS_LOSSES,	/* counted in packets-lost, acknowledged later */
+	NQD_A_STATS_CONGESTION_UNDOS,	/* reductions taken back: all their losses were spurious */
+	NQD_A_STATS_ECN_CE,		/* CE marks the peer reported */
 	NQD_A_STATS_SRTT_US,		/* the rest are gauges; FLUSH_STATS leaves them */
 	NQD_A_STATS_RTTVAR_US,
 	NQD_A_STATS_MIN_RTT_US,
@@ -325,7 +331,8 @@ enum nqd_event_attr {
 enum nqd_debug_attr {
 	NQD_A_DEBUG_UNSPEC,
 	NQD_A_DEBUG_LEVEL,	/* u8, 0..3 */
-	NQD_A_DEBUG_FIXED_RATE_BYTES_PER_S, /* u64, tests only */
+	/* u64, tests only: of sessions added from now on with "fixed_rate_test"; 0: refuse them */
+	NQD_A_DEBUG_FIXED_RATE_BYTES_PER_S,
 	__NQD_A_DEBUG_MAX,
 	NQD_A_DEBUG_MAX = __NQD_A_DEBUG_MAX - 1,
 };

@@ -153,6 +153,7 @@ struct found {
 	uint8_t state, type, reason;
 	uint16_t cipher, key_exchange;
 	uint32_t flags;
+	char congestion[16];
 	char text[64];
 };
 
@@ -203,6 +204,9 @@ static void take_session(void *arg, const uint8_t *msg, const struct nxm_hdr *hd
 		f->key_exchange = nxa_u16(&s[NQD_A_SESSION_KEY_EXCHANGE]);
 	if (s[NQD_A_SESSION_FLAGS].present)
 		f->flags = nxa_u32(&s[NQD_A_SESSION_FLAGS]);
+	if (s[NQD_A_SESSION_CONGESTION].present)
+		snprintf(f->congestion, sizeof(f->congestion), "%s",
+			 nxa_str(&s[NQD_A_SESSION_CONGESTION]));
 	if (!top[NQD_A_EVENT].present)
 		return;
 	assert_int_equal(nxa_parse_nest(&top[NQD_A_EVENT], &nqd_event_set, ev, msg, &e), 0);
@@ -218,6 +222,21 @@ static struct found dump(uint8_t cmd)
 
 	abi_begin(&abi, &m, cmd, NLM_F_DUMP);
 	assert_int_equal(abi_call(&abi, &m, NULL, take_session, &f), 0);
+	return f;
+}
+
+static struct found dump_one(uint64_t id)
+{
+	struct found f = { 0 };
+	struct nxm m;
+	size_t nest;
+
+	abi_begin(&abi, &m, NQD_CMD_GET_STATS, 0);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
+	nxm_nest_end(&m, nest);
+	assert_int_equal(abi_call(&abi, &m, NULL, take_session, &f), 0);
+	assert_int_equal(f.id, id);
 	return f;
 }
 
@@ -582,6 +601,56 @@ static void replacement(void **state)
 	assert_int_equal(dump(NQD_CMD_GET_STATS).n, 0);
 }
 
+static int set_rate(uint64_t bytes_per_s, struct nxm_error *e)
+{
+	struct nxm m;
+	size_t nest;
+
+	abi_begin(&abi, &m, NQD_CMD_SET_DEBUG, 0);
+	nest = nxm_nest_begin(&m, NQD_A_DEBUG);
+	nxm_put_u64(&m, NQD_A_DEBUG_FIXED_RATE_BYTES_PER_S, bytes_per_s);
+	nxm_nest_end(&m, nest);
+	return abi_call(&abi, &m, e, NULL, NULL);
+}
+
+/* Every controller by its name; the one for tests only after a rate was set, with that rate. */
+static void congestion(void **state)
+{
+	static const char *const names[] = { "cubic", "newreno", "bbr" };
+	struct abi_session s;
+	struct nxm_error e;
+	unsigned int i;
+
+	NEED_ROOT();
+	for (i = 0; i < 3; i++) {
+		s = session(i + 1);
+		s.congestion = names[i];
+		expect(abi_add_session(&abi, &s, &e), 0, &e, NULL);
+		assert_string_equal(dump_one(i + 1).congestion, names[i]);
+	}
+	s = session(5);
+	s.congestion = "fixed_rate_test";
+	expect(abi_add_session(&abi, &s, &e), -EPERM, &e, "NQD_A_SESSION_CONGESTION");
+	expect(set_rate(100000000001, &e), -ERANGE, &e, "NQD_A_DEBUG_FIXED_RATE_BYTES_PER_S");
+	expect(abi_add_session(&abi, &s, &e), -EPERM, &e, "NQD_A_SESSION_CONGESTION");
+	expect(set_rate(1250000, &e), 0, &e, NULL);
+	expect(abi_add_session(&abi, &s, &e), 0, &e, NULL);
+	expect(set_rate(2500000, &e), 0, &e, NULL);
+	s = session(6);
+	s.congestion = "fixed_rate_test";
+	expect(abi_add_session(&abi, &s, &e), 0, &e, NULL);
+	assert_string_equal(dump_one(6).congestion, "fixed_rate_test");
+	assert_int_equal(abi_stat(&abi, 5, NQD_A_STATS_PACING_RATE_BYTES_PER_S), 1250000);
+	assert_int_equal(abi_stat(&abi, 6, NQD_A_STATS_PACING_RATE_BYTES_PER_S), 2500000);
+	/* The others are not touched by it. */
+	assert_string_equal(dump_one(1).congestion, "cubic");
+	/* And taken back. */
+	expect(set_rate(0, &e), 0, &e, NULL);
+	s = session(7);
+	s.congestion = "fixed_rate_test";
+	expect(abi_add_session(&abi, &s, &e), -EPERM, &e, "NQD_A_SESSION_CONGESTION");
+}
+
 /* Server IDs of any length from 4 up, several at once; what two short ones may have in common. */
 static void id_lengths(void **state)
 {
@@ -885,15 +954,25 @@ int main(int argc, char **argv)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		CASE(caps),	      CASE(session_life),
-		CASE(generations),    CASE(malformed_sessions),
-		CASE(malformed_keys), CASE(malformed_messages),
-		CASE(descriptors),    CASE(routes),
-		CASE(replacement),    CASE(id_lengths),
-		CASE(closing),	      CASE(key_updates),
-		CASE(updates),	      CASE(secrets_stay_inside),
-		CASE(devices),	      CASE(device_is_deleted),
-		CASE(punting),	      CASE(sandboxed),
+		CASE(caps),
+		CASE(session_life),
+		CASE(generations),
+		CASE(malformed_sessions),
+		CASE(malformed_keys),
+		CASE(malformed_messages),
+		CASE(descriptors),
+		CASE(routes),
+		CASE(replacement),
+		CASE(id_lengths),
+		CASE(congestion),
+		CASE(closing),
+		CASE(key_updates),
+		CASE(updates),
+		CASE(secrets_stay_inside),
+		CASE(devices),
+		CASE(device_is_deleted),
+		CASE(punting),
+		CASE(sandboxed),
 	};
 
 	if (argc != 2) {

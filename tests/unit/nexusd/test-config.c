@@ -120,9 +120,15 @@ static const struct bad bad_files[] = {
 	{ CLIENT("fwmark = 0;"),
 	  "t.conf:9: tunnel.office.fwmark: 0 is out of range; right is 1 to 4294967295" },
 	{ CLIENT("congestion = \"a\nb\";"),
-	  "t.conf:9: tunnel.office.congestion: \"a?b\" is unknown; right is \"cubic\" or \"newreno\"" },
+	  "t.conf:9: tunnel.office.congestion: \"a?b\" is unknown; right is \"cubic\", \"newreno\" or \"bbr\"" },
 	{ CLIENT("congestion = \"vegas\";"),
-	  "t.conf:9: tunnel.office.congestion: \"vegas\" is unknown; right is \"cubic\" or \"newreno\"" },
+	  "t.conf:9: tunnel.office.congestion: \"vegas\" is unknown; right is \"cubic\", \"newreno\" or \"bbr\"" },
+	{ CLIENT("congestion = \"fixed_rate_test\"; fixed_rate_mbit = 100;"),
+	  "t.conf:9: tunnel.office.congestion: \"fixed_rate_test\" sends at a set rate whatever is lost: a test only, refused in public mode, which is whenever nexusd runs without --insecure-fixed-rate" },
+	{ CLIENT("fixed_rate_mbit = 100;"),
+	  "t.conf:9: tunnel.office.fixed_rate_mbit: is for congestion = \"fixed_rate_test\" alone, not for \"cubic\"" },
+	{ CLIENT("fixed_rate_mbit = 0;"),
+	  "t.conf:9: tunnel.office.fixed_rate_mbit: 0 is out of range; right is 1 to 100000" },
 	{ CLIENT("ciphers = [ \"rc4\" ];"),
 	  "t.conf:9: tunnel.office.ciphers: \"rc4\" is not a cipher; right is \"aes-128-gcm\", \"aes-256-gcm\" or \"chacha20-poly1305\"" },
 	{ CLIENT("ciphers = \"aes-128-gcm\";"),
@@ -242,11 +248,11 @@ static const struct bad bad_files[] = {
 	  "t.conf:11: tunnel.other.listen: 127.0.0.1:443 is also listened on by tunnel.public" },
 };
 
-static struct nx_config *parse(const char *text, bool keylog, char *error, size_t cap)
+static struct nx_config *parse(const char *text, unsigned int insecure, char *error, size_t cap)
 {
 	struct nx_config_report report = { .path = "t.conf" };
 	struct nx_config *c = NULL;
-	int r = nx_config_parse(text, &report, keylog, &c);
+	int r = nx_config_parse(text, &report, insecure, &c);
 
 	snprintf(error, cap, "%s", report.n_errors ? report.errors[0] : "");
 	assert_int_equal(r != 0, report.n_errors != 0);
@@ -269,7 +275,7 @@ static void test_bad_files(void **state)
 	char error[NX_CONFIG_ERROR_LEN];
 
 	for (size_t i = 0; i < sizeof(bad_files) / sizeof(bad_files[0]); i++) {
-		assert_null(parse(bad_files[i].text, false, error, sizeof(error)));
+		assert_null(parse(bad_files[i].text, 0, error, sizeof(error)));
 		assert_string_equal(error, bad_files[i].error);
 	}
 }
@@ -279,7 +285,7 @@ static void test_all_errors_are_listed(void **state)
 	struct nx_config_report report = { .path = "t.conf" };
 	struct nx_config *c;
 
-	assert_int_equal(nx_config_parse(CLIENT("mtu = 1; foo = 2;\nbar = 3;"), &report, false, &c),
+	assert_int_equal(nx_config_parse(CLIENT("mtu = 1; foo = 2;\nbar = 3;"), &report, 0, &c),
 			 -22);
 	assert_int_equal(report.n_errors, 3);
 	nx_config_report_free(&report);
@@ -352,11 +358,34 @@ static void test_own_site(void **state)
 	nx_config_free(c);
 }
 
+static void test_congestion(void **state)
+{
+	const char *fixed = CLIENT("congestion = \"fixed_rate_test\"; fixed_rate_mbit = 100;");
+	char error[NX_CONFIG_ERROR_LEN];
+	struct nx_config *c = parse_good(CLIENT("congestion = \"bbr\";"));
+
+	assert_string_equal(c->tunnels[0]->congestion, "bbr");
+	assert_int_equal(c->tunnels[0]->fixed_rate_mbit, 0);
+	nx_config_free(c);
+	/* The permission to log keys is none to flood the path. */
+	assert_null(parse(fixed, NX_INSECURE_KEYLOG, error, sizeof(error)));
+	c = parse(fixed, NX_INSECURE_FIXED_RATE, error, sizeof(error));
+	assert_non_null(c);
+	assert_string_equal(c->tunnels[0]->congestion, "fixed_rate_test");
+	assert_int_equal(c->tunnels[0]->fixed_rate_mbit, 100);
+	nx_config_free(c);
+	assert_null(parse(CLIENT("congestion = \"fixed_rate_test\";"), NX_INSECURE_FIXED_RATE,
+			  error, sizeof(error)));
+	assert_string_equal(
+		error,
+		"t.conf:9: tunnel.office.congestion: \"fixed_rate_test\" needs a rate: fixed_rate_mbit = 100;");
+}
+
 static void test_keylog_with_permission(void **state)
 {
 	char error[NX_CONFIG_ERROR_LEN];
-	struct nx_config *c =
-		parse(CLIENT("insecure_keylog_file = \"/k/log\";"), true, error, sizeof(error));
+	struct nx_config *c = parse(CLIENT("insecure_keylog_file = \"/k/log\";"),
+				    NX_INSECURE_KEYLOG, error, sizeof(error));
 
 	assert_non_null(c);
 	assert_string_equal(c->tunnels[0]->insecure_keylog_file, "/k/log");
@@ -519,12 +548,19 @@ static void test_unreadable(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bad_files), cmocka_unit_test(test_all_errors_are_listed),
-		cmocka_unit_test(test_client),	  cmocka_unit_test(test_server),
-		cmocka_unit_test(test_own_site),  cmocka_unit_test(test_keylog_with_permission),
-		cmocka_unit_test(test_equal),	  cmocka_unit_test(test_equal_keys),
-		cmocka_unit_test(test_time),	  cmocka_unit_test(test_group_ids),
-		cmocka_unit_test(test_examples),  cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_bad_files),
+		cmocka_unit_test(test_all_errors_are_listed),
+		cmocka_unit_test(test_client),
+		cmocka_unit_test(test_server),
+		cmocka_unit_test(test_own_site),
+		cmocka_unit_test(test_congestion),
+		cmocka_unit_test(test_keylog_with_permission),
+		cmocka_unit_test(test_equal),
+		cmocka_unit_test(test_equal_keys),
+		cmocka_unit_test(test_time),
+		cmocka_unit_test(test_group_ids),
+		cmocka_unit_test(test_examples),
+		cmocka_unit_test(test_unreadable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

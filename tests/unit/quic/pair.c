@@ -137,17 +137,38 @@ static bool chance(struct pair *p, u32 permille)
 	return permille && pair_random(p) % 1000 < permille;
 }
 
+/* When a packet of @len bytes has passed the bottleneck; 0: it was dropped. */
+static u64 pass(struct pair *p, struct pair_link *l, u32 len, u8 *ecn)
+{
+	u64 wait_us = l->busy_us > p->now_us ? l->busy_us - p->now_us : 0;
+
+	if (!l->bytes_per_s)
+		return p->now_us;
+	if (wait_us > l->queue_us)
+		return 0;
+	if (l->mark_us && wait_us > l->mark_us && *ecn) {
+		*ecn = 3;
+		l->marked++;
+	}
+	/* Rounding carries over: the rate holds on the average. */
+	l->rest += len * 1000000ULL;
+	l->busy_us = p->now_us + wait_us + l->rest / l->bytes_per_s;
+	l->rest %= l->bytes_per_s;
+	return l->busy_us;
+}
+
 static void enqueue(struct pair *p, struct pair_link *l, const u8 *data, u32 len, u8 ecn)
 {
+	u64 out_us = pass(p, l, len, &ecn);
 	struct pair_packet *q;
 
 	assert_true(len <= sizeof(q->data));
-	if (l->n == PAIR_QUEUE) {
+	if (!out_us || l->n == PAIR_QUEUE) {
 		l->dropped++;
 		return;
 	}
 	q = &l->q[l->n++];
-	q->at_us = p->now_us + l->delay_us;
+	q->at_us = out_us + l->delay_us;
 	if (chance(p, l->swap_permille))
 		q->at_us += pair_random(p) % (l->delay_us / 2 + 1);
 	q->len = len;

@@ -3,7 +3,8 @@
  * Two engines joined by an in-memory link, on a virtual clock: what most engine tests start from.
  *
  * The link delays, drops, duplicates and swaps datagrams as told, from a seeded generator, so every
- * run is the same. After each step pair_check() asserts what must always hold.
+ * run is the same; it may have a rate, a queue and a threshold for CE marks. After
+ * each step pair_check() asserts what must always hold.
  */
 #ifndef TEST_PAIR_H
 #define TEST_PAIR_H
@@ -28,7 +29,11 @@ struct pair_link {
 	u64 delay_us;
 	u32 loss_permille, dup_permille, swap_permille;
 	u32 bleach_ecn; /* 1: clear the field, 2: mark CE */
-	u64 sent, dropped;
+	/* A bottleneck: what waits before it beyond queue_us is dropped, beyond mark_us marked. */
+	u64 bytes_per_s, queue_us, mark_us; /* 0: none */
+	u64 busy_us; /* until then it sends what waits */
+	u64 rest;
+	u64 sent, dropped, marked;
 };
 
 struct pair_end {

@@ -58,6 +58,133 @@ static void test_every_second(void **state)
 	assert_false(nq_ack_due(c, p.now_us + 1000000));
 }
 
+/* What the promise of ack.c allows: ACKs of @n packets in order at @gap_us of each other. */
+static unsigned int receive_run(u64 *pn, unsigned int n, u64 gap_us)
+{
+	struct nq_conn *c = p.end[0].conn;
+	unsigned int acks = 0;
+
+	while (n--) {
+		p.now_us += gap_us;
+		receive((*pn)++, true, 0);
+		if (!nq_ack_due(c, p.now_us))
+			continue;
+		assert_true(c->ack.eliciting <= 64);
+		acks++;
+		take_ack();
+	}
+	return acks;
+}
+
+static void with_rtt(u32 rtt_us)
+{
+	struct nq_conn *c = p.end[0].conn;
+
+	c->rtt.has_sample = true;
+	c->rtt.min_us = c->rtt.srtt_us = rtt_us;
+}
+
+static void test_decimates(void **state)
+{
+	u64 pn = 0;
+
+	with_rtt(40000);
+	/* 10000 packets per second are 400 per round trip. A short run says nothing yet. */
+	assert_int_equal(receive_run(&pn, 128, 100), 64);
+	/* In slow start a sender has sent about twice its window: 16 ACKs of it, or more. */
+	assert_true(receive_run(&pn, 800, 100) >= 800 / 14);
+	receive_run(&pn, 5000, 100);
+	/* Then one for an eighth of the window, not for 64. */
+	assert_in_range(receive_run(&pn, 5000, 100), 100, 110);
+	/* A larger window: 64. Faster than that nothing is acknowledged. */
+	receive_run(&pn, 10000, 10);
+	assert_in_range(receive_run(&pn, 64000, 10), 1000, 1010);
+	/* A small window again: every second packet, from the next round trip on. */
+	receive_run(&pn, 20, 5000);
+	assert_int_equal(receive_run(&pn, 100, 5000), 50);
+}
+
+static void test_decimation_needs_a_round_trip(void **state)
+{
+	u64 pn = 0;
+
+	p.end[0].conn->rtt.has_sample = false;
+	receive_run(&pn, 10000, 10);
+	assert_int_equal(receive_run(&pn, 1000, 10), 500);
+}
+
+/* A quarter of a round trip, though max_ack_delay is 25 ms. */
+static void test_decimated_delay(void **state)
+{
+	struct nq_conn *c = p.end[0].conn;
+	u64 pn = 0;
+
+	with_rtt(40000);
+	receive_run(&pn, 10000, 10);
+	if (c->ack.eliciting)
+		take_ack();
+	receive(pn++, true, 0);
+	assert_false(nq_ack_due(c, p.now_us + 9999));
+	assert_true(nq_ack_due(c, p.now_us + 10000));
+	take_ack();
+	with_rtt(400000);
+	receive(pn++, true, 0);
+	assert_false(nq_ack_due(c, p.now_us + 24999));
+	assert_true(nq_ack_due(c, p.now_us + 25000));
+}
+
+/* At once after a gap, its fill and a mark; then every second until any threshold is passed. */
+static void test_decimation_stops_at_a_gap(void **state)
+{
+	struct nq_conn *c = p.end[0].conn;
+	u64 pn = 0;
+	int i;
+
+	with_rtt(40000);
+	receive_run(&pn, 20000, 10);
+	if (c->ack.eliciting)
+		take_ack();
+	receive(pn++, true, 0);
+	assert_false(nq_ack_due(c, p.now_us));
+	pn++;
+	receive(pn++, true, 0);
+	assert_true(nq_ack_due(c, p.now_us));
+	take_ack();
+	assert_int_equal(c->ack.ranges.n, 2);
+	assert_in_range(receive_run(&pn, 64, 10), 31, 32);
+	assert_true(receive_run(&pn, 640, 10) <= 30);
+	if (c->ack.eliciting)
+		take_ack();
+	receive(pn - 1 - 64 - 640 - 1, true, 0); /* the fill */
+	assert_true(nq_ack_due(c, p.now_us));
+	take_ack();
+	receive(pn++, true, 3);
+	assert_true(nq_ack_due(c, p.now_us));
+	take_ack();
+	/* Gap upon gap: as before decimation. */
+	pn = c->ack.ranges.r[0].last;
+	for (i = 0; i < 7; i++) {
+		pn += 2;
+		receive(pn, true, 0);
+		assert_true(nq_ack_due(c, p.now_us));
+		take_ack();
+	}
+	pn++;
+	assert_true(receive_run(&pn, 100, 10) >= 49);
+}
+
+/* The packets of one call share an ACK. */
+static void test_one_for_a_burst(void **state)
+{
+	u64 before;
+
+	before = p.end[1].conn->stats.ack_tx;
+	assert_int_equal(pair_send(&p, 0, 8, 1000), 8);
+	pair_run(&p, p.now_us + 6000);
+	assert_int_equal(p.end[1].delivered, 8);
+	assert_int_equal(p.end[1].conn->stats.ack_tx, before + 1);
+}
+
 static void test_at_once(void **state)
 {
 	struct nq_conn *c = p.end[0].conn;
@@ -130,6 +257,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ONE(test_every_second),
+		ONE(test_decimates),
+		ONE(test_decimation_needs_a_round_trip),
+		ONE(test_decimated_delay),
+		ONE(test_decimation_stops_at_a_gap),
+		ONE(test_one_for_a_burst),
 		ONE(test_at_once),
 		ONE(test_not_for_acks),
 		ONE(test_delay_is_that_of_the_largest),

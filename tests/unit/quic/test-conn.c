@@ -97,7 +97,13 @@ static void test_parameters(void **state)
 	BAD(peer_ack_delay_exponent, 21, -EINVAL);
 	BAD(peer_max_ack_delay_us, 16384000, -EINVAL);
 	BAD(cipher, 0x1304, -EOPNOTSUPP);
-	BAD(congestion, "bbr", -EOPNOTSUPP);
+	BAD(congestion, "bbr2", -EOPNOTSUPP);
+	/* The test controller needs its rate, and a rate is for no other. */
+	BAD(congestion, "fixed_rate_test", -EINVAL);
+	BAD(fixed_rate_bytes_per_s, 1250000, -EINVAL);
+	q.congestion = "fixed_rate_test";
+	assert_int_equal(init_with(&q), 0);
+	BAD(congestion, "bbr", 0);
 	q = p.params[0];
 	q.rx_ranges = overlapping;
 	q.n_rx_ranges = 2;

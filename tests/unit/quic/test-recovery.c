@@ -283,6 +283,145 @@ static void test_spurious_loss_widens(void **state)
 	teardown_one(o);
 }
 
+static void with_ecn(struct nq_conn_params *p)
+{
+	p->ecn = true;
+}
+
+/* Every packet of the recovery arrived: the window is what it was, and it is counted. */
+static void test_spurious_recovery_is_undone(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 cwnd = o->c->cc.cwnd;
+
+	send(o, 10);
+	o->p.now_us += 10000;
+	assert_int_equal(ack_range(o, 4, 6), 0);
+	assert_int_equal(o->c->stats.packets_lost, 4);
+	assert_int_equal(o->c->cc.cwnd, cwnd * 7 / 10);
+	assert_true(nq_take_events(o->c) & NQ_EV_CONGESTION);
+	assert_int_equal(ack_range(o, 1, 6), 0);
+	assert_int_equal(o->c->cc.cwnd, cwnd * 7 / 10);
+	assert_int_equal(o->c->stats.congestion_undos, 0);
+	assert_int_equal(ack_range(o, 0, 6), 0);
+	assert_int_equal(o->c->cc.cwnd, cwnd);
+	assert_int_equal(o->c->cc.ssthresh, NQ_CC_INFINITE);
+	assert_int_equal(o->c->stats.congestion_undos, 1);
+	assert_true(nq_take_events(o->c) & NQ_EV_CONGESTION);
+	teardown_one(o);
+}
+
+/* A packet that went on being lost later in the recovery belongs to it. */
+static void test_recovery_is_not_undone_by_half(void **state)
+{
+	struct one *o = setup_one(NULL);
+	struct nq_ranges r = { 0 };
+	u64 cwnd = o->c->cc.cwnd;
+
+	send(o, 10);
+	o->p.now_us += 10000;
+	assert_int_equal(ack_range(o, 3, 3), 0);
+	assert_int_equal(o->c->stats.packets_lost, 1);
+	nq_ranges_add(&r, 3, 3);
+	nq_ranges_add(&r, 9, 9);
+	assert_int_equal(ack(o, &r, NULL), 0);
+	assert_true(o->c->stats.packets_lost > 3);
+	assert_int_equal(ack_range(o, 0, 3), 0);
+	assert_true(o->c->cc.cwnd < cwnd);
+	assert_int_equal(o->c->stats.congestion_undos, 0);
+	assert_int_equal(ack_range(o, 0, 9), 0);
+	assert_true(o->c->cc.cwnd >= cwnd);
+	assert_int_equal(o->c->stats.congestion_undos, 1);
+	teardown_one(o);
+}
+
+static void test_marked_recovery_stands(void **state)
+{
+	struct one *o = setup_one(with_ecn);
+	struct nq_ranges r = { 0 };
+	u64 cwnd = o->c->cc.cwnd;
+
+	send(o, 10);
+	o->p.now_us += 10000;
+	nq_ranges_add(&r, 4, 6);
+	assert_int_equal(ack(o, &r, (u64[]){ 3, 0, 0 }), 0);
+	nq_ranges_add(&r, 7, 7);
+	assert_int_equal(ack(o, &r, (u64[]){ 3, 0, 1 }), 0);
+	assert_int_equal(o->c->stats.ecn_ce, 1);
+	nq_ranges_add(&r, 0, 3);
+	assert_int_equal(ack(o, &r, (u64[]){ 7, 0, 1 }), 0);
+	assert_int_equal(o->c->stats.spurious_losses, 4);
+	assert_int_equal(o->c->stats.congestion_undos, 0);
+	assert_int_equal(o->c->cc.cwnd, cwnd * 7 / 10);
+	teardown_one(o);
+}
+
+/* ---- RFC 9002 6.2: the probe timeout ---- */
+
+static void test_pto_is_not_armed(void **state)
+{
+	struct one *o = setup_one(NULL);
+	struct nq_rx_meta m = { .pn = 0, .eliciting = true };
+	u8 buf[1500];
+
+	/* 6.2.1: only while something that asks for an ACK is in flight. */
+	assert_int_equal(nq_loss_timeout_us(o->c), NQ_TIME_NEVER);
+	nq_ack_on_received(o->c, &m, o->p.now_us);
+	m.pn = 1;
+	nq_ack_on_received(o->c, &m, o->p.now_us);
+	assert_true(nq_tx_control(o->c, buf, sizeof(buf), o->p.now_us) > 0);
+	assert_int_equal(nq_loss_timeout_us(o->c), NQ_TIME_NEVER);
+	teardown_one(o);
+}
+
+/* 6.2.1: from the last packet that asks for an ACK; acknowledgements of old news change nothing. */
+static void test_pto_restarts(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 due;
+
+	send(o, 1);
+	due = nq_loss_timeout_us(o->c);
+	o->p.now_us += 5000;
+	send(o, 1);
+	assert_int_equal(nq_loss_timeout_us(o->c), due + 5000);
+	nq_on_timeout(o->c, due + 5000);
+	assert_int_equal(o->c->loss.pto_count, 1);
+	assert_int_equal(ack_range(o, 0, 0), 0);
+	assert_int_equal(o->c->loss.pto_count, 0);
+	nq_on_timeout(o->c, nq_loss_timeout_us(o->c));
+	assert_int_equal(o->c->loss.pto_count, 1);
+	assert_int_equal(ack_range(o, 0, 0), 0);
+	assert_int_equal(o->c->loss.pto_count, 1);
+	assert_int_equal(o->c->stats.ptos, 2);
+	teardown_one(o);
+}
+
+/* 6.2.1: not while the time threshold of a packet runs; 6.2.2.1 and 7.5: no loss by itself. */
+static void test_loss_timer_goes_first(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 cwnd, due;
+
+	send(o, 3);
+	o->p.now_us += 10000;
+	assert_int_equal(ack_range(o, 2, 2), 0);
+	due = o->c->loss.loss_time_us;
+	assert_int_not_equal(due, NQ_TIME_NEVER);
+	assert_int_equal(nq_loss_timeout_us(o->c), due);
+	nq_on_timeout(o->c, due);
+	assert_int_equal(o->c->stats.packets_lost, 2);
+	assert_int_equal(o->c->loss.pto_count, 0);
+	o->p.now_us = due;
+	send(o, 1);
+	cwnd = o->c->cc.cwnd;
+	nq_on_timeout(o->c, nq_loss_timeout_us(o->c));
+	assert_int_equal(o->c->loss.pto_count, 1);
+	assert_int_equal(o->c->stats.packets_lost, 2);
+	assert_int_equal(o->c->cc.cwnd, cwnd);
+	teardown_one(o);
+}
+
 static void test_pto(void **state)
 {
 	struct one *o = setup_one(NULL);
@@ -346,6 +485,86 @@ static void test_persistent_congestion(void **state)
 	assert_int_equal(o->c->stats.packets_lost, 5);
 	assert_int_equal(o->c->cc.state == NQ_CC_PERSISTENT || o->c->cc.cwnd <= 3ULL * o->c->cc.mss,
 			 true);
+	teardown_one(o);
+}
+
+/* One packet, then some a PTO apart of which only the last arrives. */
+static void lose_for(struct one *o, unsigned int ptos, u64 less_us)
+{
+	u64 step = nq_pto_us(o->c);
+	unsigned int i;
+
+	o->p.now_us += 1;
+	send(o, 1);
+	for (i = 0; i < ptos; i++) {
+		o->p.now_us += step - less_us;
+		send(o, 1);
+	}
+	o->p.now_us += 30000;
+	assert_int_equal(ack_range(o, o->c->next_pn - 1, o->c->next_pn - 1), 0);
+}
+
+/* 7.6.1: longer than three PTOs between the first and the last lost, not less. */
+static void test_persistent_duration(void **state)
+{
+	struct one *o = setup_one(NULL);
+
+	lose_for(o, 4, 10);
+	assert_int_equal(o->c->stats.packets_lost, 4);
+	assert_int_not_equal(o->c->cc.state, NQ_CC_PERSISTENT);
+	assert_true(o->c->cc.cwnd > 3ULL * o->c->cc.mss);
+	teardown_one(o);
+	o = setup_one(NULL);
+	lose_for(o, 6, 0);
+	assert_true(o->c->cc.cwnd <= 3ULL * o->c->cc.mss);
+	/* 5.2: what the least round trip was no longer counts. */
+	assert_int_equal(o->c->rtt.min_us, 30000);
+	teardown_one(o);
+}
+
+static void no_sample(struct nq_conn_params *p)
+{
+	p->srtt_us = p->rttvar_us = p->min_rtt_us = 0;
+}
+
+/* 7.6.2: packets that were sent before there was a round trip sample do not count. */
+static void test_persistent_needs_a_sample(void **state)
+{
+	struct one *o = setup_one(no_sample);
+
+	lose_for(o, 8, 0);
+	assert_true(o->c->stats.packets_lost > 5);
+	assert_int_not_equal(o->c->cc.state, NQ_CC_PERSISTENT);
+	assert_true(o->c->cc.cwnd > 3ULL * o->c->cc.mss);
+	teardown_one(o);
+}
+
+/* 7.6.2: none of those between may be acknowledged, late neither. */
+static void test_no_persistent_with_late_ack(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 step = nq_pto_us(o->c), due;
+	struct nq_ranges r = { 0 };
+
+	o->p.now_us += 1;
+	send(o, 1);
+	o->p.now_us += 2 * step;
+	send(o, 6);
+	o->p.now_us += 2 * step;
+	send(o, 3);
+	o->p.now_us += 10000;
+	nq_ranges_add(&r, 9, 9);
+	assert_int_equal(ack(o, &r, NULL), 0);
+	assert_int_equal(o->c->stats.packets_lost, 7);
+	nq_ranges_add(&r, 3, 3);
+	assert_int_equal(ack(o, &r, NULL), 0);
+	assert_int_equal(o->c->stats.spurious_losses, 1);
+	/* The time threshold takes the last two, four PTOs after the first. */
+	due = o->c->loss.loss_time_us;
+	assert_int_not_equal(due, NQ_TIME_NEVER);
+	nq_on_timeout(o->c, due);
+	assert_int_equal(o->c->stats.packets_lost, 9);
+	assert_int_not_equal(o->c->cc.state, NQ_CC_PERSISTENT);
 	teardown_one(o);
 }
 
@@ -423,11 +642,6 @@ static void test_pacing_holds(void **state)
 }
 
 /* ---- ECN ---- */
-
-static void with_ecn(struct nq_conn_params *p)
-{
-	p->ecn = true;
-}
 
 static int ack_ecn(struct one *o, u64 last, u64 ect0, u64 ect1, u64 ce)
 {
@@ -521,9 +735,18 @@ int main(void)
 		cmocka_unit_test(test_packet_threshold),
 		cmocka_unit_test(test_time_threshold),
 		cmocka_unit_test(test_spurious_loss_widens),
+		cmocka_unit_test(test_spurious_recovery_is_undone),
+		cmocka_unit_test(test_recovery_is_not_undone_by_half),
+		cmocka_unit_test(test_marked_recovery_stands),
+		cmocka_unit_test(test_pto_is_not_armed),
+		cmocka_unit_test(test_pto_restarts),
+		cmocka_unit_test(test_loss_timer_goes_first),
 		cmocka_unit_test(test_pto),
 		cmocka_unit_test(test_probe_is_exempt),
 		cmocka_unit_test(test_persistent_congestion),
+		cmocka_unit_test(test_persistent_duration),
+		cmocka_unit_test(test_persistent_needs_a_sample),
+		cmocka_unit_test(test_no_persistent_with_late_ack),
 		cmocka_unit_test(test_no_persistent_with_ack_between),
 		cmocka_unit_test(test_app_limited),
 		cmocka_unit_test(test_pacing_holds),

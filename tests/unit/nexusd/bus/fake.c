@@ -125,6 +125,7 @@ struct nx_tunnel *fake_tunnel_add(struct nx_manager *m, const char *name, enum n
 	t->priv = must(calloc(1, sizeof(*t->priv)));
 	t->priv->outcome = outcome;
 	t->config = must(calloc(1, sizeof(*t->config)));
+	t->config->congestion = must(strdup("cubic"));
 	t->config->name = must(strdup(name));
 	t->config->role = role;
 	if (role == NX_ROLE_CLIENT) {
@@ -170,6 +171,7 @@ void fake_tunnel_remove(struct nx_tunnel *t)
 	sd_event_source_disable_unref(t->priv->step);
 	free(t->config->listen);
 	free(t->config->endpoint);
+	free(t->config->congestion);
 	free(t->config->name);
 	free(t->config);
 	free(t->priv);

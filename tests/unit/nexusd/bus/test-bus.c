@@ -214,6 +214,7 @@ static void test_properties(void **state)
 	expect_property(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "DataPlane", "");
 	expect_property(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "Cipher", "");
 	expect_property(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "KeyExchange", "");
+	expect_property(&f, OFFICE, NX_BUS_IFACE_TUNNEL, "Congestion", "cubic");
 	expect_property(&f, TUNNEL("public"), NX_BUS_IFACE_TUNNEL, "Role", "server");
 	expect_property(&f, TUNNEL("public"), NX_BUS_IFACE_TUNNEL, "LocalEndpoint",
 			"0.0.0.0:443 [::]:443");

@@ -229,7 +229,8 @@ class Status(BusTest):
         self.assertEqual(len(names), 8)
         tunnel_keys = {"name", "role", "state", "state_reason", "state_text", "data_plane",
                        "data_plane_reason", "interface", "endpoint", "local_endpoint", "addresses",
-                       "routes", "dns", "dns_domains", "revoked_users", "mtu", "cipher", "key_exchange",
+                       "routes", "dns", "dns_domains", "revoked_users", "mtu", "cipher", "congestion",
+                       "key_exchange",
                        "preshared_key", "post_quantum", "connected_since",
                        "cover_address", "cover_state", "cover_learnt", "statistics", "rates", "peers"}
         for t in root["tunnels"]:
