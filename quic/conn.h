@@ -29,6 +29,8 @@
 #define NQ_PACKET_THRESHOLD_MAX 64
 #define NQ_GRANULARITY_US 1000
 #define NQ_DEFAULT_RTT_US 333000
+/* The probe timeout is not backed off beyond this, unless it starts there. */
+#define NQ_PTO_BACKOFF_US 1000000
 /* No sample counts for more: four and more of them fit 32 bits. */
 #define NQ_RTT_MAX_US 60000000
 

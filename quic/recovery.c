@@ -352,15 +352,27 @@ int nq_loss_on_ack(struct nq_conn *c, const struct nq_ack_frame *f, u64 now_us)
 
 /* ---- timers (RFC 9002 6.2) ---- */
 
-u64 nq_loss_timeout_us(const struct nq_conn *c)
+/*
+ * The backoff ends at a second or, on paths where the probe timeout itself is that long, at twice
+ * it: RFC 9002 6.2.1 doubles without end, and a path that was away for half a minute would be found
+ * again up to half a minute after its return. Two probes in this time are less than any keepalive
+ * could worry a network with.
+ */
+static u64 backed_off_us(const struct nq_conn *c)
 {
 	u32 shift = c->loss.pto_count < 16 ? c->loss.pto_count : 16;
+	u64 pto = nq_pto_us(c);
 
+	return nq_min(pto << shift, nq_max(2 * pto, NQ_PTO_BACKOFF_US));
+}
+
+u64 nq_loss_timeout_us(const struct nq_conn *c)
+{
 	if (c->loss.loss_time_us != NQ_TIME_NEVER)
 		return c->loss.loss_time_us;
 	if (!c->loss.out_packets)
 		return NQ_TIME_NEVER;
-	return c->loss.last_eliciting_us + (nq_pto_us(c) << shift);
+	return c->loss.last_eliciting_us + backed_off_us(c);
 }
 
 void nq_loss_on_timeout(struct nq_conn *c, u64 now_us)

@@ -313,6 +313,55 @@ static void test_pto(void **state)
 	teardown_one(o);
 }
 
+static void long_path(struct nq_conn_params *p)
+{
+	p->srtt_us = p->min_rtt_us = 2000000;
+}
+
+/* The backoff doubles, but a path that comes back is asked within a second. */
+static void test_pto_backoff_ends(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 due = 0, before, pto = 10000 + 1000 + 25000;
+	u8 buf[1500];
+	int i;
+
+	send(o, 1);
+	for (i = 0; i < 40; i++) {
+		before = due;
+		due = nq_next_timeout_us(o->c);
+		if (before)
+			assert_int_equal(due - before, nq_min(pto << i, 1000000));
+		if (due > 25000000) /* the idle timeout comes next */
+			break;
+		nq_on_timeout(o->c, due);
+		while (nq_tx_control(o->c, buf, sizeof(buf), due) > 0)
+			;
+	}
+	assert_true(i > 20);
+	teardown_one(o);
+}
+
+/* On a path whose probe timeout is longer than that it still doubles once. */
+static void test_pto_backoff_of_long_path(void **state)
+{
+	struct one *o = setup_one(long_path);
+	u64 due, pto = 2000000 + 1000 + 25000;
+	u8 buf[1500];
+	int i;
+
+	send(o, 1);
+	due = nq_next_timeout_us(o->c);
+	for (i = 0; i < 3; i++) {
+		nq_on_timeout(o->c, due);
+		while (nq_tx_control(o->c, buf, sizeof(buf), due) > 0)
+			;
+		assert_int_equal(nq_next_timeout_us(o->c), due + 2 * pto);
+		due += 2 * pto;
+	}
+	teardown_one(o);
+}
+
 /* A probe leaves although the window is full. */
 static void test_probe_is_exempt(void **state)
 {
@@ -522,6 +571,8 @@ int main(void)
 		cmocka_unit_test(test_time_threshold),
 		cmocka_unit_test(test_spurious_loss_widens),
 		cmocka_unit_test(test_pto),
+		cmocka_unit_test(test_pto_backoff_ends),
+		cmocka_unit_test(test_pto_backoff_of_long_path),
 		cmocka_unit_test(test_probe_is_exempt),
 		cmocka_unit_test(test_persistent_congestion),
 		cmocka_unit_test(test_no_persistent_with_ack_between),
