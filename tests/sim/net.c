@@ -36,24 +36,46 @@ static struct sim_node *build_losses(struct sim *s, const struct net_conf *c, st
 	return at;
 }
 
-static struct sim_bottleneck *build_bottleneck(struct net *n, struct sim_node *at)
+static struct sim_bottleneck *build_bottleneck(struct net *n, double mbit, double queue_bytes,
+					       struct sim_node *at)
 {
-	const struct net_conf *c = &n->conf;
-	struct sim_bottleneck_conf b = { .bits_per_s = (u64)(c->mbit * 1e6), .aqm = c->aqm };
+	struct sim_bottleneck_conf b = { .bits_per_s = (u64)(mbit * 1e6), .aqm = n->conf.aqm };
+	double target_ms = n->conf.codel_target_ms > 0 ? n->conf.codel_target_ms : 5;
 
-	b.queue_bytes = (u64)((double)net_bdp_bytes(n) * (c->queue_bdp > 0 ? c->queue_bdp : 1));
+	b.queue_bytes = (u64)queue_bytes;
 	if (b.queue_bytes < NET_QUEUE_MIN_PKTS * NET_PKT_BYTES)
 		b.queue_bytes = NET_QUEUE_MIN_PKTS * NET_PKT_BYTES;
-	b.codel_target_ns = ns(c->codel_target_ms > 0 ? c->codel_target_ms : 5);
+	b.codel_target_ns = ns(target_ms);
 	b.codel_interval_ns = 20 * b.codel_target_ns;
-	b.mark_bytes = (u64)(c->mbit * 1e6 / 8 * c->mark_ms / 1e3);
+	b.mark_bytes = (u64)(mbit * 1e6 / 8 * n->conf.mark_ms / 1e3);
 	return sim_bottleneck(&n->sim, &b, at);
+}
+
+/* What is sent back: built from the senders' end. */
+static void build_reverse(struct net *n)
+{
+	const struct net_conf *c = &n->conf;
+	struct sim_node *at = &n->near->node;
+	struct sim *s = &n->sim;
+
+	if (c->corrupt > 0)
+		at = sim_corrupt(s, c->corrupt, at);
+	if (c->duplicate > 0)
+		at = sim_duplicate(s, c->duplicate, at);
+	if (c->reverse_loss > 0)
+		at = sim_loss(s, c->reverse_loss, at);
+	at = sim_delay(s, n->rtt_ns - n->rtt_ns / 2, at);
+	if (c->reverse_mbit > 0)
+		at = &build_bottleneck(n, c->reverse_mbit, 0, at)->node;
+	n->reverse_gate = sim_gate(s, at);
+	n->reverse = &n->reverse_gate->node;
 }
 
 void net_start(struct net *n, const struct net_conf *conf, u64 seed)
 {
 	struct sim *s = &n->sim;
 	struct sim_node *at;
+	double queue;
 
 	memset(n, 0, sizeof(*n));
 	sim_init(s, seed);
@@ -62,19 +84,12 @@ void net_start(struct net *n, const struct net_conf *conf, u64 seed)
 	n->far = sim_demux(s);
 	n->near = sim_demux(s);
 	at = build_losses(s, conf, &n->far->node);
-	n->bottleneck = build_bottleneck(n, sim_delay(s, n->rtt_ns / 2, at));
+	queue = (double)net_bdp_bytes(n) * (conf->queue_bdp > 0 ? conf->queue_bdp : 1);
+	n->bottleneck = build_bottleneck(n, conf->mbit, queue, sim_delay(s, n->rtt_ns / 2, at));
 	n->gate = sim_gate(s, &n->bottleneck->node);
 	n->mtu = sim_mtu(s, SIM_PKT_MAX, &n->gate->node);
 	n->forward = &n->mtu->node;
-	at = &n->near->node;
-	if (conf->corrupt > 0)
-		at = sim_corrupt(s, conf->corrupt, at);
-	if (conf->duplicate > 0)
-		at = sim_duplicate(s, conf->duplicate, at);
-	if (conf->reverse_loss > 0)
-		at = sim_loss(s, conf->reverse_loss, at);
-	n->reverse_gate = sim_gate(s, sim_delay(s, n->rtt_ns - n->rtt_ns / 2, at));
-	n->reverse = &n->reverse_gate->node;
+	build_reverse(n);
 }
 
 u32 net_stop(struct net *n)

@@ -2,7 +2,7 @@
 /*
  * One network for all scenarios: senders share a bottleneck, behind it the path's delay and
  * whatever else befalls packets, then each flow's receiver. Acknowledgements come back over a path
- * of the same delay and without a limit of rate.
+ * of the same delay and, unless told otherwise, without a limit of rate.
  *
  *	senders -> mtu -> gate -> bottleneck -> delay -> jitter -> reorder -> losses ->
  *		duplicate -> corrupt -> remark -> receivers
@@ -21,6 +21,7 @@
 
 struct net_conf {
 	double mbit;
+	double reverse_mbit; /* 0: the way back has no limit */
 	double rtt_ms;
 	double queue_bdp; /* 0: one */
 	enum sim_aqm aqm;

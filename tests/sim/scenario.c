@@ -50,6 +50,7 @@ void measure_on(struct net *net, const struct net_conf *conf, u64 seed, struct m
 		tc = net_tunnel_conf(net);
 		tc.congestion = m->congestion;
 		tc.ecn = m->ecn;
+		tc.rx_batch_ns = (u64)(m->rx_batch_ms * SIM_MS);
 		f = net_tunnel(net, &tc);
 	} else {
 		f = net_flow(net, m->kind, m->congestion);

@@ -34,6 +34,7 @@ struct measure {
 	enum flow_kind kind;
 	const char *congestion;
 	bool ecn;
+	double rx_batch_ms; /* the receiver opens what gathers in this time at once */
 	double warm_ms, run_ms;
 	/* out, of the measuring interval */
 	double share; /* of the link, arrived in good order */
@@ -58,6 +59,7 @@ void share_link(struct scenario_run *r, const struct net_conf *c, const enum flo
 /* After an outage of both directions. */
 struct outage {
 	double first_ms; /* from its end to the first packet that arrives */
+	double least_packets; /* FLOW_ENGINE: smallest congestion window within two round trips */
 	double full_ms; /* and from there until 80 % of the link are used in a tenth of a second */
 };
 

@@ -66,11 +66,33 @@ static void newreno(struct scenario_run *r)
 	matrix_row(r, rates[1], "newreno");
 }
 
+/* A receiver that opens whole GRO buffers acknowledges in lumps. */
+static void batched(struct scenario_run *r)
+{
+	struct net_conf c[] = { { .mbit = 100, .rtt_ms = 2 },
+				{ .mbit = 100, .rtt_ms = 50 },
+				{ .mbit = 10, .rtt_ms = 20 } };
+	char what[64];
+	u32 i;
+
+	for (i = 0; i < sizeof(c) / sizeof(*c); i++) {
+		struct measure m = { .warm_ms = 10e3, .run_ms = 10e3, .rx_batch_ms = 1 };
+
+		if (r->quick)
+			m.warm_ms = m.run_ms = 3e3;
+		measure(r, &c[i], &m);
+		snprintf(what, sizeof(what), "%g Mbit/s, %g ms: share of the link", c[i].mbit,
+			 c[i].rtt_ms);
+		at_least(r, what, m.share, 0.9);
+	}
+}
+
 const struct scenario scenarios_link[] = {
 	{ "matrix-1", "1 Mbit/s x 1-200 ms: CUBIC fills the link", matrix_1 },
 	{ "matrix-10", "10 Mbit/s x 1-200 ms: CUBIC fills the link", matrix_10 },
 	{ "matrix-100", "100 Mbit/s x 1-200 ms: CUBIC fills the link", matrix_100 },
 	{ "matrix-1000", "1 Gbit/s x 1-200 ms: CUBIC fills the link", matrix_1000 },
 	{ "newreno", "10 Mbit/s x 1-200 ms: NewReno fills the link", newreno },
+	{ "batched", "a receiver that works in bursts of 1 ms costs nothing", batched },
 	{ 0 },
 };

@@ -115,6 +115,16 @@ static void ack_loss(struct scenario_run *r)
 	at_least(r, "50 % of ACKs lost: share of the link", m.share, 0.9);
 }
 
+/* The way back is narrow: what ACKs cost must not throttle what they acknowledge. */
+static void asymmetric(struct scenario_run *r)
+{
+	struct net_conf c = { .mbit = 100, .reverse_mbit = 1, .rtt_ms = 40 };
+	struct measure m = { .warm_ms = 10e3, .run_ms = r->quick ? 5e3 : 20e3 };
+
+	measure(r, &c, &m);
+	at_least(r, "100 Mbit/s, 1 Mbit/s back: share of the link", m.share, 0.9);
+}
+
 /* ---- order, duplicates, damage ---- */
 
 static void reorder(struct scenario_run *r)
@@ -207,6 +217,15 @@ static double until_full_ms(struct net *n, struct flow *f, double limit_ms)
 	return ms;
 }
 
+static double least_cwnd(struct net *n, const struct tunnel_end *e)
+{
+	u64 end_ns = n->sim.now_ns + 2 * n->rtt_ns, least = tunnel_cwnd(e);
+
+	while (sim_step(&n->sim, end_ns))
+		least = tunnel_cwnd(e) < least ? tunnel_cwnd(e) : least;
+	return (double)least;
+}
+
 void outage(struct scenario_run *r, const struct net_conf *c, enum flow_kind kind, double seconds,
 	    struct outage *o)
 {
@@ -226,6 +245,8 @@ void outage(struct scenario_run *r, const struct net_conf *c, enum flow_kind kin
 	while (flow_wire_bytes(f) == before && net.sim.now_ns < back_ns + 2 * 60 * SIM_S)
 		net_run_ms(&net, 1);
 	o->first_ms = (double)(net.sim.now_ns - back_ns) / SIM_MS;
+	if (kind == FLOW_ENGINE)
+		o->least_packets = least_cwnd(&net, f->tunnel.a) / TUNNEL_MTU;
 	o->full_ms = until_full_ms(&net, f, 30e3);
 	finish(r, &net);
 }
@@ -246,6 +267,10 @@ static void blackout(struct scenario_run *r)
 		snprintf(what, sizeof(what), "%g s of nothing, %g ms: first datagram after, ms",
 			 all[i].seconds, c.rtt_ms);
 		at_most(r, what, o.first_ms, 1000 + 5 * c.rtt_ms);
+		snprintf(what, sizeof(what),
+			 "%g s of nothing, %g ms: window it begins with, packets", all[i].seconds,
+			 c.rtt_ms);
+		at_most(r, what, o.least_packets, 2);
 		snprintf(what, sizeof(what), "%g s of nothing, %g ms: then 80 %% of the link, ms",
 			 all[i].seconds, c.rtt_ms);
 		at_most(r, what, o.full_ms, 500 + 20 * c.rtt_ms);
@@ -339,6 +364,11 @@ static void rough(struct net_conf *c)
 	};
 }
 
+static void update_keys(void *arg)
+{
+	tunnel_update_keys(arg);
+}
+
 /* Two tunnels and a TCP flow over the worst of everything. */
 static void run_rough(struct scenario_run *r, u64 seed, u64 *digest)
 {
@@ -346,6 +376,7 @@ static void run_rough(struct scenario_run *r, u64 seed, u64 *digest)
 	struct flow *f[3];
 	struct net_conf c;
 	struct net net;
+	u32 i;
 
 	rough(&c);
 	net_start(&net, &c, seed);
@@ -358,11 +389,15 @@ static void run_rough(struct scenario_run *r, u64 seed, u64 *digest)
 	flow_go(f[2]);
 	sim_at(&net.sim, 8 * SIM_S, cut, &net);
 	sim_at(&net.sim, 9 * SIM_S, mend, &net);
+	for (i = 0; i < 25; i++)
+		sim_at(&net.sim, (3 + i) * SIM_S, update_keys,
+		       i % 3 ? f[i % 2]->tunnel.a : f[i % 2]->tunnel.b);
 	net_run_ms(&net, 30e3);
 	at_least(r, "datagrams delivered, all directions",
 		 (double)(f[0]->tunnel.b->delivered + f[1]->tunnel.b->delivered +
 			  f[1]->tunnel.a->delivered),
 		 5000);
+	at_least(r, "key updates", f[0]->tunnel.a->phase, 5);
 	note("calls after which the allowance was checked",
 	     (double)(f[0]->tunnel.a->calls + f[0]->tunnel.b->calls + f[1]->tunnel.a->calls +
 		      f[1]->tunnel.b->calls));
@@ -405,6 +440,7 @@ const struct scenario scenarios_path[] = {
 	{ "ecn-bleached", "a path that clears ECN is noticed", ecn_bleached },
 	{ "loss", "0.1-10 % of loss, random, periodic, bursty", loss },
 	{ "ack-loss", "lost ACKs cost nothing", ack_loss },
+	{ "asymmetric", "a narrow way back does not throttle", asymmetric },
 	{ "reorder", "reordering and jitter do not look like congestion", reorder },
 	{ "duplicate", "duplicates do no harm", duplicate },
 	{ "corrupt", "damaged packets are dropped and do no other harm", corrupt },

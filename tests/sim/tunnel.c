@@ -539,3 +539,12 @@ void tunnel_path_mtu(struct tunnel_end *e, u32 bytes)
 	nq_set_path_mtu(e->conn, bytes);
 	e->node.next_run_ns = e->node.sim->now_ns;
 }
+
+void tunnel_update_keys(struct tunnel_end *e)
+{
+	int err = nq_key_update(e->conn, now_us(e));
+
+	if (err && err != -EAGAIN)
+		sim_broken(e->node.sim, "nq_key_update returned %d", err);
+	e->node.next_run_ns = e->node.sim->now_ns;
+}

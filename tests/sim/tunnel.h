@@ -98,6 +98,9 @@ bool tunnel_put(struct tunnel_end *e, const u8 *inner, u32 stored, u32 len);
 /* The path takes no more than @bytes of UDP payload (ICMP, EMSGSIZE). */
 void tunnel_path_mtu(struct tunnel_end *e, u32 bytes);
 
+/* Begin a key update, if one is allowed now. */
+void tunnel_update_keys(struct tunnel_end *e);
+
 u64 tunnel_cwnd(const struct tunnel_end *e);
 u64 tunnel_flight(const struct tunnel_end *e);
 
