@@ -134,9 +134,9 @@ static bool extend_run(struct nq_conn *c, const struct nq_sent *s)
  * Move base_pn over everything that is settled, declaring lost what must be. It passes every packet
  * exactly once and stops at the first that may still be acknowledged; send times rise with packet
  * numbers, so no later packet can be due before that one. What lies below @give_up_pn is lost
- * whatever its age.
+ * whatever its age. True: congestion was found to be persistent.
  */
-static void settle(struct nq_conn *c, u64 give_up_pn, u64 now_us)
+static bool settle(struct nq_conn *c, u64 give_up_pn, u64 now_us)
 {
 	u64 end = nq_settled_end(c), pn, lost_us = 0;
 	bool any_lost = false, persistent = false;
@@ -171,13 +171,14 @@ static void settle(struct nq_conn *c, u64 give_up_pn, u64 now_us)
 	}
 	l->base_pn = pn;
 	if (!any_lost)
-		return;
+		return false;
 	reduce(c, lost_us, now_us);
-	if (persistent) {
-		nq_cc_on_persistent(&c->cc);
-		l->in_run = false;
-		c->events |= NQ_EV_CONGESTION;
-	}
+	if (!persistent)
+		return false;
+	nq_cc_on_persistent(&c->cc);
+	l->in_run = false;
+	c->events |= NQ_EV_CONGESTION;
+	return true;
 }
 
 /*
@@ -300,7 +301,7 @@ static void on_newly_acked(struct nq_conn *c, const struct nq_ack_frame *f, cons
 			   bool advanced, u64 flight_before, u64 now_us)
 {
 	u64 delay_us = NQ_DEFAULT_RTT_US * 100ULL;
-	bool in_use;
+	bool in_use, collapsed;
 
 	if (a->largest_pn == f->largest && a->eliciting) {
 		if (f->delay < delay_us >> c->peer_ack_delay_exponent)
@@ -314,10 +315,12 @@ static void on_newly_acked(struct nq_conn *c, const struct nq_ack_frame *f, cons
 		reduce(c, a->largest_us, now_us);
 		c->stats.ecn_ce = c->ecn.peer_ce;
 	}
-	settle(c, 0, now_us);
-	/* What this very ACK showed to be lost may have begun a recovery: then nothing grows. */
+	collapsed = settle(c, 0, now_us);
+	/* What this very ACK showed to be lost may have begun a recovery, or brought the window down to
+	 * its minimum: then nothing grows. It may report a whole window of the time before.
+	 */
 	in_use = a->in_use || (nq_cc_slow_start(&c->cc) && flight_before * 2 >= c->cc.cwnd);
-	if (!nq_cc_in_recovery(&c->cc, a->largest_us))
+	if (!collapsed && !nq_cc_in_recovery(&c->cc, a->largest_us))
 		nq_cc_on_ack(&c->cc, a->bytes, in_use, now_us, c->rtt.srtt_us);
 	if (a->eliciting)
 		c->loss.pto_count = 0;

@@ -398,6 +398,35 @@ static void test_persistent_congestion(void **state)
 	teardown_one(o);
 }
 
+/* The ACK that shows it may report a window of the time before as well: nothing grows by that. */
+static void test_persistent_stays_at_minimum(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 step = nq_pto_us(o->c);
+	struct nq_ranges r = { 0 };
+	int i;
+
+	o->p.now_us += 1;
+	send(o, 6);
+	for (i = 0; i < 6; i++) {
+		o->p.now_us += step;
+		send(o, 1);
+	}
+	o->p.now_us += 10000;
+	nq_ranges_add(&r, 0, 5);
+	nq_ranges_add(&r, 11, 11);
+	assert_int_equal(ack(o, &r, NULL), 0);
+	assert_int_equal(o->c->stats.packets_lost, 5);
+	assert_int_equal(o->c->cc.cwnd, 2ULL * o->c->cc.mss);
+	/* What is sent from now on lets it grow. */
+	o->p.now_us += step;
+	send(o, 2);
+	o->p.now_us += 10000;
+	assert_int_equal(ack_range(o, 12, 13), 0);
+	assert_true(o->c->cc.cwnd > 2ULL * o->c->cc.mss);
+	teardown_one(o);
+}
+
 static void test_no_persistent_with_ack_between(void **state)
 {
 	struct one *o = setup_one(NULL);
@@ -575,6 +604,7 @@ int main(void)
 		cmocka_unit_test(test_pto_backoff_of_long_path),
 		cmocka_unit_test(test_probe_is_exempt),
 		cmocka_unit_test(test_persistent_congestion),
+		cmocka_unit_test(test_persistent_stays_at_minimum),
 		cmocka_unit_test(test_no_persistent_with_ack_between),
 		cmocka_unit_test(test_app_limited),
 		cmocka_unit_test(test_pacing_holds),
