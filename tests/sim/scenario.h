@@ -52,7 +52,7 @@ void measure(struct scenario_run *r, const struct net_conf *conf, struct measure
 /* Jain's index of @n rates. */
 double jain(const double *rate, u32 n);
 
-/* Two flows, the second 5 s later; their shares of the link over the last @run_s of @all_s. */
+/* Two flows, the second 5 to 10 s later; their shares of the link over the last @run_s of @all_s. */
 void share_link(struct scenario_run *r, const struct net_conf *c, const enum flow_kind *kind,
 		const char *congestion, double all_s, double run_s, double *rate);
 

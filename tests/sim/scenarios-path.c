@@ -270,7 +270,7 @@ static void blackout(struct scenario_run *r)
 		snprintf(what, sizeof(what),
 			 "%g s of nothing, %g ms: window it begins with, packets", all[i].seconds,
 			 c.rtt_ms);
-		at_most(r, what, o.least_packets, 2);
+		at_most(r, what, o.least_packets, 3);
 		snprintf(what, sizeof(what), "%g s of nothing, %g ms: then 80 %% of the link, ms",
 			 all[i].seconds, c.rtt_ms);
 		at_most(r, what, o.full_ms, 500 + 20 * c.rtt_ms);

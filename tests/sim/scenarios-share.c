@@ -10,6 +10,7 @@ void share_link(struct scenario_run *r, const struct net_conf *c, const enum flo
 		const char *congestion, double all_s, double run_s, double *rate)
 {
 	struct flow *f[2];
+	double start_ms;
 	struct net net;
 	u64 before[2];
 	int i;
@@ -18,9 +19,11 @@ void share_link(struct scenario_run *r, const struct net_conf *c, const enum flo
 	for (i = 0; i < 2; i++)
 		f[i] = net_flow(&net, kind[i], congestion);
 	flow_go(f[0]);
-	net_run_ms(&net, 5e3);
+	/* Not always at the same point of the first one's cycle. */
+	start_ms = 5e3 + (double)(sim_random(&net.far->node) % 5000);
+	net_run_ms(&net, start_ms);
 	flow_go(f[1]);
-	net_run_ms(&net, (all_s - run_s) * 1e3 - 5e3);
+	net_run_ms(&net, (all_s - run_s) * 1e3 - start_ms);
 	for (i = 0; i < 2; i++)
 		before[i] = flow_wire_bytes(f[i]);
 	net_run_ms(&net, run_s * 1e3);
