@@ -12,6 +12,8 @@
 #define PACKET 1400
 /* Header with 20 bytes of connection ID, frame with a length, tag: such a packet is 1400 bytes. */
 #define DATAGRAM (PACKET - 1 - 20 - 4 - 3 - NQ_TAG_LEN)
+/* Of a full packet of a stream: the offset takes what a DATAGRAM does not need. */
+#define STREAM_PAYLOAD (DATAGRAM - 3)
 #define STREAM_WINDOW (256ULL << 20)
 #define IDLE_S 600
 
@@ -30,7 +32,7 @@ struct sim_peer {
 	s64 stream_id;
 	s64 ahead_us; /* of ngtcp2's clock: the handshake took no time of the simulation */
 	u64 next_id;
-	u64 wire_bytes; /* of the packets that brought the server something new */
+	u64 wire_bytes; /* of the packets that brought the server a datagram */
 };
 
 static void set_clock(struct peer_end *e)
@@ -113,13 +115,13 @@ static void end_forward(struct sim_node *n, struct sim_pkt *p)
 	u64 before;
 	int rv;
 
-	before = e->peer->received + e->peer->stream_bytes;
+	before = e->peer->received;
 	set_clock(e);
 	sim_pkt_read(p, buf);
 	rv = e->failed ? 0 : peer_read(e->peer, buf, p->len, p->ecn);
 	if (rv && rv != NGTCP2_ERR_DRAINING)
 		failed(e, "read", rv);
-	if (e == e->of->end[1] && e->peer->received + e->peer->stream_bytes > before)
+	if (e == e->of->end[1] && e->peer->received > before)
 		e->of->wire_bytes += p->len + SIM_IP_UDP_BYTES;
 	sim_pkt_free(n->sim, p);
 	n->next_run_ns = n->sim->now_ns;
@@ -192,5 +194,8 @@ void sim_peer_go(struct sim_peer *p)
 
 u64 sim_peer_wire_bytes(const struct sim_peer *p)
 {
+	/* A stream comes out in order, so its packets are not those that just came. */
+	if (p->stream)
+		return p->pair.server.stream_bytes * (PACKET + SIM_IP_UDP_BYTES) / STREAM_PAYLOAD;
 	return p->wire_bytes;
 }
