@@ -201,6 +201,7 @@ static void nat_in(struct sim_node *n, struct sim_pkt *p)
 	struct sim_nat *nat = ((struct nat_in *)n)->nat;
 
 	if (p->addr == nat->addr) {
+		p->addr = 0; /* now the source: the peer has one address */
 		sim_forward(n->next, p);
 		return;
 	}
@@ -214,7 +215,6 @@ struct sim_nat *sim_nat(struct sim *s, struct sim_node *next)
 	struct nat_in *in = sim_node_new(s, "nat-in", sizeof(*in), NULL);
 
 	n->node.forward = nat_out;
-	n->addr = 1;
 	n->in = &in->node;
 	in->node.forward = nat_in;
 	in->nat = n;

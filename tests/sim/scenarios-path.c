@@ -335,11 +335,12 @@ static void rebind(struct scenario_run *r)
 	before = flow_wire_bytes(f);
 	net_run_ms(&net, 10e3);
 	at_least(r, "a new address every 2 s: share of the link",
-		 net_share(&net, flow_wire_bytes(f) - before, 10), 0.9);
+		 net_share(&net, flow_wire_bytes(f) - before, 10), 0.85);
 	/* What was under way when the address changed: a round trip, at most with a full queue. */
 	at_most(r, "to the old addresses: of what was sent back",
 		(double)f->nat->dropped / (double)f->tunnel.a->rx_total, 5 * 0.08 / 20 * 1.5);
-	at_least(r, "addresses the server has seen", (double)f->tunnel.b->peer_addr, 6);
+	at_least(r, "changes of address the server has followed", (double)f->tunnel.b->peer_addr,
+		 5);
 	finish(r, &net);
 }
 
