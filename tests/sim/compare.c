@@ -80,10 +80,13 @@ static void row_link(struct scenario_run *r, u32 condition)
 	for (i = 0; i < SENDERS; i++) {
 		struct measure m = { .kind = senders[i].kind };
 
-		m.warm_ms = (c->mbit > 500 ? 5e3 : 20e3) + 20 * c->rtt_ms;
-		m.run_ms = (c->mbit > 500 ? 5e3 : 20e3) + 20 * c->rtt_ms;
+		m.warm_ms = m.run_ms = (c->mbit > 500 ? 3e3 : 20e3) + 20 * c->rtt_ms;
 		measure(r, c, &m);
-		printf(" | %5.1f %6.1f %6.3f %%", m.share * 100, m.mean_sojourn_ms, m.loss * 100);
+		if (m.failed)
+			printf(" | %-21s", "gave up");
+		else
+			printf(" | %5.1f %6.1f %6.3f %%", m.share * 100, m.mean_sojourn_ms,
+			       m.loss * 100);
 		fflush(stdout);
 	}
 	printf("\n");
@@ -119,7 +122,10 @@ static void row_outage(struct scenario_run *r, double seconds)
 		struct outage o;
 
 		outage(r, &c, senders[i].kind, seconds, &o);
-		printf(" | %10.0f %10.0f", o.first_ms, o.full_ms);
+		if (o.failed)
+			printf(" | %-21s", "gave up");
+		else
+			printf(" | %10.0f %10.0f", o.first_ms, o.full_ms);
 		fflush(stdout);
 	}
 	printf("\n");
@@ -130,7 +136,8 @@ int compare(u64 seed, bool quick)
 	struct scenario_run r = { .seed = seed, .quick = quick };
 	u32 i;
 
-	head("one flow, CUBIC", "share mean queue drops");
+	printf("share: of the link, per cent; queue: mean delay in ms; drops: by the queue\n");
+	head("one flow, CUBIC", "share  queue     drops");
 	for (i = 0; i < CONDITIONS; i++) {
 		if (!quick || conditions[i].conf.mbit < 500)
 			row_link(&r, i);
@@ -140,7 +147,7 @@ int compare(u64 seed, bool quick)
 	row_share(&r, "two of a kind, 100 ms", FLOW_TCP, true, 100);
 	row_share(&r, "beside the reference TCP, 20 ms", FLOW_TCP, false, 20);
 	row_share(&r, "beside the reference TCP, 100 ms", FLOW_TCP, false, 100);
-	head("after an outage", "ms to first, to 80 %");
+	head("after an outage, ms", "  to first   to 80 %");
 	row_outage(&r, 1);
 	row_outage(&r, 20);
 	return r.failed != 0;

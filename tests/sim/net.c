@@ -190,6 +190,11 @@ void flow_go(struct flow *f)
 	}
 }
 
+bool flow_failed(const struct flow *f)
+{
+	return f->peer && sim_peer_error(f->peer);
+}
+
 u64 flow_wire_bytes(const struct flow *f)
 {
 	const struct tunnel_end *b = f->tunnel.b;

@@ -77,6 +77,8 @@ struct flow *net_tunnel(struct net *n, const struct tunnel_conf *conf);
 struct flow *net_flow(struct net *n, enum flow_kind kind, const char *congestion);
 /* Send without end. */
 void flow_go(struct flow *f);
+/* Did an ngtcp2 endpoint give up? */
+bool flow_failed(const struct flow *f);
 /* Bytes that arrived in good order, headers of every layer included. */
 u64 flow_wire_bytes(const struct flow *f);
 

@@ -21,7 +21,7 @@ struct peer_end {
 	struct sim_node node;
 	struct sim_peer *of;
 	struct peer *peer;
-	bool failed;
+	const char *failed;
 };
 
 struct sim_peer {
@@ -38,12 +38,6 @@ struct sim_peer {
 static void set_clock(struct peer_end *e)
 {
 	e->of->pair.now_us = (u64)((s64)(e->node.sim->now_ns / SIM_US) + e->of->ahead_us);
-}
-
-static void failed(struct peer_end *e, const char *what, long rv)
-{
-	e->failed = true;
-	sim_broken(e->node.sim, "ngtcp2: %s: %s", what, ngtcp2_strerror((int)rv));
 }
 
 static long write_one(struct peer_end *e, u8 *buf)
@@ -77,7 +71,7 @@ static void write_all(struct peer_end *e)
 		sim_forward(e->node.next, pkt);
 	}
 	if (n < 0)
-		failed(e, "write", n);
+		e->failed = ngtcp2_strerror((int)n);
 }
 
 static void end_run(struct sim_node *n)
@@ -94,7 +88,7 @@ static void end_run(struct sim_node *n)
 	if (ngtcp2_conn_get_expiry(e->peer->conn) <= now) {
 		rv = ngtcp2_conn_handle_expiry(e->peer->conn, now);
 		if (rv) {
-			failed(e, "expiry", rv);
+			e->failed = ngtcp2_strerror((int)rv);
 			return;
 		}
 	}
@@ -120,7 +114,7 @@ static void end_forward(struct sim_node *n, struct sim_pkt *p)
 	sim_pkt_read(p, buf);
 	rv = e->failed ? 0 : peer_read(e->peer, buf, p->len, p->ecn);
 	if (rv && rv != NGTCP2_ERR_DRAINING)
-		failed(e, "read", rv);
+		e->failed = ngtcp2_strerror((int)rv);
 	if (e == e->of->end[1] && e->peer->received > before)
 		e->of->wire_bytes += p->len + SIM_IP_UDP_BYTES;
 	sim_pkt_free(n->sim, p);
@@ -198,4 +192,9 @@ u64 sim_peer_wire_bytes(const struct sim_peer *p)
 	if (p->stream)
 		return p->pair.server.stream_bytes * (PACKET + SIM_IP_UDP_BYTES) / STREAM_PAYLOAD;
 	return p->wire_bytes;
+}
+
+const char *sim_peer_error(const struct sim_peer *p)
+{
+	return p->end[0]->failed ? p->end[0]->failed : p->end[1]->failed;
 }

@@ -23,5 +23,7 @@ struct sim_peer *sim_peer(struct sim *s, const struct sim_peer_conf *conf, u8 fl
 struct sim_node *sim_peer_end(struct sim_peer *p, int end);
 void sim_peer_go(struct sim_peer *p);
 u64 sim_peer_wire_bytes(const struct sim_peer *p);
+/* Why one of the two gave up, or NULL. */
+const char *sim_peer_error(const struct sim_peer *p);
 
 #endif /* SIM_PEER_H */

@@ -67,6 +67,7 @@ void measure_on(struct net *net, const struct net_conf *conf, u64 seed, struct m
 		(double)net->bottleneck->sum_sojourn_ns / SIM_MS / (double)(m->packets + 1);
 	m->loss = (double)net->bottleneck->dropped /
 		  (double)(m->packets + net->bottleneck->dropped + 1);
+	m->failed = flow_failed(f);
 	if (m->kind == FLOW_ENGINE) {
 		nq_get_stats(f->tunnel.a->conn, &m->stats, net->sim.now_ns / SIM_US);
 		m->delivered = f->tunnel.b->delivered;

@@ -41,6 +41,7 @@ struct measure {
 	double sojourn_ms, mean_sojourn_ms; /* in the bottleneck's queue */
 	double loss; /* share of packets that the queue dropped */
 	u64 packets;
+	bool failed; /* ngtcp2 gave up */
 	struct nq_stats stats; /* FLOW_ENGINE: of the sender, from the start */
 	u64 delivered;
 };
@@ -58,6 +59,7 @@ void share_link(struct scenario_run *r, const struct net_conf *c, const enum flo
 
 /* After an outage of both directions. */
 struct outage {
+	bool failed; /* ngtcp2 gave up */
 	double first_ms; /* from its end to the first packet that arrives */
 	double least_packets; /* FLOW_ENGINE: smallest congestion window within two round trips */
 	double full_ms; /* and from there until 80 % of the link are used in a tenth of a second */

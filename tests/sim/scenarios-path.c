@@ -248,6 +248,7 @@ void outage(struct scenario_run *r, const struct net_conf *c, enum flow_kind kin
 	if (kind == FLOW_ENGINE)
 		o->least_packets = least_cwnd(&net, f->tunnel.a) / TUNNEL_MTU;
 	o->full_ms = until_full_ms(&net, f, 30e3);
+	o->failed = flow_failed(f);
 	finish(r, &net);
 }
 

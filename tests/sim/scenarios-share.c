@@ -46,7 +46,7 @@ static void share_all(struct scenario_run *r, const enum flow_kind *kind, const 
 	u32 i;
 
 	for (i = 0; i < sizeof(links) / sizeof(*links) - r->quick; i++) {
-		share_link(r, &links[i], kind, congestion, 180, 120, rate);
+		share_link(r, &links[i], kind, congestion, 300, 240, rate);
 		snprintf(what, sizeof(what), "%g Mbit/s, %g ms: %.2f and %.2f of the link, Jain",
 			 links[i].mbit, links[i].rtt_ms, rate[0], rate[1]);
 		at_least(r, what, jain(rate, 2), fair);
