@@ -31,6 +31,8 @@
 /* RFC 9000 13.2.2 */
 #define NQ_ACK_EVERY 2
 #define NQ_DEFAULT_RTT_US 333000
+/* The probe timeout is not backed off beyond this, unless it starts there. */
+#define NQ_PTO_BACKOFF_US 1000000
 /* No sample counts for more: four and more of them fit 32 bits. */
 #define NQ_RTT_MAX_US 60000000
 

@@ -161,9 +161,9 @@ static void collapse(struct nq_conn *c)
  * Move base_pn over everything that is settled, declaring lost what must be. It passes every packet
  * exactly once and stops at the first that may still be acknowledged; send times rise with packet
  * numbers, so no later packet can be due before that one. What lies below @give_up_pn is lost
- * whatever its age.
+ * whatever its age. True: congestion was found to be persistent.
  */
-static void settle(struct nq_conn *c, u64 give_up_pn, u64 now_us)
+static bool settle(struct nq_conn *c, u64 give_up_pn, u64 now_us)
 {
 	u64 end = nq_settled_end(c), pn, lost_us = 0, lost_pn = 0;
 	bool persistent = false;
@@ -200,11 +200,12 @@ static void settle(struct nq_conn *c, u64 give_up_pn, u64 now_us)
 	}
 	l->base_pn = pn;
 	if (!lost)
-		return;
+		return false;
 	if (nq_cc_on_loss_event(&c->cc, lost_pn, lost, c->next_pn, lost_us, now_us))
 		c->events |= NQ_EV_CONGESTION;
 	if (persistent)
 		collapse(c);
+	return persistent;
 }
 
 /*
@@ -377,6 +378,7 @@ static void on_newly_acked(struct nq_conn *c, const struct nq_ack_frame *f, cons
 		.largest_pn = a->largest_pn,
 		.next_pn = nq_settled_end(c),
 	};
+	bool collapsed;
 
 	ack.rtt_us = rtt_sample(c, f, a, now_us);
 	ack.srtt_us = c->rtt.srtt_us;
@@ -387,9 +389,11 @@ static void on_newly_acked(struct nq_conn *c, const struct nq_ack_frame *f, cons
 			c->events |= NQ_EV_CONGESTION;
 		c->stats.ecn_ce = c->ecn.peer_ce;
 	}
-	settle(c, 0, now_us);
-	/* What this very ACK showed to be lost may have begun a recovery: then nothing grows. */
-	ack.in_recovery = nq_cc_in_recovery(&c->cc, a->largest_us);
+	collapsed = settle(c, 0, now_us);
+	/* What this very ACK showed to be lost may have begun a recovery, or brought the window down to
+	 * its minimum: then nothing grows. It may report a whole window of the time before.
+	 */
+	ack.in_recovery = collapsed || nq_cc_in_recovery(&c->cc, a->largest_us);
 	ack.in_use = a->in_use || (nq_cc_slow_start(&c->cc) && flight_before * 2 >= c->cc.cwnd);
 	ack.in_flight = c->loss.bytes_in_flight;
 	nq_cc_on_ack(&c->cc, &ack);
@@ -436,15 +440,27 @@ int nq_loss_on_ack(struct nq_conn *c, const struct nq_ack_frame *f, u64 now_us)
 
 /* ---- timers (RFC 9002 6.2) ---- */
 
-u64 nq_loss_timeout_us(const struct nq_conn *c)
+/*
+ * The backoff ends at a second or, on paths where the probe timeout itself is that long, at twice
+ * it: RFC 9002 6.2.1 doubles without end, and a path that was away for half a minute would be found
+ * again up to half a minute after its return. Two probes in this time are less than any keepalive
+ * could worry a network with.
+ */
+static u64 backed_off_us(const struct nq_conn *c)
 {
 	u32 shift = c->loss.pto_count < 16 ? c->loss.pto_count : 16;
+	u64 pto = nq_pto_us(c);
 
+	return nq_min(pto << shift, nq_max(2 * pto, NQ_PTO_BACKOFF_US));
+}
+
+u64 nq_loss_timeout_us(const struct nq_conn *c)
+{
 	if (c->loss.loss_time_us != NQ_TIME_NEVER)
 		return c->loss.loss_time_us;
 	if (!c->loss.out_packets)
 		return NQ_TIME_NEVER;
-	return c->loss.last_eliciting_us + (nq_pto_us(c) << shift);
+	return c->loss.last_eliciting_us + backed_off_us(c);
 }
 
 void nq_loss_on_timeout(struct nq_conn *c, u64 now_us)

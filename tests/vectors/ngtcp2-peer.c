@@ -18,6 +18,7 @@
 
 #define PEER_PACKET 1400
 #define PEER_IDLE_S 30
+#define HANDSHAKE_DELAY_US 5000
 
 static struct peer *at_work;
 
@@ -115,6 +116,14 @@ static int on_datagram(ngtcp2_conn *conn, uint32_t flags, const uint8_t *data, s
 	p->duplicates += p->seen[index];
 	p->seen[index] = 1;
 	return 0;
+}
+
+static int on_stream(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_t offset,
+		     const uint8_t *data, size_t len, void *user, void *stream_user)
+{
+	((struct peer *)user)->stream_bytes += len;
+	ngtcp2_conn_extend_max_offset(conn, len);
+	return ngtcp2_conn_extend_max_stream_offset(conn, id, len);
 }
 
 static int on_datagram_acked(ngtcp2_conn *conn, uint64_t id, void *user)
@@ -281,12 +290,15 @@ static void set_callbacks(ngtcp2_callbacks *cb, bool server)
 	cb->rand = on_rand;
 	cb->get_new_connection_id = on_new_cid;
 	cb->recv_datagram = on_datagram;
+	cb->recv_stream_data = on_stream;
 	cb->ack_datagram = on_datagram_acked;
 	cb->lost_datagram = on_datagram_lost;
 }
 
 static void set_params(struct peer *p, ngtcp2_settings *s, ngtcp2_transport_params *tp)
 {
+	const struct peer_options *o = p->options;
+
 	ngtcp2_settings_default(s);
 	s->initial_ts = ns(p);
 	s->no_pmtud = 1;
@@ -294,8 +306,15 @@ static void set_params(struct peer *p, ngtcp2_settings *s, ngtcp2_transport_para
 	s->no_tx_udp_payload_size_shaping = 1;
 	ngtcp2_transport_params_default(tp);
 	tp->max_datagram_frame_size = 65535;
-	tp->max_idle_timeout = PEER_IDLE_S * NGTCP2_SECONDS;
+	tp->max_idle_timeout = (o->idle_s ? o->idle_s : PEER_IDLE_S) * NGTCP2_SECONDS;
 	tp->initial_max_data = 65536;
+	if (o->has_congestion)
+		s->cc_algo = o->congestion;
+	if (!o->stream_window)
+		return;
+	tp->initial_max_data = tp->initial_max_stream_data_uni = o->stream_window;
+	tp->initial_max_streams_uni = 1;
+	s->max_window = s->max_stream_window = o->stream_window;
 }
 
 static int start_conn(struct peer *p, const ngtcp2_cid *odcid)
@@ -365,6 +384,23 @@ long peer_write_datagram(struct peer *p, u8 *buf, u32 cap, u64 id, const u8 *dat
 	return n;
 }
 
+long peer_write_stream(struct peer *p, u8 *buf, u32 cap, s64 id, const u8 *data, u32 len,
+		       ngtcp2_ssize *taken)
+{
+	ngtcp2_vec vec = { .base = (u8 *)data, .len = len };
+	ngtcp2_path_storage ps;
+	ngtcp2_pkt_info pi;
+	long n;
+
+	at_work = p;
+	ngtcp2_path_storage_zero(&ps);
+	n = ngtcp2_conn_writev_stream(p->conn, &ps.path, &pi, buf, cap, taken,
+				      NGTCP2_WRITE_STREAM_FLAG_NONE, id, &vec, 1, ns(p));
+	if (n > 0)
+		ngtcp2_conn_update_pkt_tx_time(p->conn, ns(p));
+	return n;
+}
+
 int peer_read(struct peer *p, const u8 *pkt, u32 len, u8 ecn)
 {
 	ngtcp2_pkt_info pi = { .ecn = ecn };
@@ -420,10 +456,10 @@ static int handshake(struct peer_pair *pp)
 		any = false;
 		if (pass(pp, &pp->client, &pp->server, &any))
 			return -1;
-		pp->now_us += 5000;
+		pp->now_us += pp->options.delay_us;
 		if (pass(pp, &pp->server, &pp->client, &any))
 			return -1;
-		pp->now_us += 5000;
+		pp->now_us += pp->options.delay_us;
 		if (!any && ngtcp2_conn_get_handshake_completed(pp->client.conn) &&
 		    quiet(&pp->client) && quiet(&pp->server))
 			return 0;
@@ -435,12 +471,23 @@ static int handshake(struct peer_pair *pp)
 
 int peer_pair_start(struct peer_pair *pp, u16 cipher, bool fixed_secrets)
 {
+	const struct peer_options usual = { 0 };
+
+	return peer_pair_start_with(pp, cipher, fixed_secrets, &usual);
+}
+
+int peer_pair_start_with(struct peer_pair *pp, u16 cipher, bool fixed_secrets,
+			 const struct peer_options *options)
+{
 	struct peer *both[] = { &pp->client, &pp->server };
 	ngtcp2_cid odcid;
 	u8 first_dcid[PEER_CID_LEN];
 	int i;
 
 	memset(pp, 0, sizeof(*pp));
+	pp->options = *options;
+	if (!pp->options.delay_us)
+		pp->options.delay_us = HANDSHAKE_DELAY_US;
 	memset(first_dcid, 0xdd, sizeof(first_dcid));
 	pp->now_us = 1000000;
 	for (i = 0; i < 2; i++) {
@@ -448,6 +495,7 @@ int peer_pair_start(struct peer_pair *pp, u16 cipher, bool fixed_secrets)
 		both[i]->cipher = cipher;
 		both[i]->fixed_secrets = fixed_secrets;
 		both[i]->now_us = &pp->now_us;
+		both[i]->options = &pp->options;
 	}
 	if (gnutls_certificate_allocate_credentials(&pp->server_cred) ||
 	    gnutls_certificate_allocate_credentials(&pp->client_cred) ||

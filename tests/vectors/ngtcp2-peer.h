@@ -17,6 +17,15 @@
 #define PEER_RANGES 32
 #define PEER_SECRET_MAX 48
 
+/* What is not as most tests want it; zeroed: as they want it. */
+struct peer_options {
+	u64 delay_us; /* one way, of the handshake; 0: 5000 */
+	ngtcp2_cc_algo congestion; /* used if has_congestion */
+	bool has_congestion;
+	u32 idle_s; /* 0: 30 */
+	u64 stream_window; /* a stream may have this much in flight; 0: no streams */
+};
+
 struct peer {
 	ngtcp2_conn *conn;
 	gnutls_session_t tls;
@@ -25,6 +34,7 @@ struct peer {
 	u16 cipher;
 	bool fixed_secrets; /* 1-RTT secrets are constants, not those of the handshake */
 	u64 *now_us;
+	const struct peer_options *options;
 
 	u8 tx_secret[PEER_SECRET_MAX], rx_secret[PEER_SECRET_MAX];
 	u32 secret_len;
@@ -39,11 +49,13 @@ struct peer {
 
 	/* filled in 1-RTT */
 	u64 received, duplicates, acked, lost;
+	u64 stream_bytes;
 	u8 *seen;
 	u64 seen_size;
 };
 
 struct peer_pair {
+	struct peer_options options;
 	struct peer client, server;
 	gnutls_certificate_credentials_t server_cred, client_cred;
 	u64 now_us;
@@ -51,6 +63,8 @@ struct peer_pair {
 
 /* Both endpoints, shaken hands and quiet: confirmed, nothing to write, nothing in flight. */
 int peer_pair_start(struct peer_pair *pp, u16 cipher, bool fixed_secrets);
+int peer_pair_start_with(struct peer_pair *pp, u16 cipher, bool fixed_secrets,
+			 const struct peer_options *options);
 void peer_pair_stop(struct peer_pair *pp);
 
 /* One packet at most: bytes, 0 if it has nothing to say, or a negative ngtcp2 error. */
@@ -58,6 +72,9 @@ long peer_write(struct peer *p, u8 *buf, u32 cap);
 /* The same with one DATAGRAM of @len bytes; *@accepted tells whether it went. */
 long peer_write_datagram(struct peer *p, u8 *buf, u32 cap, u64 id, const u8 *data, u32 len,
 			 int *accepted);
+/* The same with as much of @data as fits, on stream @id; *@taken: bytes of it, -1: none. */
+long peer_write_stream(struct peer *p, u8 *buf, u32 cap, s64 id, const u8 *data, u32 len,
+		       ngtcp2_ssize *taken);
 int peer_read(struct peer *p, const u8 *pkt, u32 len, u8 ecn);
 
 /* The engine parameters that take over @p. @ranges: PEER_RANGES * 64 entries at most are used. */

@@ -452,6 +452,55 @@ static void test_pto(void **state)
 	teardown_one(o);
 }
 
+static void long_path(struct nq_conn_params *p)
+{
+	p->srtt_us = p->min_rtt_us = 2000000;
+}
+
+/* The backoff doubles, but a path that comes back is asked within a second. */
+static void test_pto_backoff_ends(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 due = 0, before, pto = 10000 + 1000 + 25000;
+	u8 buf[1500];
+	int i;
+
+	send(o, 1);
+	for (i = 0; i < 40; i++) {
+		before = due;
+		due = nq_next_timeout_us(o->c);
+		if (before)
+			assert_int_equal(due - before, nq_min(pto << i, 1000000));
+		if (due > 25000000) /* the idle timeout comes next */
+			break;
+		nq_on_timeout(o->c, due);
+		while (nq_tx_control(o->c, buf, sizeof(buf), due) > 0)
+			;
+	}
+	assert_true(i > 20);
+	teardown_one(o);
+}
+
+/* On a path whose probe timeout is longer than that it still doubles once. */
+static void test_pto_backoff_of_long_path(void **state)
+{
+	struct one *o = setup_one(long_path);
+	u64 due, pto = 2000000 + 1000 + 25000;
+	u8 buf[1500];
+	int i;
+
+	send(o, 1);
+	due = nq_next_timeout_us(o->c);
+	for (i = 0; i < 3; i++) {
+		nq_on_timeout(o->c, due);
+		while (nq_tx_control(o->c, buf, sizeof(buf), due) > 0)
+			;
+		assert_int_equal(nq_next_timeout_us(o->c), due + 2 * pto);
+		due += 2 * pto;
+	}
+	teardown_one(o);
+}
+
 /* A probe leaves although the window is full. */
 static void test_probe_is_exempt(void **state)
 {
@@ -565,6 +614,35 @@ static void test_no_persistent_with_late_ack(void **state)
 	nq_on_timeout(o->c, due);
 	assert_int_equal(o->c->stats.packets_lost, 9);
 	assert_int_not_equal(o->c->cc.state, NQ_CC_PERSISTENT);
+	teardown_one(o);
+}
+
+/* The ACK that shows it may report a window of the time before as well: nothing grows by that. */
+static void test_persistent_stays_at_minimum(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 step = nq_pto_us(o->c);
+	struct nq_ranges r = { 0 };
+	int i;
+
+	o->p.now_us += 1;
+	send(o, 6);
+	for (i = 0; i < 6; i++) {
+		o->p.now_us += step;
+		send(o, 1);
+	}
+	o->p.now_us += 10000;
+	nq_ranges_add(&r, 0, 5);
+	nq_ranges_add(&r, 11, 11);
+	assert_int_equal(ack(o, &r, NULL), 0);
+	assert_int_equal(o->c->stats.packets_lost, 5);
+	assert_int_equal(o->c->cc.cwnd, 2ULL * o->c->cc.mss);
+	/* What is sent from now on lets it grow. */
+	o->p.now_us += step;
+	send(o, 2);
+	o->p.now_us += 10000;
+	assert_int_equal(ack_range(o, 12, 13), 0);
+	assert_true(o->c->cc.cwnd > 2ULL * o->c->cc.mss);
 	teardown_one(o);
 }
 
@@ -742,11 +820,14 @@ int main(void)
 		cmocka_unit_test(test_pto_restarts),
 		cmocka_unit_test(test_loss_timer_goes_first),
 		cmocka_unit_test(test_pto),
+		cmocka_unit_test(test_pto_backoff_ends),
+		cmocka_unit_test(test_pto_backoff_of_long_path),
 		cmocka_unit_test(test_probe_is_exempt),
 		cmocka_unit_test(test_persistent_congestion),
 		cmocka_unit_test(test_persistent_duration),
 		cmocka_unit_test(test_persistent_needs_a_sample),
 		cmocka_unit_test(test_no_persistent_with_late_ack),
+		cmocka_unit_test(test_persistent_stays_at_minimum),
 		cmocka_unit_test(test_no_persistent_with_ack_between),
 		cmocka_unit_test(test_app_limited),
 		cmocka_unit_test(test_pacing_holds),
