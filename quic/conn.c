@@ -65,6 +65,7 @@ static void init_path(struct nq_conn *c, const struct nq_conn_params *p, u64 now
 	c->ack_delay_exponent = p->ack_delay_exponent;
 	c->prefix_len = p->prefix_len;
 	memcpy(c->prefix, p->prefix, p->prefix_len);
+	c->rtt.initial_us = NQ_DEFAULT_RTT_US;
 	if (p->srtt_us) {
 		c->rtt.has_sample = true;
 		c->rtt.srtt_us = c->rtt.latest_us = (u32)nq_min(p->srtt_us, NQ_RTT_MAX_US);
@@ -116,6 +117,7 @@ struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_
 	if (*err)
 		return NULL;
 	init_path(c, p, now_us);
+	nq_paths_init(c, p);
 	c->ack.largest_us = now_us;
 	c->idle_from_us = now_us;
 	c->idle_us = 1000ULL * p->max_idle_timeout_ms;
@@ -165,10 +167,15 @@ u64 nq_next_timeout_us(const struct nq_conn *c)
 	t = nq_min(nq_loss_timeout_us(c), idle_deadline_us(c));
 	t = nq_min(t, keepalive_deadline_us(c));
 	t = nq_min(t, nq_keys_timeout_us(c));
+	t = nq_min(t, nq_path_timeout_us(c));
 	/* With the ring full nothing can be said: only an ACK or a loss changes that. */
 	if (!nq_ring_has_room(c, 1))
 		return t;
-	return nq_min(t, nq_min(c->ack.deadline_us, nq_control_timeout_us(c)));
+	t = nq_min(t, nq_control_timeout_us(c));
+	/* Nor to an address that has used up what came from it. */
+	if (nq_path_room(c, c->paths.active) < NQ_PATH_ROOM_MIN)
+		return t;
+	return nq_min(t, c->ack.deadline_us);
 }
 
 void nq_on_timeout(struct nq_conn *c, u64 now_us)
@@ -188,6 +195,7 @@ void nq_on_timeout(struct nq_conn *c, u64 now_us)
 	}
 	nq_loss_on_timeout(c, now_us);
 	nq_keys_on_timeout(c, now_us);
+	nq_path_on_timeout(c, now_us);
 	if (now_us >= keepalive_deadline_us(c))
 		c->ping_wanted = true;
 }

@@ -43,7 +43,7 @@ static u32 pto_base_us(const struct nq_conn *c)
 	u32 var = 4 * c->rtt.rttvar_us;
 
 	if (!c->rtt.has_sample)
-		return 3 * NQ_DEFAULT_RTT_US;
+		return 3 * c->rtt.initial_us;
 	return c->rtt.srtt_us + (var > NQ_GRANULARITY_US ? var : NQ_GRANULARITY_US);
 }
 
@@ -145,6 +145,8 @@ static void settle(struct nq_conn *c, u64 give_up_pn, u64 now_us)
 	u64 delay_us;
 
 	delay_us = c->rtt.latest_us > c->rtt.srtt_us ? c->rtt.latest_us : c->rtt.srtt_us;
+	if (!c->rtt.has_sample)
+		delay_us = c->rtt.initial_us;
 	delay_us += delay_us / 8;
 	if (delay_us < NQ_GRANULARITY_US)
 		delay_us = NQ_GRANULARITY_US;
@@ -192,6 +194,42 @@ void nq_loss_make_room(struct nq_conn *c, u64 now_us)
 	if (nq_ring_has_room(c, NQ_BURST_MAX))
 		return;
 	settle(c, c->next_pn - half, now_us);
+	nq_update_pacing(c, now_us);
+}
+
+/*
+ * Frames that must arrive are sent again; the rest is neither lost nor in flight, and what is
+ * acknowledged of it yet counts as an ACK-only packet does.
+ */
+void nq_loss_on_new_path(struct nq_conn *c, u32 initial_rtt_us, u64 now_us)
+{
+	struct nq_loss *l = &c->loss;
+	u64 end = nq_settled_end(c), pn;
+	struct nq_sent *s;
+
+	for (pn = l->base_pn; pn < end; pn++) {
+		s = nq_sent_at(c, pn);
+		if (s->state != NQ_SENT_OUT)
+			continue;
+		if (s->flags & NQ_SENT_RELIABLE) {
+			nq_cid_on_lost(c, pn);
+			nq_out_on_lost(c, pn);
+		}
+		s->flags &= NQ_SENT_HAS_ACK;
+	}
+	l->base_pn = end;
+	l->bytes_in_flight = 0;
+	l->out_packets = 0;
+	l->in_use_pn = 0;
+	l->loss_time_us = NQ_TIME_NEVER;
+	l->packet_threshold = NQ_PACKET_THRESHOLD;
+	l->pto_count = 0;
+	l->probes = 0;
+	l->in_run = false;
+	c->rtt = (struct nq_rtt){ .initial_us = initial_rtt_us };
+	nq_ecn_restart(&c->ecn);
+	nq_cc_init(&c->cc, c->cc.ops, nq_packet_max(c), c->cc.max_cwnd);
+	c->pacer = (struct nq_pacer){ .at_us = now_us };
 	nq_update_pacing(c, now_us);
 }
 

@@ -81,7 +81,7 @@ static inline void fuzz_check(struct nq_conn *c)
 	}
 	if (flight != c->loss.bytes_in_flight || c->ack.ranges.n > NQ_RANGES_MAX ||
 	    c->punt_len > NQ_PUNT_BYTES || !c->cids.n_remote || c->cids.n_remote > NQ_CIDS_MAX ||
-	    c->n_path > NQ_PATH_MAX || c->cc.cwnd < 2ULL * c->cc.mss)
+	    c->paths.n_responses > NQ_RESPONSES_MAX || c->cc.cwnd < 2ULL * c->cc.mss)
 		abort();
 }
 
