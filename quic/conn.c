@@ -56,7 +56,6 @@ static void init_path(struct nq_conn *c, const struct nq_conn_params *p, u64 now
 {
 	u32 mss;
 
-	c->path_mtu = p->path_mtu_bytes;
 	c->peer_max_udp = p->peer_max_udp_payload_bytes;
 	c->peer_max_datagram = p->peer_max_datagram_frame_bytes;
 	c->peer_max_ack_delay_us = p->peer_max_ack_delay_us;
@@ -77,8 +76,10 @@ static void init_path(struct nq_conn *c, const struct nq_conn_params *p, u64 now
 	}
 	if (p->ecn)
 		c->ecn.state = NQ_ECN_TESTING;
+	c->path_mtu = p->path_mtu_bytes;
 	mss = nq_packet_max(c);
 	nq_cc_init(&c->cc, nq_cc_find(p->congestion), mss, (u64)p->ring_packets / 2 * mss);
+	nq_mtu_start(c, p->path_mtu_bytes);
 	nq_update_pacing(c, now_us);
 }
 
@@ -168,6 +169,7 @@ u64 nq_next_timeout_us(const struct nq_conn *c)
 	t = nq_min(t, keepalive_deadline_us(c));
 	t = nq_min(t, nq_keys_timeout_us(c));
 	t = nq_min(t, nq_path_timeout_us(c));
+	t = nq_min(t, c->pmtud.raise_us);
 	/* With the ring full nothing can be said: only an ACK or a loss changes that. */
 	if (!nq_ring_has_room(c, 1))
 		return t;
@@ -196,6 +198,7 @@ void nq_on_timeout(struct nq_conn *c, u64 now_us)
 	nq_loss_on_timeout(c, now_us);
 	nq_keys_on_timeout(c, now_us);
 	nq_path_on_timeout(c, now_us);
+	nq_mtu_on_timeout(c, now_us);
 	if (now_us >= keepalive_deadline_us(c))
 		c->ping_wanted = true;
 }
@@ -218,14 +221,9 @@ u32 nq_take_events(struct nq_conn *c)
 
 void nq_set_path_mtu(struct nq_conn *c, u32 udp_payload_bytes)
 {
-	u32 before = nq_max_payload_bytes(c);
-
 	if (udp_payload_bytes < NQ_MIN_UDP_PAYLOAD || udp_payload_bytes > 65527)
 		return;
-	c->path_mtu = udp_payload_bytes;
-	nq_cc_set_mss(&c->cc, nq_packet_max(c));
-	if (nq_max_payload_bytes(c) != before)
-		c->events |= NQ_EV_MTU;
+	nq_mtu_start(c, udp_payload_bytes);
 }
 
 void nq_get_stats(const struct nq_conn *c, struct nq_stats *s, u64 now_us)

@@ -218,6 +218,20 @@ struct nq_paths {
 	struct nq_response responses[NQ_RESPONSES_MAX];
 };
 
+/* ---- packet size ---- */
+
+struct nq_pmtud {
+	u64 raise_us; /* when larger sizes are tried again */
+	u64 full_acked_pn; /* highest full packet that was acknowledged */
+	u32 limit; /* what route and peer take */
+	u32 low, high; /* known to pass; known not to, or limit + 1 */
+	u32 size; /* being probed, 0 = none */
+	u16 full; /* from this size on a packet tells about path_mtu */
+	u8 full_lost; /* such packets lost in a row */
+	u8 tries; /* probes of this size that were lost */
+	bool wanted; /* one may leave now */
+};
+
 enum nq_conn_state {
 	NQ_ACTIVE,
 	NQ_CLOSING,
@@ -249,6 +263,7 @@ struct nq_conn {
 	struct nq_ack ack;
 	struct nq_cids cids;
 	struct nq_paths paths;
+	struct nq_pmtud pmtud;
 
 	u32 path_mtu, peer_max_udp, peer_max_datagram;
 	u32 max_ack_delay_us, peer_max_ack_delay_us;
@@ -417,6 +432,23 @@ u32 nq_path_write(struct nq_conn *c, u8 path, u8 *at, u32 cap, bool padded, u64 
 void nq_path_on_sent(struct nq_conn *c, u8 path, u32 bytes);
 u64 nq_path_timeout_us(const struct nq_conn *c);
 void nq_path_on_timeout(struct nq_conn *c, u64 now_us);
+
+/* ---- pmtud.c ---- */
+/* Begin with @mtu bytes, the most that route and path take, and ask whether they pass. */
+void nq_mtu_start(struct nq_conn *c, u32 mtu);
+/* The same on another path, of which @known bytes are known to pass (0: none). */
+void nq_mtu_on_new_path(struct nq_conn *c, u32 known);
+/* Size of the probe that waits to be sent, 0 if none does. */
+u32 nq_mtu_probe_bytes(const struct nq_conn *c);
+void nq_mtu_on_sent(struct nq_conn *c);
+/* A probe of @bytes was acknowledged or lost. */
+void nq_mtu_on_acked(struct nq_conn *c, u32 bytes, u64 now_us);
+void nq_mtu_on_lost(struct nq_conn *c, u32 bytes, u64 now_us);
+/* The same of another packet, of pmtud.full bytes or more. */
+void nq_mtu_on_full_acked(struct nq_conn *c, u64 pn);
+void nq_mtu_on_full_lost(struct nq_conn *c, u64 pn);
+void nq_mtu_on_pto(struct nq_conn *c);
+void nq_mtu_on_timeout(struct nq_conn *c, u64 now_us);
 
 /* ---- control.c ---- */
 void nq_out_on_acked(struct nq_conn *c, u64 pn);

@@ -13,6 +13,7 @@ enum say {
 	SAY_OUT = 1 << 3,
 	SAY_PING = 1 << 4,
 	SAY_CLOSE = 1 << 5,
+	SAY_MTU_PROBE = 1 << 6,
 };
 
 /* Credit for whatever a control packet may hold; with less only what is short. */
@@ -78,17 +79,31 @@ bool nq_tx_control_wanted(const struct nq_conn *c, u64 now_us)
 	return plan(c, now_us) != 0;
 }
 
+/* A packet of its own, and where it goes. */
+static u32 plan_alone(const struct nq_conn *c, u64 now_us, u8 *path)
+{
+	bool probe = nq_mtu_probe_bytes(c), ready;
+
+	*path = c->paths.active;
+	if (likely(!c->paths.others && !probe))
+		return 0;
+	if (c->state != NQ_ACTIVE || !nq_ring_has_room(c, 1))
+		return 0;
+	ready = nq_pacer_ready(&c->pacer, c->path_mtu, now_us);
+	if (probe && ready && window_open(c) && c->paths.p[*path].valid)
+		return SAY_MTU_PROBE;
+	*path = other_path_wanted(c);
+	/* The congestion window is the active path's; the pacer serves all. */
+	if (*path == NQ_PATH_NONE || (!ready && !nq_path_challenges(c, *path)))
+		return 0;
+	return SAY_PATH;
+}
+
 bool nq_tx_alone_wanted(const struct nq_conn *c, u64 now_us)
 {
 	u8 path;
 
-	if (likely(!c->paths.others))
-		return false;
-	path = other_path_wanted(c);
-	if (path == NQ_PATH_NONE || c->state != NQ_ACTIVE || !nq_ring_has_room(c, 1))
-		return false;
-	/* The congestion window is the active path's; the pacer serves all. */
-	return nq_path_challenges(c, path) || nq_pacer_ready(&c->pacer, c->path_mtu, now_us);
+	return plan_alone(c, now_us, &path);
 }
 
 u64 nq_control_timeout_us(const struct nq_conn *c)
@@ -205,6 +220,14 @@ static void draft_frames(struct nq_conn *c, struct draft *d, u32 say, u64 pn, u6
 		c->close_wanted = false;
 		return;
 	}
+	if (say & SAY_MTU_PROBE) {
+		draft_ping(c, d);
+		memset(d->buf + d->at, NQ_FRAME_PADDING, d->end - d->at);
+		d->at = d->end;
+		d->flags |= NQ_SENT_MTU_PROBE;
+		nq_mtu_on_sent(c);
+		return;
+	}
 	/* One byte stays free for the PING. */
 	d->end--;
 	if (say & SAY_ACK || (c->ack.eliciting && d->path == c->paths.active))
@@ -234,7 +257,7 @@ static void account(struct nq_conn *c, const struct draft *d, u64 pn, u32 bytes,
 		nq_loss_on_sent(c, pn, bytes, 0, 0, now_us);
 		return;
 	}
-	if (nq_tx_ecn(c)) {
+	if (nq_tx_ecn(c) && !(flags & NQ_SENT_MTU_PROBE)) {
 		flags |= NQ_SENT_ECT0;
 		c->ecn.sent_ect0++;
 	}
@@ -244,7 +267,7 @@ static void account(struct nq_conn *c, const struct draft *d, u64 pn, u32 bytes,
 		return;
 	}
 	c->ack.lonely = 0;
-	if (c->loss.probes)
+	if (c->loss.probes && !(flags & NQ_SENT_MTU_PROBE))
 		c->loss.probes--;
 	nq_loss_on_sent(c, pn, bytes, flags, d->mark, now_us);
 	nq_pacer_refill(&c->pacer, now_us);
@@ -271,7 +294,7 @@ static int build(struct nq_conn *c, u32 say, u8 path, u8 *buf, u32 cap, u64 now_
 	u64 pn;
 	int err;
 
-	d.end = packet_cap(c, path, cap) - NQ_TAG_LEN;
+	d.end = (say & SAY_MTU_PROBE ? cap : packet_cap(c, path, cap)) - NQ_TAG_LEN;
 	/* A closing connection may have lost its room in the ring; it needs no record. */
 	pn = say & SAY_CLOSE ? c->next_pn : nq_next_pn(c, now_us);
 	draft_frames(c, &d, say, pn, now_us);
@@ -308,14 +331,20 @@ int nq_tx_control(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us)
 
 int nq_tx_alone(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us, u8 *path)
 {
-	*path = c->paths.active;
+	u32 say;
+
 	if (cap < NQ_MIN_UDP_PAYLOAD)
 		return -EINVAL;
-	if (!nq_tx_alone_wanted(c, now_us))
+	if (!plan_alone(c, now_us, path))
 		return 0;
 	nq_keys_before_control(c, now_us);
-	if (c->state != NQ_ACTIVE)
+	say = plan_alone(c, now_us, path);
+	if (!say)
 		return 0;
-	*path = other_path_wanted(c);
-	return build(c, SAY_PATH, *path, buf, cap, now_us);
+	if (say & SAY_MTU_PROBE) {
+		if (cap < nq_mtu_probe_bytes(c))
+			return -EMSGSIZE;
+		cap = nq_mtu_probe_bytes(c);
+	}
+	return build(c, say, *path, buf, cap, now_us);
 }

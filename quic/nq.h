@@ -92,7 +92,7 @@ struct nq_conn_params {
 	u32 max_ack_delay_us;		/* ours, as advertised (25000 by default) */
 	u8 ack_delay_exponent;		/* ours (3) */
 	u32 srtt_us, rttvar_us, min_rtt_us; /* 0 = no sample */
-	u32 path_mtu_bytes;		/* UDP payload */
+	u32 path_mtu_bytes;		/* UDP payload: what the route takes */
 	u8 prefix[NQ_PREFIX_MAX_LEN];	/* context prefix of every DATAGRAM payload */
 	u8 prefix_len;
 	const char *congestion;		/* "cubic" (default), "newreno" */
@@ -186,9 +186,9 @@ bool nq_tx_control_wanted(const struct nq_conn *c, u64 now_us);
 int nq_tx_control(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us);
 
 /*
- * The same for packets that must leave as datagrams of their own, without an ECN mark: what is said
- * on another path than the active one. *@path: where it goes. Asked for after
- * nq_tx_control_wanted().
+ * The same for packets that must leave as datagrams of their own, unfragmented and without an ECN
+ * mark: what is said on another path than the active one, and probes of the packet size, so @cap is
+ * at least what nq_set_path_mtu() was told. *@path: where it goes.
  */
 bool nq_tx_alone_wanted(const struct nq_conn *c, u64 now_us);
 int nq_tx_alone(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us, u8 *path);
@@ -338,7 +338,12 @@ int nq_path_migrate(struct nq_conn *c, unsigned int how, u64 now_us);
 /* The network is back, the addresses are the same: ask the peer now, whatever the backoff. */
 void nq_path_recheck(struct nq_conn *c);
 
+/* ---- packet size ---------------------------------------------------------------------------- */
+
+/* The route takes packets of this size now: it is used, and probes find out whether it passes. */
 void nq_set_path_mtu(struct nq_conn *c, u32 udp_payload_bytes);
+/* The local system refused to send so much to the active path (EMSGSIZE). */
+void nq_mtu_refused(struct nq_conn *c, u32 udp_payload_bytes, u64 now_us);
 void nq_set_keepalive(struct nq_conn *c, u32 keepalive_ms, u64 now_us);
 
 struct nq_stats {
@@ -355,6 +360,7 @@ struct nq_stats {
 	u64 datagram_dropped;	/* received, but of another context or beyond the caller's room */
 	u64 path_validations;	/* addresses of the peer that answered a challenge */
 	u64 migrations;		/* changes of the active path that were confirmed */
+	u64 pmtu_probes;	/* sent */
 	/* gauges */
 	u64 srtt_us, rttvar_us, min_rtt_us, cwnd_bytes, bytes_in_flight, pacing_rate_bytes_per_s;
 	u64 last_rx_us;		/* time of the last authenticated packet */

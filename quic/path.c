@@ -149,8 +149,11 @@ static void confirm(struct nq_conn *c, u64 now_us)
 		if (s->p[i].used && i != s->active && i != s->migrating)
 			s->p[i].release_us = release_us;
 	}
-	if (s->p[before].host != p->host)
-		nq_loss_on_new_path(c, p->rtt_us ? p->rtt_us : NQ_DEFAULT_RTT_US, now_us);
+	s->p[before].mtu = (u16)c->pmtud.low;
+	if (s->p[before].host == p->host)
+		return;
+	nq_mtu_on_new_path(c, p->mtu);
+	nq_loss_on_new_path(c, p->rtt_us ? p->rtt_us : NQ_DEFAULT_RTT_US, now_us);
 }
 
 /* ---- the end of a validation ---- */

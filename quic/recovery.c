@@ -96,11 +96,17 @@ static void reduce(struct nq_conn *c, u64 sent_us, u64 now_us)
 	c->events |= NQ_EV_CONGESTION;
 }
 
-static void declare_lost(struct nq_conn *c, u64 pn, struct nq_sent *s)
+static void declare_lost(struct nq_conn *c, u64 pn, struct nq_sent *s, u64 now_us)
 {
 	s->state = NQ_SENT_LOST;
 	c->loss.bytes_in_flight -= s->bytes;
 	c->loss.out_packets--;
+	if (s->flags & NQ_SENT_MTU_PROBE) {
+		nq_mtu_on_lost(c, s->bytes, now_us);
+		return;
+	}
+	if (s->bytes >= c->pmtud.full)
+		nq_mtu_on_full_lost(c, pn);
 	c->stats.packets_lost++;
 	if (s->flags & NQ_SENT_DATAGRAM)
 		c->stats.datagram_lost++;
@@ -166,7 +172,9 @@ static void settle(struct nq_conn *c, u64 give_up_pn, u64 now_us)
 				break;
 			}
 		}
-		declare_lost(c, pn, s);
+		declare_lost(c, pn, s, now_us);
+		if (s->flags & NQ_SENT_MTU_PROBE)
+			continue;
 		any_lost = true;
 		lost_us = s->time_us;
 		persistent |= extend_run(c, s);
@@ -240,6 +248,8 @@ struct acked {
 	u64 packets;
 	u64 ect0;
 	u64 largest_pn, largest_us;
+	u64 full_pn; /* highest of those that tell about the packet size */
+	u32 probe_bytes;
 	bool eliciting;
 	bool in_use;
 };
@@ -267,6 +277,10 @@ static void on_acked(struct nq_conn *c, u64 pn, struct nq_sent *s, struct acked 
 		a->bytes += s->bytes;
 	if (pn < c->loss.in_use_pn)
 		a->in_use = true;
+	if (s->bytes >= c->pmtud.full && pn > a->full_pn)
+		a->full_pn = pn;
+	if (unlikely(s->flags & NQ_SENT_MTU_PROBE))
+		a->probe_bytes = s->bytes;
 }
 
 /* A packet that was given up arrived after all: the path reorders that much. */
@@ -352,6 +366,10 @@ static void on_newly_acked(struct nq_conn *c, const struct nq_ack_frame *f, cons
 		reduce(c, a->largest_us, now_us);
 		c->stats.ecn_ce = c->ecn.peer_ce;
 	}
+	if (a->full_pn)
+		nq_mtu_on_full_acked(c, a->full_pn);
+	if (unlikely(a->probe_bytes))
+		nq_mtu_on_acked(c, a->probe_bytes, now_us);
 	settle(c, 0, now_us);
 	/* What this very ACK showed to be lost may have begun a recovery: then nothing grows. */
 	in_use = a->in_use || (nq_cc_slow_start(&c->cc) && flight_before * 2 >= c->cc.cwnd);
@@ -410,7 +428,8 @@ void nq_loss_on_timeout(struct nq_conn *c, u64 now_us)
 		nq_update_pacing(c, now_us);
 		return;
 	}
-	c->loss.pto_count++;
+	if (!c->loss.pto_count++)
+		nq_mtu_on_pto(c);
 	c->stats.ptos++;
 	/* Two from the second time on: a single probe may be lost like what it asks about. */
 	c->loss.probes = c->loss.pto_count > 1 ? 2 : 1;

@@ -230,6 +230,8 @@ void pair_control(struct pair *p, int i)
 		assert_true(++guard < 20);
 	}
 	assert_int_equal(nq_tx_control(c, buf, sizeof(buf), p->now_us), 0);
+	if (!p->probe_mtu)
+		c->pmtud.wanted = false;
 	while (nq_tx_alone_wanted(c, p->now_us)) {
 		len = nq_tx_alone(c, buf, sizeof(buf), p->now_us, &path);
 		assert_true(len > 0);

@@ -58,6 +58,7 @@ struct pair {
 	struct pair_link link[2]; /* [i]: away from end i */
 	u64 now_us;
 	u64 random;
+	bool probe_mtu; /* else no probe of the packet size leaves */
 	u32 nat_shift;
 	u32 copy_from; /* what the client sends comes from here as well, and first: a forger */
 	struct nq_conn_params params[2];
