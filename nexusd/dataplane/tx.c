@@ -225,10 +225,16 @@ static void fill_burst(struct dp *dp, struct dp_session *s, struct dp_out *out,
 	s->counters.l3_tx_bytes += inner_bytes;
 }
 
+/* The largest packet that may leave. */
+static u32 packet_bytes(const struct dp_session *s)
+{
+	return nq_max_payload_bytes(s->conn) + nq_tx_overhead_bytes(s->conn);
+}
+
 /* Packets the engine wants to send on its own go behind the burst, or alone. */
 static void add_control(struct dp *dp, struct dp_session *s, struct dp_out *out)
 {
-	u32 cap = nq_max_payload_bytes(s->conn) + nq_tx_overhead_bytes(s->conn);
+	u32 cap = packet_bytes(s);
 
 	if (cap < NQ_MIN_UDP_PAYLOAD)
 		cap = NQ_MIN_UDP_PAYLOAD;
@@ -250,13 +256,33 @@ static void send_out(struct dp *dp, struct dp_session *s, struct dp_out *out)
 		return;
 	}
 	out->ecn = nq_tx_ecn(s->conn);
-	if (dp_udp_send(dp, s, out) != -EMSGSIZE || s->path_mtu == NQ_MIN_UDP_PAYLOAD)
-		return;
-	/* The local interface or a learned path MTU refuses the size: fall back at once. The engine
-	 * raises NQ_EV_MTU, which becomes NQD_EVENT_PATH_MTU_CHANGED.
+	/* The local interface refuses the size: the engine falls back at once and raises NQ_EV_MTU,
+	 * which becomes NQD_EVENT_PATH_MTU_CHANGED.
 	 */
-	s->path_mtu = NQ_MIN_UDP_PAYLOAD;
-	nq_set_path_mtu(s->conn, NQ_MIN_UDP_PAYLOAD);
+	if (dp_udp_send(dp, dp_active_path(s), out) == -EMSGSIZE)
+		nq_mtu_refused(s->conn, packet_bytes(s), dp->now_us);
+}
+
+/* Packets that must be datagrams of their own: to other paths, and probes of the packet size. */
+static void send_alone(struct dp *dp, struct dp_session *s)
+{
+	struct dp_out *out;
+	u8 path;
+	int n;
+
+	while (nq_tx_alone_wanted(s->conn, dp->now_us) && (out = dp_out_get(dp))) {
+		n = nq_tx_alone(s->conn, out->data, DP_OUT_BYTES, dp->now_us, &path);
+		if (n <= 0 || !s->paths[path].sock) {
+			dp_out_put(dp, out);
+			return;
+		}
+		out->size[out->n++] = n;
+		out->len = n;
+		out->ecn = false;
+		if (dp_udp_send(dp, &s->paths[path], out) == -EMSGSIZE &&
+		    path == nq_active_path(s->conn))
+			nq_mtu_refused(s->conn, n, dp->now_us);
+	}
 }
 
 /* One burst: true if there may be more to send now. */
@@ -300,7 +326,7 @@ void dp_tx_flush(struct dp *dp, struct dp_session *s)
 	while (more) {
 		unsigned int want;
 
-		if (s->sock->n_pending) {
+		if (dp_active_path(s)->sock->n_pending) {
 			s->socket_blocked = true;
 			return;
 		}
@@ -316,6 +342,8 @@ void dp_tx_flush(struct dp *dp, struct dp_session *s)
 		add_control(dp, s, out);
 		send_out(dp, s, out);
 	}
+	if (s->conn)
+		send_alone(dp, s);
 	if (s->dev->blocked && !s->dev->arena_refs)
 		dp_device_resume(dp, s->dev);
 }
