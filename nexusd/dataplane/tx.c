@@ -65,12 +65,16 @@ static void send_too_big(struct dp *dp, struct dp_device *dev, const u8 *pkt, u3
 	dp_device_write(dev, iov, 2);
 }
 
-static void queue_packet(struct dp *dp, struct dp_session *s, const struct dp_segs *segs)
+/*
+ * Normally the kernel has cut to the device's MTU; but the path of a session may take less. Then an
+ * IPv4 packet without DF is fragmented here, of everything else the sender is told.
+ */
+static void queue_packet(struct dp *dp, struct dp_session *s, struct dp_segs *segs)
 {
 	u32 mtu = nq_max_payload_bytes(s->conn);
 	struct dp_tx_item *item;
 
-	if (dp_segs_max_len(segs) > mtu) {
+	if (dp_segs_max_len(segs) > mtu && !dp_segs_fragment(segs, mtu)) {
 		s->counters.mtu_drops += segs->left;
 		send_too_big(dp, s->dev, segs->pkt, segs->len, mtu);
 		return;
@@ -173,8 +177,10 @@ static unsigned int plan_burst(struct dp *dp, struct dp_session *s, u32 *pkt_byt
 		u32 len = dp_segs_max_len(&item->segs) + overhead, k;
 
 		next = TAILQ_NEXT(item, entry);
+		/* The path shrank while it waited. */
+		if (len > mtu + overhead && dp_segs_fragment(&item->segs, mtu))
+			len = dp_segs_max_len(&item->segs) + overhead;
 		if (len > mtu + overhead) {
-			/* The path shrank while it waited. */
 			s->counters.mtu_drops += item->segs.left;
 			send_too_big(dp, s->dev, item->segs.pkt, item->segs.len, mtu);
 			drop_item(dp, s, item);
@@ -215,7 +221,7 @@ static void fill_burst(struct dp *dp, struct dp_session *s, struct dp_out *out,
 		out->len += at + len + NQ_TAG_LEN;
 		if (item->segs.left)
 			continue;
-		if (item->segs.kind != DP_SEG_PLAIN) {
+		if (item->segs.kind >= DP_SEG_TCP) {
 			s->counters.gso_tx_packets++;
 			s->counters.gso_tx_segments += item->segs.index;
 		}
