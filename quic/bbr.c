@@ -792,6 +792,8 @@ size_t nq_bbr_bytes(u32 ring_packets)
 
 void nq_bbr_attach(struct nq_cc *cc, void *mem, u32 ring_packets)
 {
+	/* Not only once: a new path begins with a model of its own. */
+	memset(mem, 0, sizeof(struct nq_bbr));
 	cc->bbr = mem;
 	nq_rate_init(&cc->bbr->rate, (u8 *)mem + round64(sizeof(struct nq_bbr)),
 		     nq_rate_points(ring_packets));

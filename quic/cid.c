@@ -3,10 +3,15 @@
  * Connection IDs (RFC 9000 5.1, 19.15, 19.16): the peer's that we may use, ours that it may use,
  * and the frames that give and take them, repeated until they are acknowledged.
  *
- * remote[0] is in use; it changes only when the peer retires it. Everything is bounded by
- * NQ_CIDS_MAX and NQ_RETIRE_MAX: a peer that demands more breaks the limit and the connection.
+ * remote[0] is the active path's. remote_paths[] tells for each of the peer's IDs which paths send
+ * with it (RFC 9000 9.5: one ID serves several only if they differ by the peer's doing). An ID that
+ * was used and is no longer is retired; until its RETIRE_CONNECTION_ID has room it is SPENT.
+ * Everything is bounded by NQ_CIDS_MAX and NQ_RETIRE_MAX: a peer that demands more breaks the limit
+ * and the connection.
  */
 #include "conn.h"
+
+#define SPENT 0x80
 
 static void set_header_len(struct nq_conn *c)
 {
@@ -30,6 +35,24 @@ static bool valid_cids(const struct nq_cid *cids, u32 n)
 	return true;
 }
 
+/* Has this number come before? A late copy must not bring back an ID that was retired. */
+static bool seen(const struct nq_cids *s, u64 seq)
+{
+	if (seq >= s->seen_end)
+		return false;
+	return s->seen_end - seq > 64 || s->seen >> (s->seen_end - 1 - seq) & 1;
+}
+
+static void set_seen(struct nq_cids *s, u64 seq)
+{
+	u64 up = seq >= s->seen_end ? seq + 1 - s->seen_end : 0;
+
+	s->seen = up < 64 ? s->seen << up : 0;
+	s->seen_end += up;
+	if (s->seen_end - seq <= 64)
+		s->seen |= 1ULL << (s->seen_end - 1 - seq);
+}
+
 int nq_cids_init(struct nq_conn *c, const struct nq_conn_params *p)
 {
 	struct nq_cids *s = &c->cids;
@@ -49,8 +72,13 @@ int nq_cids_init(struct nq_conn *c, const struct nq_conn_params *p)
 	}
 	memcpy(s->remote, p->remote_cids, p->n_remote_cids * sizeof(s->remote[0]));
 	s->n_remote = p->n_remote_cids;
+	s->remote_paths[0] = 1;
+	for (i = 0; i < s->n_remote; i++)
+		set_seen(s, s->remote[i].seq);
 	s->peer_limit = p->peer_active_cid_limit < 2 ? 2 : p->peer_active_cid_limit;
 	set_header_len(c);
+	if (nq_local_cids_wanted(c))
+		c->events |= NQ_EV_CID_WANTED;
 	return 0;
 }
 
@@ -83,7 +111,22 @@ static u32 retire_room(const struct nq_cids *s)
 	return n;
 }
 
-/* All or nothing: the header is written with remote[0] even when this breaks the connection. */
+static void keep_remote(struct nq_cids *s, u32 from, u32 to)
+{
+	s->remote[to] = s->remote[from];
+	s->remote_paths[to] = s->remote_paths[from];
+}
+
+static void forget_remote(struct nq_cids *s, u32 at)
+{
+	for (s->n_remote--; at < s->n_remote; at++)
+		keep_remote(s, at + 1, at);
+}
+
+/*
+ * All or nothing: the header is written with remote[0] even when this breaks the connection. Paths
+ * that lose their ID get another in nq_path_on_cids().
+ */
 static bool retire_below(struct nq_cids *s, u64 seq)
 {
 	u32 i, kept = 0, going = 0;
@@ -96,7 +139,7 @@ static bool retire_below(struct nq_cids *s, u64 seq)
 		if (s->remote[i].seq < seq)
 			want_retire(s, s->remote[i].seq);
 		else if (kept++ != i)
-			s->remote[kept - 1] = s->remote[i];
+			keep_remote(s, i, kept - 1);
 	}
 	s->n_remote = kept;
 	s->retire_prior_to = seq;
@@ -135,6 +178,9 @@ u64 nq_cid_on_new(struct nq_conn *c, const struct nq_frame *f)
 	known = known_cid(s, f);
 	if (known < 0)
 		return NQ_PROTOCOL_VIOLATION;
+	if (!known && seen(s, f->new_cid.seq))
+		return 0;
+	set_seen(s, f->new_cid.seq);
 	if (f->new_cid.retire_prior_to > s->retire_prior_to &&
 	    !retire_below(s, f->new_cid.retire_prior_to))
 		return NQ_CONNECTION_ID_LIMIT_ERROR;
@@ -143,6 +189,7 @@ u64 nq_cid_on_new(struct nq_conn *c, const struct nq_frame *f)
 	if (!known) {
 		if (s->n_remote == NQ_CIDS_MAX)
 			return NQ_CONNECTION_ID_LIMIT_ERROR;
+		s->remote_paths[s->n_remote] = 0;
 		r = &s->remote[s->n_remote++];
 		memset(r, 0, sizeof(*r));
 		r->seq = f->new_cid.seq;
@@ -151,37 +198,158 @@ u64 nq_cid_on_new(struct nq_conn *c, const struct nq_frame *f)
 		memcpy(r->token, f->new_cid.token, NQ_RESET_TOKEN_LEN);
 		r->has_token = true;
 	}
+	nq_path_on_cids(c);
 	set_header_len(c);
 	return 0;
 }
 
-/* Only the ID in use counts: tokens of unused and of retired ones are not looked at (10.3.1). */
+/* Only IDs in use count: tokens of unused and of retired ones are not looked at (10.3.1). */
 bool nq_check_stateless_reset(struct nq_conn *c, const u8 *token, u64 now_us)
 {
-	const struct nq_cid *r = &c->cids.remote[0];
+	const struct nq_cids *s = &c->cids;
+	bool found = false;
+	u32 i;
 
-	if (!r->has_token || nq_differ(r->token, token, NQ_RESET_TOKEN_LEN))
+	for (i = 0; i < s->n_remote; i++) {
+		if (s->remote_paths[i] && s->remote[i].has_token)
+			found |= !nq_differ(s->remote[i].token, token, NQ_RESET_TOKEN_LEN);
+	}
+	if (!found)
 		return false;
 	c->stats.stateless_resets++;
 	nq_conn_error(c, NQ_CLOSE_RESET, NQ_NO_ERROR, "", now_us);
 	return true;
 }
 
+/* ---- the paths' share ---- */
+
+static int index_of_path(const struct nq_cids *s, u8 path)
+{
+	u32 i;
+
+	for (i = 0; i < s->n_remote; i++) {
+		if (s->remote_paths[i] & 1u << path)
+			return (int)i;
+	}
+	return -1;
+}
+
+const struct nq_cid *nq_cid_of_path(const struct nq_conn *c, u8 path)
+{
+	int i = index_of_path(&c->cids, path);
+
+	return i < 0 ? NULL : &c->cids.remote[i];
+}
+
+bool nq_cid_take(struct nq_conn *c, u8 path)
+{
+	struct nq_cids *s = &c->cids;
+	u32 i;
+
+	for (i = 0; i < s->n_remote; i++) {
+		/* Without an ID of ours the peer tells nobody apart by it: it serves all. */
+		if (s->remote_paths[i] && s->remote[i].len)
+			continue;
+		s->remote_paths[i] |= 1u << path;
+		return true;
+	}
+	return false;
+}
+
+void nq_cid_share(struct nq_conn *c, u8 path, u8 other)
+{
+	int i = index_of_path(&c->cids, other);
+
+	if (i >= 0)
+		c->cids.remote_paths[i] |= 1u << path;
+}
+
+static void retire_spent(struct nq_cids *s)
+{
+	u32 i = 1;
+
+	while (i < s->n_remote) {
+		if (s->remote_paths[i] == SPENT && want_retire(s, s->remote[i].seq))
+			forget_remote(s, i);
+		else
+			i++;
+	}
+}
+
+void nq_cid_release(struct nq_conn *c, u8 path)
+{
+	struct nq_cids *s = &c->cids;
+	int i = index_of_path(s, path);
+
+	if (i < 0)
+		return;
+	s->remote_paths[i] &= ~(1u << path);
+	if (!s->remote_paths[i] && s->remote[i].len)
+		s->remote_paths[i] = SPENT;
+	retire_spent(s);
+}
+
+void nq_cid_set_active(struct nq_conn *c, u8 path)
+{
+	struct nq_cids *s = &c->cids;
+	int i = index_of_path(s, path);
+	struct nq_cid first = s->remote[0];
+	u8 first_paths = s->remote_paths[0];
+
+	/* The active path has one before any other: a path being probed can wait. */
+	if (i < 0) {
+		i = 0;
+		first_paths = (u8)(1u << path);
+	}
+	keep_remote(s, (u32)i, 0);
+	s->remote[i] = first;
+	s->remote_paths[i] = first_paths;
+	set_header_len(c);
+}
+
 /* ---- ours ---- */
+
+static u32 active_local(const struct nq_cids *s)
+{
+	const struct nq_local_cid *l;
+	u32 n = 0;
+
+	for (l = s->local; l < s->local + NQ_CIDS_MAX; l++)
+		n += l->used;
+	return n;
+}
+
+u32 nq_local_cids_wanted(const struct nq_conn *c)
+{
+	u32 most = (u32)nq_min(c->cids.peer_limit, NQ_CIDS_MAX), n = active_local(&c->cids);
+
+	return c->cids.local_len && n < most ? most - n : 0;
+}
+
+u8 nq_cid_local(const struct nq_conn *c, const u8 *dcid)
+{
+	const struct nq_local_cid *l;
+	u8 i;
+
+	for (i = 0; i < NQ_CIDS_MAX; i++) {
+		l = &c->cids.local[i];
+		if (l->used && same_bytes(l->cid.id, dcid, l->cid.len))
+			return i;
+	}
+	return NQ_LOCAL_UNKNOWN;
+}
 
 int nq_add_local_cid(struct nq_conn *c, const struct nq_cid *cid)
 {
 	struct nq_local_cid *l, *free_slot = NULL;
-	u32 active = 0;
 
 	if (cid->len != c->cids.local_len || !cid->len || !cid->has_token)
 		return -EINVAL;
 	for (l = c->cids.local; l < c->cids.local + NQ_CIDS_MAX; l++) {
-		active += l->used;
 		if (!l->used && !l->retired && !free_slot)
 			free_slot = l;
 	}
-	if (!free_slot || active >= c->cids.peer_limit)
+	if (!free_slot || active_local(&c->cids) >= c->cids.peer_limit)
 		return -ENOBUFS;
 	free_slot->cid = *cid;
 	free_slot->cid.seq = c->cids.next_local_seq++;
@@ -205,6 +373,7 @@ u64 nq_cid_on_retire(struct nq_conn *c, u64 seq, const u8 *dcid)
 		l->used = false;
 		l->retired = true;
 		l->fate = NQ_FATE_NONE;
+		nq_path_on_local_retired(c, (u8)(l - s->local));
 		c->events |= NQ_EV_CID_WANTED | NQ_EV_CID_RETIRED;
 	}
 	return 0;
@@ -287,6 +456,7 @@ static void set_fate(struct nq_cids *s, u64 pn, enum nq_frame_fate fate)
 void nq_cid_on_acked(struct nq_conn *c, u64 pn)
 {
 	set_fate(&c->cids, pn, NQ_FATE_NONE);
+	retire_spent(&c->cids);
 }
 
 void nq_cid_on_lost(struct nq_conn *c, u64 pn)

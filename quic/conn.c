@@ -72,7 +72,6 @@ static void init_path(struct nq_conn *c, const struct nq_conn_params *p, u64 now
 {
 	u32 mss;
 
-	c->path_mtu = p->path_mtu_bytes;
 	c->peer_max_udp = p->peer_max_udp_payload_bytes;
 	c->peer_max_datagram = p->peer_max_datagram_frame_bytes;
 	c->peer_max_ack_delay_us = p->peer_max_ack_delay_us;
@@ -81,6 +80,7 @@ static void init_path(struct nq_conn *c, const struct nq_conn_params *p, u64 now
 	c->ack_delay_exponent = p->ack_delay_exponent;
 	c->prefix_len = p->prefix_len;
 	memcpy(c->prefix, p->prefix, p->prefix_len);
+	c->rtt.initial_us = NQ_DEFAULT_RTT_US;
 	if (p->srtt_us) {
 		c->rtt.has_sample = true;
 		c->rtt.srtt_us = c->rtt.latest_us = (u32)nq_min(p->srtt_us, NQ_RTT_MAX_US);
@@ -92,11 +92,13 @@ static void init_path(struct nq_conn *c, const struct nq_conn_params *p, u64 now
 	}
 	if (p->ecn)
 		c->ecn.state = NQ_ECN_TESTING;
+	c->path_mtu = p->path_mtu_bytes;
 	mss = nq_packet_max(c);
 	nq_cc_init(&c->cc, nq_cc_find(p->congestion), mss, p->ring_packets,
 		   c->ring + p->ring_packets, now_us);
 	if (c->cc.ops == &nq_cc_fixed)
 		c->cc.fixed.bytes_per_s = p->fixed_rate_bytes_per_s;
+	nq_mtu_start(c, p->path_mtu_bytes);
 	nq_update_pacing(c, now_us);
 }
 
@@ -136,6 +138,7 @@ struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_
 	if (*err)
 		return NULL;
 	init_path(c, p, now_us);
+	nq_paths_init(c, p);
 	c->ack.largest_us = c->ack.span_us = now_us;
 	c->idle_from_us = now_us;
 	c->idle_us = 1000ULL * p->max_idle_timeout_ms;
@@ -185,10 +188,16 @@ u64 nq_next_timeout_us(const struct nq_conn *c)
 	t = nq_min(nq_loss_timeout_us(c), idle_deadline_us(c));
 	t = nq_min(t, keepalive_deadline_us(c));
 	t = nq_min(t, nq_keys_timeout_us(c));
+	t = nq_min(t, nq_path_timeout_us(c));
+	t = nq_min(t, c->pmtud.raise_us);
 	/* With the ring full nothing can be said: only an ACK or a loss changes that. */
 	if (!nq_ring_has_room(c, 1))
 		return t;
-	return nq_min(t, nq_min(c->ack.deadline_us, nq_control_timeout_us(c)));
+	t = nq_min(t, nq_control_timeout_us(c));
+	/* Nor to an address that has used up what came from it. */
+	if (nq_path_room(c, c->paths.active) < NQ_PATH_ROOM_MIN)
+		return t;
+	return nq_min(t, c->ack.deadline_us);
 }
 
 void nq_on_timeout(struct nq_conn *c, u64 now_us)
@@ -208,6 +217,8 @@ void nq_on_timeout(struct nq_conn *c, u64 now_us)
 	}
 	nq_loss_on_timeout(c, now_us);
 	nq_keys_on_timeout(c, now_us);
+	nq_path_on_timeout(c, now_us);
+	nq_mtu_on_timeout(c, now_us);
 	if (now_us >= keepalive_deadline_us(c))
 		c->ping_wanted = true;
 }
@@ -230,14 +241,9 @@ u32 nq_take_events(struct nq_conn *c)
 
 void nq_set_path_mtu(struct nq_conn *c, u32 udp_payload_bytes)
 {
-	u32 before = nq_max_payload_bytes(c);
-
 	if (udp_payload_bytes < NQ_MIN_UDP_PAYLOAD || udp_payload_bytes > 65527)
 		return;
-	c->path_mtu = udp_payload_bytes;
-	nq_cc_set_mss(&c->cc, nq_packet_max(c));
-	if (nq_max_payload_bytes(c) != before)
-		c->events |= NQ_EV_MTU;
+	nq_mtu_start(c, udp_payload_bytes);
 }
 
 const char *nq_congestion_name(const struct nq_conn *c)

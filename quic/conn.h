@@ -24,7 +24,13 @@
 #define NQ_OUT_BYTES 256
 /* RFC 9000 5.1.2: at least twice the IDs that may be active. */
 #define NQ_RETIRE_MAX (2 * NQ_CIDS_MAX)
-#define NQ_PATH_MAX 4
+/* PATH_CHALLENGEs of the peer that wait for their answer; RFC 9000 8.2: tries of our own. */
+#define NQ_RESPONSES_MAX 4
+#define NQ_PATH_TRIES 3
+/* Not a number of a path, and nothing a packet may carry. */
+#define NQ_PATH_NONE 0xfd
+/* With less credit towards an address that is not validated, nothing is sent there. */
+#define NQ_PATH_ROOM_MIN 128
 #define NQ_PACKET_THRESHOLD 3
 #define NQ_PACKET_THRESHOLD_MAX 64
 #define NQ_GRANULARITY_US 1000
@@ -52,6 +58,7 @@ enum nq_sent_flag {
 	NQ_SENT_ECT0 = 1 << 3,
 	NQ_SENT_RELIABLE = 1 << 4, /* carries frames that must be sent again if it is lost */
 	NQ_SENT_SAMPLED = 1 << 5, /* @mark: the point of the delivery rate it was sent at */
+	NQ_SENT_MTU_PROBE = 1 << 6, /* its loss is no sign of congestion */
 };
 
 struct nq_sent {
@@ -72,6 +79,7 @@ struct nq_sent {
 struct nq_rtt {
 	u32 latest_us, srtt_us, rttvar_us, min_us;
 	u64 first_sample_us;
+	u32 initial_us; /* what is assumed without a sample */
 	bool has_sample;
 };
 
@@ -153,8 +161,8 @@ enum nq_frame_fate {
 /* A frame that is repeated until it is acknowledged. */
 struct nq_pending {
 	u64 seq;
-	u64 pn; /* of the packet that carries it */
-	u8 fate;
+	u64 pn : 62; /* of the packet that carries it */
+	u64 fate : 2;
 };
 
 struct nq_local_cid {
@@ -166,14 +174,74 @@ struct nq_local_cid {
 };
 
 struct nq_cids {
-	struct nq_cid remote[NQ_CIDS_MAX]; /* [0] is in use */
+	struct nq_cid remote[NQ_CIDS_MAX]; /* [0] is the active path's */
+	u8 remote_paths[NQ_CIDS_MAX]; /* bit n: path n sends with it; 0: never used */
 	struct nq_local_cid local[NQ_CIDS_MAX];
 	struct nq_pending retire[NQ_RETIRE_MAX];
 	u64 retire_prior_to; /* highest the peer asked for */
+	u64 seen_end, seen; /* numbers that came: the end, and of the last 64 below it a bit each */
 	u64 next_local_seq;
 	u32 n_remote;
 	u32 peer_limit;
 	u8 local_len;
+};
+
+/* ---- paths ---- */
+
+struct nq_path {
+	u64 next_us; /* validation: when the next challenge is due */
+	u64 end_us; /* and when it has failed */
+	u64 sent_us; /* and when the latest challenge left */
+	u64 release_us; /* NQ_TIME_NEVER, or when a path left behind is given up */
+	u32 credit_bytes; /* may still be sent to an address that is not validated */
+	u32 validation; /* its number: what the challenges are made from */
+	u32 host; /* equal: the IP addresses are */
+	u32 rtt_us; /* of the challenge that was answered, 0 = not known */
+	u16 mtu; /* largest packet known to pass, 0 = none */
+	u8 tries;
+	u8 local; /* which of our IDs the peer sends to, or NQ_LOCAL_UNKNOWN */
+	bool used;
+	bool valid; /* the peer's address is its own */
+	bool validating;
+	bool challenge_wanted;
+	bool small; /* a challenge left unpadded, for want of credit */
+};
+
+struct nq_response {
+	u8 path;
+	u8 data[NQ_PATH_DATA_LEN];
+};
+
+struct nq_paths {
+	struct nq_path p[NQ_PATHS_MAX];
+	u64 secret[2];
+	u32 validations; /* begun so far */
+	u32 hosts;
+	u8 active;
+	u8 quiet; /* packets from this path need no look; NQ_PATH_NONE: all do */
+	/* Where to return if the active path fails its validation; congestion, RTT and ECN state
+	 * of the connection are this path's.
+	 */
+	u8 last_valid;
+	u8 migrating; /* a client's next path, or NQ_PATH_NONE */
+	u8 n_responses;
+	u8 others; /* paths in use besides the active one */
+	bool follow; /* a server that follows the peer's address */
+	struct nq_response responses[NQ_RESPONSES_MAX];
+};
+
+/* ---- packet size ---- */
+
+struct nq_pmtud {
+	u64 raise_us; /* when larger sizes are tried again */
+	u64 full_acked_pn; /* highest full packet that was acknowledged */
+	u32 limit; /* what route and peer take */
+	u32 low, high; /* known to pass; known not to, or limit + 1 */
+	u32 size; /* being probed, 0 = none */
+	u16 full; /* from this size on a packet tells about path_mtu */
+	u8 full_lost; /* such packets lost in a row */
+	u8 tries; /* probes of this size that were lost */
+	bool wanted; /* one may leave now */
 };
 
 enum nq_conn_state {
@@ -206,14 +274,14 @@ struct nq_conn {
 	struct nq_ecn ecn;
 	struct nq_ack ack;
 	struct nq_cids cids;
+	struct nq_paths paths;
+	struct nq_pmtud pmtud;
 
 	u32 path_mtu, peer_max_udp, peer_max_datagram;
 	u32 max_ack_delay_us, peer_max_ack_delay_us;
 	u8 ack_delay_exponent, peer_ack_delay_exponent;
 	u8 prefix_len;
-	u8 n_path;
 	u8 prefix[NQ_PREFIX_MAX_LEN];
-	u8 path_data[NQ_PATH_MAX][NQ_PATH_DATA_LEN];
 
 	u64 idle_from_us, idle_us, keepalive_us;
 	u64 close_end_us;
@@ -270,11 +338,15 @@ void nq_loss_on_sent(struct nq_conn *c, u64 pn, u32 bytes, u8 flags, u32 mark, u
 /* Called before the ring is full: there is room for a burst afterwards. */
 void nq_loss_make_room(struct nq_conn *c, u64 now_us);
 void nq_update_pacing(struct nq_conn *c, u64 now_us);
+/* The path is another: nothing that is out tells about it, nothing learnt holds. */
+void nq_loss_on_new_path(struct nq_conn *c, u32 initial_rtt_us, u64 now_us);
 
 /* ---- ecn.c ---- */
 /* Judge the counts of an ACK that newly acknowledged @newly_ect0 marked packets; true: new CE. */
 bool nq_ecn_on_ack(struct nq_conn *c, const struct nq_ack_frame *a, u64 newly_ect0);
 void nq_ecn_on_lost(struct nq_ecn *e);
+/* Another path: whether it leaves the field alone is open again. */
+void nq_ecn_restart(struct nq_ecn *e);
 
 /* ---- ack.c ---- */
 struct nq_rx_meta {
@@ -330,6 +402,66 @@ bool nq_cid_wanted(const struct nq_conn *c);
 u32 nq_cid_write(struct nq_conn *c, u8 *p, u32 cap, u64 pn);
 void nq_cid_on_acked(struct nq_conn *c, u64 pn);
 void nq_cid_on_lost(struct nq_conn *c, u64 pn);
+/* The peer's ID that @path sends with, NULL if it has none. */
+const struct nq_cid *nq_cid_of_path(const struct nq_conn *c, u8 path);
+/* Give @path an ID that no path has sent with. False: there is none. */
+bool nq_cid_take(struct nq_conn *c, u8 path);
+/* @path sends with the ID of @other. */
+void nq_cid_share(struct nq_conn *c, u8 path, u8 other);
+/* @path sends no more: an ID that was only its own is retired. */
+void nq_cid_release(struct nq_conn *c, u8 path);
+/* @path, which has an ID, is now the active one. */
+void nq_cid_set_active(struct nq_conn *c, u8 path);
+/* Which of our IDs @dcid is. */
+#define NQ_LOCAL_UNKNOWN 0xff
+u8 nq_cid_local(const struct nq_conn *c, const u8 *dcid);
+
+/* ---- path.c ---- */
+void nq_paths_init(struct nq_conn *c, const struct nq_conn_params *p);
+/*
+ * A packet opened that came from @pkt->path, not the quiet one: count it, and give a new tuple a
+ * slot. False: such a packet is not accepted.
+ */
+bool nq_path_enter(struct nq_conn *c, struct nq_rx_pkt *pkt, const u8 *dcid, u64 now_us);
+/* Its frames are worked off. @moved: more than probing frames, under the highest number so far. */
+void nq_path_settle(struct nq_conn *c, u8 path, bool moved, u64 now_us);
+void nq_path_on_challenge(struct nq_conn *c, u8 path, const u8 *data);
+void nq_path_on_response(struct nq_conn *c, const u8 *data, u64 now_us);
+/* New IDs of the peer may be what a path waited for. */
+void nq_path_on_cids(struct nq_conn *c);
+/* The peer retired our ID @local. */
+void nq_path_on_local_retired(struct nq_conn *c, u8 local);
+/* Bytes that may be sent to @path now (RFC 9000 8.1). */
+u64 nq_path_room(const struct nq_conn *c, u8 path);
+/* Has @path PATH_* frames to send? */
+bool nq_path_wanted(const struct nq_conn *c, u8 path);
+/* A challenge, which waits for no congestion window? */
+static inline bool nq_path_challenges(const struct nq_conn *c, u8 path)
+{
+	return c->paths.p[path].challenge_wanted;
+}
+/* Write them; @padded tells whether the datagram will be full-sized. */
+u32 nq_path_write(struct nq_conn *c, u8 path, u8 *at, u32 cap, bool padded, u64 now_us);
+void nq_path_on_sent(struct nq_conn *c, u8 path, u32 bytes);
+u64 nq_path_timeout_us(const struct nq_conn *c);
+void nq_path_on_timeout(struct nq_conn *c, u64 now_us);
+
+/* ---- pmtud.c ---- */
+/* Begin with @mtu bytes, the most that route and path take, and ask whether they pass. */
+void nq_mtu_start(struct nq_conn *c, u32 mtu);
+/* The same on another path, of which @known bytes are known to pass (0: none). */
+void nq_mtu_on_new_path(struct nq_conn *c, u32 known);
+/* Size of the probe that waits to be sent, 0 if none does. */
+u32 nq_mtu_probe_bytes(const struct nq_conn *c);
+void nq_mtu_on_sent(struct nq_conn *c);
+/* A probe of @bytes was acknowledged or lost. */
+void nq_mtu_on_acked(struct nq_conn *c, u32 bytes, u64 now_us);
+void nq_mtu_on_lost(struct nq_conn *c, u32 bytes, u64 now_us);
+/* The same of another packet, of pmtud.full bytes or more. */
+void nq_mtu_on_full_acked(struct nq_conn *c, u64 pn);
+void nq_mtu_on_full_lost(struct nq_conn *c, u64 pn);
+void nq_mtu_on_pto(struct nq_conn *c);
+void nq_mtu_on_timeout(struct nq_conn *c, u64 now_us);
 
 /* ---- control.c ---- */
 void nq_out_on_acked(struct nq_conn *c, u64 pn);
@@ -348,7 +480,8 @@ void nq_close_on_received(struct nq_conn *c, unsigned int n);
 /* ---- tx.c ---- */
 /* The next packet number, one now and then left out (RFC 9000 21.4). */
 u64 nq_next_pn(struct nq_conn *c, u64 now_us);
-int nq_seal_at(struct nq_conn *c, u64 first_pn, struct nq_tx_pkt *pkts, unsigned int n);
+int nq_seal_at(struct nq_conn *c, const struct nq_cid *dcid, u64 first_pn, struct nq_tx_pkt *pkts,
+	       unsigned int n);
 bool nq_ring_has_room(const struct nq_conn *c, unsigned int n);
 /* Take all numbers below @end, and their places in the ring. */
 void nq_take_numbers(struct nq_conn *c, u64 end);
@@ -360,7 +493,9 @@ struct nq_rx_sink {
 	unsigned int cap, n;
 	unsigned int pkt;
 	const u8 *dcid;
+	u8 path;
 	bool eliciting;
+	bool non_probing; /* more than the probing frames of RFC 9000 9.1 */
 	bool unreportable; /* a frame found no room: the packet must not be acknowledged */
 };
 

@@ -13,13 +13,11 @@ enum say {
 	SAY_OUT = 1 << 3,
 	SAY_PING = 1 << 4,
 	SAY_CLOSE = 1 << 5,
+	SAY_MTU_PROBE = 1 << 6,
 };
 
-/* Room that a control packet of this connection has for frames. */
-static u32 frames_cap(const struct nq_conn *c, u32 cap)
-{
-	return (u32)nq_min(cap, nq_packet_max(c)) - c->hdr_len - NQ_TAG_LEN;
-}
+/* Credit for whatever a control packet may hold; with less only what is short. */
+#define ROOM_FOR_ALL 512
 
 static bool window_open(const struct nq_conn *c)
 {
@@ -29,32 +27,48 @@ static bool window_open(const struct nq_conn *c)
 /* What asks for an acknowledgement and so is subject to congestion control and pacing. */
 static u32 wanted_eliciting(const struct nq_conn *c)
 {
+	u64 room = nq_path_room(c, c->paths.active);
 	u32 say = 0;
 
-	if (c->n_path)
+	if (room < NQ_PATH_ROOM_MIN)
+		return 0;
+	if (nq_path_wanted(c, c->paths.active))
 		say |= SAY_PATH;
-	if (nq_cid_wanted(c))
+	if (nq_cid_wanted(c) && room >= ROOM_FOR_ALL)
 		say |= SAY_CID;
-	if (c->out_len && !c->out_sent)
+	if (c->out_len && !c->out_sent && room >= ROOM_FOR_ALL)
 		say |= SAY_OUT;
 	if (c->ping_wanted || c->loss.probes)
 		say |= SAY_PING;
 	return say;
 }
 
+/* A path that is not the active one and has something to send, or NQ_PATH_NONE. */
+static u8 other_path_wanted(const struct nq_conn *c)
+{
+	u8 i;
+
+	for (i = 0; i < NQ_PATHS_MAX; i++) {
+		if (i != c->paths.active && nq_path_wanted(c, i))
+			return i;
+	}
+	return NQ_PATH_NONE;
+}
+
 static u32 plan(const struct nq_conn *c, u64 now_us)
 {
+	bool room = nq_path_room(c, c->paths.active) >= NQ_PATH_ROOM_MIN;
 	u32 say;
 
 	if (c->state == NQ_CLOSING)
-		return c->close_wanted ? SAY_CLOSE : 0;
-	if (c->state != NQ_ACTIVE || !nq_ring_has_room(c, 1))
+		return c->close_wanted && room ? SAY_CLOSE : 0;
+	if (c->state != NQ_ACTIVE || !room || !nq_ring_has_room(c, 1))
 		return 0;
 	say = wanted_eliciting(c);
-	/* Probes are exempt (RFC 9002 7.5). */
+	/* Probes are exempt (RFC 9002 7.5), and so are challenges: few, and timed. */
 	if (say && !c->loss.probes &&
 	    (!window_open(c) || !nq_pacer_ready(&c->pacer, c->path_mtu, now_us)))
-		say = 0;
+		say = nq_path_challenges(c, c->paths.active) ? SAY_PATH : 0;
 	if (nq_ack_due(c, now_us))
 		say |= SAY_ACK | (!say && nq_ack_lonely(c) && window_open(c) ? SAY_PING : 0);
 	return say;
@@ -65,9 +79,42 @@ bool nq_tx_control_wanted(const struct nq_conn *c, u64 now_us)
 	return plan(c, now_us) != 0;
 }
 
+/* A packet of its own, and where it goes. */
+static u32 plan_alone(const struct nq_conn *c, u64 now_us, u8 *path)
+{
+	bool probe = nq_mtu_probe_bytes(c), ready;
+
+	*path = c->paths.active;
+	if (likely(!c->paths.others && !probe))
+		return 0;
+	if (c->state != NQ_ACTIVE || !nq_ring_has_room(c, 1))
+		return 0;
+	ready = nq_pacer_ready(&c->pacer, c->path_mtu, now_us);
+	if (probe && ready && window_open(c) && c->paths.p[*path].valid)
+		return SAY_MTU_PROBE;
+	*path = other_path_wanted(c);
+	/* The congestion window is the active path's; the pacer serves all. */
+	if (*path == NQ_PATH_NONE || (!ready && !nq_path_challenges(c, *path)))
+		return 0;
+	return SAY_PATH;
+}
+
+bool nq_tx_alone_wanted(const struct nq_conn *c, u64 now_us)
+{
+	u8 path;
+
+	return plan_alone(c, now_us, &path);
+}
+
 u64 nq_control_timeout_us(const struct nq_conn *c)
 {
-	if (!wanted_eliciting(c) || !window_open(c))
+	u32 say = wanted_eliciting(c);
+
+	if (say & SAY_PATH && nq_path_challenges(c, c->paths.active))
+		return 0;
+	if (c->paths.others && other_path_wanted(c) != NQ_PATH_NONE)
+		return nq_pacer_when(&c->pacer, 1, c->path_mtu);
+	if (!say || !window_open(c))
 		return NQ_TIME_NEVER;
 	return nq_pacer_when(&c->pacer, 1, c->path_mtu);
 }
@@ -111,6 +158,7 @@ struct draft {
 	u8 *buf;
 	u32 at, end; /* frames stand from hdr_len to at, and may reach to end */
 	u8 flags;
+	u8 path;
 	u32 mark;
 };
 
@@ -126,15 +174,15 @@ static void draft_ack(struct nq_conn *c, struct draft *d, u64 now_us)
 	nq_ack_on_sent(c);
 }
 
-static void draft_path(struct nq_conn *c, struct draft *d)
+/* RFC 9000 8.2: they travel in full-sized datagrams, if the credit allows it. */
+static void draft_path(struct nq_conn *c, struct draft *d, u64 now_us)
 {
-	u32 i;
+	bool padded = d->end + 1 + NQ_TAG_LEN >= NQ_MIN_UDP_PAYLOAD;
+	u32 len = nq_path_write(c, d->path, d->buf + d->at, d->end - d->at, padded, now_us);
 
-	for (i = 0; i < c->n_path; i++)
-		d->at += nq_put_path(d->buf + d->at, d->end - d->at, NQ_FRAME_PATH_RESPONSE,
-				     c->path_data[i]);
-	c->n_path = 0;
-	d->flags |= NQ_SENT_ELICITING;
+	d->at += len;
+	if (len)
+		d->flags |= NQ_SENT_ELICITING;
 }
 
 static void draft_reliable(struct nq_conn *c, struct draft *d, u32 say, u64 pn)
@@ -172,17 +220,24 @@ static void draft_frames(struct nq_conn *c, struct draft *d, u32 say, u64 pn, u6
 		c->close_wanted = false;
 		return;
 	}
+	if (say & SAY_MTU_PROBE) {
+		draft_ping(c, d);
+		memset(d->buf + d->at, NQ_FRAME_PADDING, d->end - d->at);
+		d->at = d->end;
+		d->flags |= NQ_SENT_MTU_PROBE;
+		nq_mtu_on_sent(c);
+		return;
+	}
 	/* One byte stays free for the PING. */
 	d->end--;
-	if (c->ack.eliciting || say & SAY_ACK)
+	if (say & SAY_ACK || (c->ack.eliciting && d->path == c->paths.active))
 		draft_ack(c, d, now_us);
 	if (say & SAY_PATH)
-		draft_path(c, d);
+		draft_path(c, d, now_us);
 	draft_reliable(c, d, say, pn);
 	d->end++;
 	if (say & SAY_PING)
 		draft_ping(c, d);
-	/* RFC 9000 8.2.2: a PATH_RESPONSE travels in a full-sized datagram. */
 	if (say & SAY_PATH) {
 		while (d->at < d->end && d->at + NQ_TAG_LEN < NQ_MIN_UDP_PAYLOAD)
 			d->buf[d->at++] = NQ_FRAME_PADDING;
@@ -195,7 +250,14 @@ static void account(struct nq_conn *c, const struct draft *d, u64 pn, u32 bytes,
 
 	c->stats.tx_packets++;
 	c->stats.tx_bytes += bytes;
-	if (nq_tx_ecn(c)) {
+	/* Another path has timers of its own, and neither window nor round trip of this one. */
+	if (d->path != c->paths.active) {
+		nq_pacer_refill(&c->pacer, now_us);
+		nq_pacer_spend(&c->pacer, bytes);
+		nq_loss_on_sent(c, pn, bytes, 0, 0, now_us);
+		return;
+	}
+	if (nq_tx_ecn(c) && !(flags & NQ_SENT_MTU_PROBE)) {
 		flags |= NQ_SENT_ECT0;
 		c->ecn.sent_ect0++;
 	}
@@ -205,20 +267,58 @@ static void account(struct nq_conn *c, const struct draft *d, u64 pn, u32 bytes,
 		return;
 	}
 	c->ack.lonely = 0;
-	if (c->loss.probes)
+	if (c->loss.probes && !(flags & NQ_SENT_MTU_PROBE))
 		c->loss.probes--;
 	nq_loss_on_sent(c, pn, bytes, flags, d->mark, now_us);
 	nq_pacer_refill(&c->pacer, now_us);
 	nq_pacer_spend(&c->pacer, bytes);
 }
 
-int nq_tx_control(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us)
+/* The largest control packet that may go to @path. A path that is only probed is taken to carry
+ * no more than what all do.
+ */
+static u32 packet_cap(const struct nq_conn *c, u8 path, u32 cap)
 {
-	struct draft d = { .buf = buf, .at = c->hdr_len };
+	u64 most = path == c->paths.active ? nq_packet_max(c) : NQ_MIN_UDP_PAYLOAD;
+
+	return (u32)nq_min(cap, nq_min(most, nq_path_room(c, path)));
+}
+
+static int build(struct nq_conn *c, u32 say, u8 path, u8 *buf, u32 cap, u64 now_us)
+{
+	const struct nq_cid *dcid = path == c->paths.active ? &c->cids.remote[0]
+							    : nq_cid_of_path(c, path);
+	u32 hdr_len = 1 + dcid->len + NQ_PN_LEN;
+	struct draft d = { .buf = buf, .at = hdr_len, .path = path };
 	struct nq_tx_pkt pkt = { .buf = buf };
-	u32 say;
 	u64 pn;
 	int err;
+
+	d.end = (say & SAY_MTU_PROBE ? cap : packet_cap(c, path, cap)) - NQ_TAG_LEN;
+	/* A closing connection may have lost its room in the ring; it needs no record. */
+	pn = say & SAY_CLOSE ? c->next_pn : nq_next_pn(c, now_us);
+	draft_frames(c, &d, say, pn, now_us);
+	if (d.at == hdr_len)
+		return 0;
+	nq_take_numbers(c, pn + 1);
+	pkt.len = d.at;
+	err = nq_seal_at(c, dcid, pn, &pkt, 1);
+	if (err) {
+		nq_sent_at(c, pn)->state = NQ_SENT_UNUSED;
+		nq_cid_on_lost(c, pn);
+		nq_out_on_lost(c, pn);
+		return err;
+	}
+	nq_path_on_sent(c, path, pkt.len);
+	if (!(say & SAY_CLOSE))
+		account(c, &d, pn, pkt.len, now_us);
+	nq_loss_make_room(c, now_us);
+	return (int)pkt.len;
+}
+
+int nq_tx_control(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us)
+{
+	u32 say;
 
 	if (cap < NQ_MIN_UDP_PAYLOAD)
 		return -EINVAL;
@@ -226,23 +326,25 @@ int nq_tx_control(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us)
 		return 0;
 	nq_keys_before_control(c, now_us);
 	say = plan(c, now_us);
-	d.end = c->hdr_len + frames_cap(c, cap);
-	/* A closing connection may have lost its room in the ring; it needs no record. */
-	pn = say & SAY_CLOSE ? c->next_pn : nq_next_pn(c, now_us);
-	draft_frames(c, &d, say, pn, now_us);
-	if (d.at == c->hdr_len)
+	return say ? build(c, say, c->paths.active, buf, cap, now_us) : 0;
+}
+
+int nq_tx_alone(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us, u8 *path)
+{
+	u32 say;
+
+	if (cap < NQ_MIN_UDP_PAYLOAD)
+		return -EINVAL;
+	if (!plan_alone(c, now_us, path))
 		return 0;
-	nq_take_numbers(c, pn + 1);
-	pkt.len = d.at;
-	err = nq_seal_at(c, pn, &pkt, 1);
-	if (err) {
-		nq_sent_at(c, pn)->state = NQ_SENT_UNUSED;
-		nq_cid_on_lost(c, pn);
-		nq_out_on_lost(c, pn);
-		return err;
+	nq_keys_before_control(c, now_us);
+	say = plan_alone(c, now_us, path);
+	if (!say)
+		return 0;
+	if (say & SAY_MTU_PROBE) {
+		if (cap < nq_mtu_probe_bytes(c))
+			return -EMSGSIZE;
+		cap = nq_mtu_probe_bytes(c);
 	}
-	if (!(say & SAY_CLOSE))
-		account(c, &d, pn, pkt.len, now_us);
-	nq_loss_make_room(c, now_us);
-	return (int)pkt.len;
+	return build(c, say, *path, buf, cap, now_us);
 }

@@ -25,6 +25,13 @@ void nq_ecn_on_lost(struct nq_ecn *e)
 		e->state = NQ_ECN_FAILED;
 }
 
+void nq_ecn_restart(struct nq_ecn *e)
+{
+	if (e->state != NQ_ECN_OFF)
+		e->state = NQ_ECN_TESTING;
+	e->testing_lost = 0;
+}
+
 bool nq_ecn_on_ack(struct nq_conn *c, const struct nq_ack_frame *a, u64 newly_ect0)
 {
 	struct nq_ecn *e = &c->ecn;

@@ -96,6 +96,13 @@ static inline bool nq_frame_elicits_ack(u8 type)
 	       type != NQ_FRAME_CONNECTION_CLOSE && type != NQ_FRAME_CONNECTION_CLOSE + 1;
 }
 
+/* Probing frames (RFC 9000 9.1): a packet of these alone does not say that its sender has moved. */
+static inline bool nq_frame_probes(u8 type)
+{
+	return type == NQ_FRAME_PADDING || type == NQ_FRAME_PATH_CHALLENGE ||
+	       type == NQ_FRAME_PATH_RESPONSE || type == NQ_FRAME_NEW_CONNECTION_ID;
+}
+
 /* Does a frame of this type have no length and so reach to the end of its packet? */
 static inline bool nq_frame_open_ended(u8 type)
 {

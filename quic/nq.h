@@ -14,6 +14,11 @@
  * A burst in:   nq_rx_open() -> datagrams point into the buffers that were given.
  * Time:         nq_next_timeout_us() / nq_on_timeout(); after any call check nq_tx_control_wanted()
  *               and nq_take_events().
+ *
+ * Paths: a path is a pair of addresses. The engine knows paths by number, the caller keeps the
+ * addresses of each number. Path 0 is what the connection starts on; nq_active_path() is where
+ * bursts go. A packet from a known pair carries its number, one from an unknown pair NQ_PATH_NEW:
+ * once it has opened, the engine names the number that the pair has from then on.
  */
 #ifndef NQ_H
 #define NQ_H
@@ -31,6 +36,12 @@
 #define NQ_TIME_NEVER		(~(u64)0)
 /* 100 GB/s: keeps rate * time within 64 bits. */
 #define NQ_RATE_MAX_BYTES_PER_S	100000000000ULL
+#define NQ_PATHS_MAX		4
+/* Instead of a number: a pair of addresses that has none, or one that has none and differs from the
+ * active path's only in the ports.
+ */
+#define NQ_PATH_NEW		0xff
+#define NQ_PATH_NEW_PORT	0xfe
 
 struct nq_conn;
 
@@ -83,12 +94,14 @@ struct nq_conn_params {
 	u32 max_ack_delay_us;		/* ours, as advertised (25000 by default) */
 	u8 ack_delay_exponent;		/* ours (3) */
 	u32 srtt_us, rttvar_us, min_rtt_us; /* 0 = no sample */
-	u32 path_mtu_bytes;		/* UDP payload */
+	u32 path_mtu_bytes;		/* UDP payload: what the route takes */
 	u8 prefix[NQ_PREFIX_MAX_LEN];	/* context prefix of every DATAGRAM payload */
 	u8 prefix_len;
 	const char *congestion;		/* "cubic" (default), "newreno", "bbr", "fixed_rate_test" */
 	u64 fixed_rate_bytes_per_s;	/* of "fixed_rate_test" alone, and then not 0 */
 	bool ecn;
+	bool migration;			/* server: follow the peer to another address */
+	u64 path_secret[2];		/* random; what PATH_CHALLENGEs are made from */
 	u32 ring_packets;		/* in-flight ring, power of two, 1024..65536 */
 };
 
@@ -115,6 +128,7 @@ enum nq_tx_limit {
 	NQ_TX_RING_FULL,
 	NQ_TX_CLOSED,
 	NQ_TX_KEYS,		/* confidentiality limit reached and no next keys */
+	NQ_TX_PATH,		/* the peer's new address is not validated: three times what came */
 };
 
 struct nq_tx_burst {
@@ -174,6 +188,14 @@ bool nq_tx_control_wanted(const struct nq_conn *c, u64 now_us);
  */
 int nq_tx_control(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us);
 
+/*
+ * The same for packets that must leave as datagrams of their own, unfragmented and without an ECN
+ * mark: what is said on another path than the active one, and probes of the packet size, so @cap is
+ * at least what nq_set_path_mtu() was told. *@path: where it goes.
+ */
+bool nq_tx_alone_wanted(const struct nq_conn *c, u64 now_us);
+int nq_tx_alone(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us, u8 *path);
+
 /* Does it want packets marked ECT(0) now (RFC 9000 13.4.2)? */
 bool nq_tx_ecn(const struct nq_conn *c);
 
@@ -195,6 +217,7 @@ enum nq_rx_status {
 	NQ_RX_AEAD,		/* does not open: forged, corrupted, or a stateless reset */
 	NQ_RX_FRAME,		/* opened, but a frame is malformed: connection error */
 	NQ_RX_CLOSED,
+	NQ_RX_PATH,		/* opened, but from addresses that are not followed: ignored */
 };
 
 struct nq_rx_pkt {
@@ -202,6 +225,7 @@ struct nq_rx_pkt {
 	u32 len;
 	u8 ecn;			/* the two ECN bits of the outer IP header */
 	u8 status;		/* out, enum nq_rx_status */
+	u8 path;		/* in: number or NQ_PATH_NEW*; out: the number, if it was given one */
 	u64 pn;			/* out */
 };
 
@@ -216,7 +240,8 @@ struct nq_rx_datagram {
  * Open @n (<= NQ_BURST_MAX) packets that arrived for this connection and act on their frames.
  * Writes at most @cap (>= NQ_BURST_MAX) datagrams, sets *@n_datagrams; returns how many packets
  * were consumed: fewer than @n only when @cap ran out: call again with the rest. A peer may put
- * several DATAGRAMs into a packet: those beyond @cap are dropped and counted.
+ * several DATAGRAMs into a packet: those beyond @cap are dropped and counted. A packet from a new
+ * pair of addresses comes in a call of its own: the next one may come from a pair with a number.
  */
 unsigned int nq_rx_open(struct nq_conn *c, struct nq_rx_pkt *pkts, unsigned int n,
 			struct nq_rx_datagram *datagrams, unsigned int cap,
@@ -242,6 +267,7 @@ enum nq_event {
 	NQ_EV_CID_WANTED = 1 << 7,	/* the peer retired one of ours: nq_add_local_cid() */
 	NQ_EV_CID_RETIRED = 1 << 8,	/* nq_take_retired_cid() has ids to unhash */
 	NQ_EV_DUPLICATE = 1 << 9,
+	NQ_EV_PATH = 1 << 10,		/* nq_active_path() or nq_path_used() may have changed */
 };
 
 /* The events since the last call, cleared. */
@@ -291,7 +317,36 @@ int nq_take_retired_cid(struct nq_conn *c, struct nq_cid *cid);
  */
 bool nq_check_stateless_reset(struct nq_conn *c, const u8 *token, u64 now_us);
 
+/* More local CIDs that the peer would take now; NQ_EV_CID_WANTED says when to ask. */
+u32 nq_local_cids_wanted(const struct nq_conn *c);
+
+/* ---- paths ---------------------------------------------------------------------------------- */
+
+u8 nq_active_path(const struct nq_conn *c);
+/* May packets still go to or come from it? If not, its addresses can be forgotten. */
+bool nq_path_used(const struct nq_conn *c, u8 path);
+
+/* What a client knows of the path it migrates to. */
+#define NQ_MIGRATE_SAME_LOCAL	(1 << 0) /* our IP address stays: the peer's ID may stay too */
+#define NQ_MIGRATE_SAME_HOSTS	(1 << 1) /* only ports change: it is the same way through the network */
+#define NQ_MIGRATE_AT_ONCE	(1 << 2) /* the active path is known to be dead */
+
+/*
+ * Client: move to new addresses (RFC 9000 9.2), after they are validated, or at once if the active
+ * path is dead or has let a probe timeout pass. Returns the number of the new path, or -EPERM
+ * (server), -ENOTCONN (closing), -ENOBUFS (the peer has given no ID for another address).
+ * NQ_EV_PATH tells the end: nq_active_path() is the new path, or it is no longer used: it failed.
+ */
+int nq_path_migrate(struct nq_conn *c, unsigned int how, u64 now_us);
+/* The network is back, the addresses are the same: ask the peer now, whatever the backoff. */
+void nq_path_recheck(struct nq_conn *c);
+
+/* ---- packet size ---------------------------------------------------------------------------- */
+
+/* The route takes packets of this size now: it is used, and probes find out whether it passes. */
 void nq_set_path_mtu(struct nq_conn *c, u32 udp_payload_bytes);
+/* The local system refused to send so much to the active path (EMSGSIZE). */
+void nq_mtu_refused(struct nq_conn *c, u32 udp_payload_bytes, u64 now_us);
 void nq_set_keepalive(struct nq_conn *c, u32 keepalive_ms, u64 now_us);
 
 struct nq_stats {
@@ -307,6 +362,9 @@ struct nq_stats {
 	u64 congestion_undos;	/* reductions taken back: all their losses were spurious */
 	u64 ecn_ce;		/* CE marks the peer reported */
 	u64 datagram_dropped;	/* received, but of another context or beyond the caller's room */
+	u64 path_validations;	/* addresses of the peer that answered a challenge */
+	u64 migrations;		/* changes of the active path that were confirmed */
+	u64 pmtu_probes;	/* sent */
 	/* gauges */
 	u64 srtt_us, rttvar_us, min_rtt_us, cwnd_bytes, bytes_in_flight, pacing_rate_bytes_per_s;
 	u64 last_rx_us;		/* time of the last authenticated packet */

@@ -44,7 +44,7 @@ static u32 pto_base_us(const struct nq_conn *c)
 	u32 var = 4 * c->rtt.rttvar_us;
 
 	if (!c->rtt.has_sample)
-		return 3 * NQ_DEFAULT_RTT_US;
+		return 3 * c->rtt.initial_us;
 	return c->rtt.srtt_us + (var > NQ_GRANULARITY_US ? var : NQ_GRANULARITY_US);
 }
 
@@ -116,9 +116,16 @@ static void tell_lost(struct nq_conn *c, u64 pn, const struct nq_sent *s, u64 no
 static void declare_lost(struct nq_conn *c, u64 pn, struct nq_sent *s, u64 now_us)
 {
 	s->state = NQ_SENT_LOST;
-	tell_lost(c, pn, s, now_us);
+	if (!(s->flags & NQ_SENT_MTU_PROBE))
+		tell_lost(c, pn, s, now_us);
 	c->loss.bytes_in_flight -= s->bytes;
 	c->loss.out_packets--;
+	if (s->flags & NQ_SENT_MTU_PROBE) {
+		nq_mtu_on_lost(c, s->bytes, now_us);
+		return;
+	}
+	if (s->bytes >= c->pmtud.full)
+		nq_mtu_on_full_lost(c, pn);
 	c->stats.packets_lost++;
 	if (s->flags & NQ_SENT_DATAGRAM)
 		c->stats.datagram_lost++;
@@ -173,6 +180,8 @@ static bool settle(struct nq_conn *c, u64 give_up_pn, u64 now_us)
 	u32 lost = 0;
 
 	delay_us = c->rtt.latest_us > c->rtt.srtt_us ? c->rtt.latest_us : c->rtt.srtt_us;
+	if (!c->rtt.has_sample)
+		delay_us = c->rtt.initial_us;
 	delay_us += delay_us / 8;
 	if (delay_us < NQ_GRANULARITY_US)
 		delay_us = NQ_GRANULARITY_US;
@@ -193,6 +202,8 @@ static bool settle(struct nq_conn *c, u64 give_up_pn, u64 now_us)
 			}
 		}
 		declare_lost(c, pn, s, now_us);
+		if (s->flags & NQ_SENT_MTU_PROBE)
+			continue;
 		if (!lost++)
 			lost_pn = pn;
 		lost_us = s->time_us;
@@ -223,6 +234,48 @@ void nq_loss_make_room(struct nq_conn *c, u64 now_us)
 	nq_update_pacing(c, now_us);
 }
 
+/*
+ * Frames that must arrive are sent again; the rest is neither lost nor in flight, and what is
+ * acknowledged of it yet counts as an ACK-only packet does.
+ */
+void nq_loss_on_new_path(struct nq_conn *c, u32 initial_rtt_us, u64 now_us)
+{
+	struct nq_loss *l = &c->loss;
+	u64 end = nq_settled_end(c), pn;
+	u32 ring_packets = c->ring_mask + 1;
+	struct nq_sent *s;
+	u64 fixed_rate;
+
+	for (pn = l->base_pn; pn < end; pn++) {
+		s = nq_sent_at(c, pn);
+		if (s->state != NQ_SENT_OUT)
+			continue;
+		if (s->flags & NQ_SENT_RELIABLE) {
+			nq_cid_on_lost(c, pn);
+			nq_out_on_lost(c, pn);
+		}
+		s->flags &= NQ_SENT_HAS_ACK;
+	}
+	l->base_pn = end;
+	l->bytes_in_flight = 0;
+	l->out_packets = 0;
+	l->in_use_pn = 0;
+	l->loss_time_us = NQ_TIME_NEVER;
+	l->packet_threshold = NQ_PACKET_THRESHOLD;
+	l->pto_count = 0;
+	l->probes = 0;
+	l->in_run = false;
+	c->rtt = (struct nq_rtt){ .initial_us = initial_rtt_us };
+	nq_ecn_restart(&c->ecn);
+	fixed_rate = c->cc.ops == &nq_cc_fixed ? c->cc.fixed.bytes_per_s : 0;
+	nq_cc_init(&c->cc, c->cc.ops, nq_packet_max(c), ring_packets, c->ring + ring_packets,
+		   now_us);
+	if (c->cc.ops == &nq_cc_fixed)
+		c->cc.fixed.bytes_per_s = fixed_rate;
+	c->pacer = (struct nq_pacer){ .at_us = now_us };
+	nq_update_pacing(c, now_us);
+}
+
 /* ---- acknowledgements ---- */
 
 struct acked {
@@ -233,6 +286,8 @@ struct acked {
 	u64 largest_pn, largest_us;
 	struct nq_rate_packet sampled; /* the latest with a point */
 	bool has_sampled;
+	u64 full_pn; /* highest of those that tell about the packet size */
+	u32 probe_bytes;
 	bool eliciting;
 	bool in_use;
 };
@@ -265,6 +320,10 @@ static void on_acked(struct nq_conn *c, u64 pn, struct nq_sent *s, struct acked 
 	}
 	if (pn < c->loss.in_use_pn)
 		a->in_use = true;
+	if (s->bytes >= c->pmtud.full && pn > a->full_pn)
+		a->full_pn = pn;
+	if (unlikely(s->flags & NQ_SENT_MTU_PROBE))
+		a->probe_bytes = s->bytes;
 }
 
 /* A packet that was given up arrived after all: the path reorders that much. */
@@ -389,6 +448,10 @@ static void on_newly_acked(struct nq_conn *c, const struct nq_ack_frame *f, cons
 			c->events |= NQ_EV_CONGESTION;
 		c->stats.ecn_ce = c->ecn.peer_ce;
 	}
+	if (a->full_pn)
+		nq_mtu_on_full_acked(c, a->full_pn);
+	if (unlikely(a->probe_bytes))
+		nq_mtu_on_acked(c, a->probe_bytes, now_us);
 	collapsed = settle(c, 0, now_us);
 	/* What this very ACK showed to be lost may have begun a recovery, or brought the window down to
 	 * its minimum: then nothing grows. It may report a whole window of the time before.
@@ -472,7 +535,8 @@ void nq_loss_on_timeout(struct nq_conn *c, u64 now_us)
 		nq_update_pacing(c, now_us);
 		return;
 	}
-	c->loss.pto_count++;
+	if (!c->loss.pto_count++)
+		nq_mtu_on_pto(c);
 	c->stats.ptos++;
 	/* Two from the second time on: a single probe may be lost like what it asks about. */
 	c->loss.probes = c->loss.pto_count > 1 ? 2 : 1;

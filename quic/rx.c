@@ -128,13 +128,20 @@ static void on_failed(struct nq_conn *c, struct nq_rx_pkt *pkt, enum nq_rx_key k
 static void on_opened(struct nq_conn *c, struct nq_rx_pkt *pkt, struct nq_rx_sink *sink, u64 now_us)
 {
 	struct nq_rx_meta meta = { .pn = pkt->pn, .ecn = pkt->ecn & 3 };
+	bool watched = pkt->path != c->paths.quiet, newest = pkt->pn >= c->ack.window.end;
 	u32 hdr_len = header_len(c, pkt);
 	u64 error;
 
+	if (unlikely(watched) && !nq_path_enter(c, pkt, pkt->data + 1, now_us)) {
+		pkt->status = NQ_RX_PATH;
+		return;
+	}
 	pkt->status = NQ_RX_OK;
 	sink->dcid = pkt->data + 1;
+	sink->path = pkt->path;
 	sink->eliciting = false;
 	sink->unreportable = false;
+	sink->non_probing = false;
 	nq_window_add(&c->ack.window, pkt->pn);
 	c->stats.rx_packets++;
 	c->stats.rx_bytes += pkt->len;
@@ -158,6 +165,8 @@ static void on_opened(struct nq_conn *c, struct nq_rx_pkt *pkt, struct nq_rx_sin
 	meta.eliciting = sink->eliciting;
 	if (likely(!sink->unreportable))
 		nq_ack_on_received(c, &meta, now_us);
+	if (unlikely(watched))
+		nq_path_settle(c, pkt->path, newest && sink->non_probing, now_us);
 }
 
 static const struct nq_keys *key_of(const struct nq_conn *c, enum nq_rx_key key)

@@ -57,21 +57,12 @@ static void deliver(struct nq_conn *c, u8 *data, u32 len, struct nq_rx_sink *sin
 	c->stats.datagram_rx++;
 }
 
-/* More than NQ_PATH_MAX before an answer has left is abuse: those go unanswered. */
-static void on_path_challenge(struct nq_conn *c, const u8 *data)
-{
-	if (c->n_path == NQ_PATH_MAX)
-		return;
-	memcpy(c->path_data[c->n_path++], data, NQ_PATH_DATA_LEN);
-}
-
 static u64 on_frame(struct nq_conn *c, u8 *p, const struct nq_frame *f, struct nq_rx_sink *sink,
 		    u64 now_us)
 {
 	switch (f->type) {
 	case NQ_FRAME_PADDING:
 	case NQ_FRAME_PING:
-	case NQ_FRAME_PATH_RESPONSE: /* to a challenge of the time before the hand-over */
 		return 0;
 	case NQ_FRAME_HANDSHAKE_DONE:
 		return c->is_server ? NQ_PROTOCOL_VIOLATION : 0;
@@ -84,7 +75,11 @@ static u64 on_frame(struct nq_conn *c, u8 *p, const struct nq_frame *f, struct n
 	case NQ_FRAME_RETIRE_CONNECTION_ID:
 		return nq_cid_on_retire(c, f->retire_seq, sink->dcid);
 	case NQ_FRAME_PATH_CHALLENGE:
-		on_path_challenge(c, f->path_data);
+		nq_path_on_challenge(c, sink->path, f->path_data);
+		return 0;
+	case NQ_FRAME_PATH_RESPONSE:
+		/* One that fits nothing answers a challenge of the time before the hand-over. */
+		nq_path_on_response(c, f->path_data, now_us);
 		return 0;
 	case NQ_FRAME_CONNECTION_CLOSE:
 	case NQ_FRAME_CONNECTION_CLOSE + 1:
@@ -113,6 +108,7 @@ u64 nq_rx_frames(struct nq_conn *c, u8 *p, u8 *end, struct nq_rx_sink *sink, u64
 		return NQ_PROTOCOL_VIOLATION;
 	if (likely(*p == NQ_FRAME_DATAGRAM)) {
 		sink->eliciting = true;
+		sink->non_probing = true;
 		deliver(c, p + 1, (u32)(end - p) - 1, sink);
 		return 0;
 	}
@@ -120,6 +116,7 @@ u64 nq_rx_frames(struct nq_conn *c, u8 *p, u8 *end, struct nq_rx_sink *sink, u64
 		if (nq_frame_parse(p, end, &f))
 			return f.error;
 		sink->eliciting |= nq_frame_elicits_ack(f.type);
+		sink->non_probing |= !nq_frame_probes(f.type);
 		error = on_frame(c, p, &f, sink, now_us);
 		if (error)
 			return error;

@@ -78,6 +78,17 @@ bool nq_ring_has_room(const struct nq_conn *c, unsigned int n)
 
 /* ---- reserve ---- */
 
+static unsigned int limit_by_path(const struct nq_conn *c, struct nq_tx_burst *b, unsigned int n,
+				  u32 pkt_bytes)
+{
+	u64 room = nq_path_room(c, c->paths.active);
+
+	if (likely(room >= (u64)n * pkt_bytes))
+		return n;
+	b->limit = NQ_TX_PATH;
+	return (unsigned int)div64_u64(room, pkt_bytes);
+}
+
 static unsigned int limit_by_ring(const struct nq_conn *c, struct nq_tx_burst *b, unsigned int n)
 {
 	u64 size = c->ring_mask + 1ULL;
@@ -138,6 +149,7 @@ unsigned int nq_tx_reserve(struct nq_conn *c, struct nq_tx_burst *b, unsigned in
 	b->limit = NQ_TX_FREE;
 	b->first_pn = nq_next_pn(c, now_us);
 	n = limit_by_ring(c, b, n);
+	n = limit_by_path(c, b, n, pkt_bytes);
 	n = limit_by_cwnd(c, b, n, pkt_bytes);
 	if (n)
 		n = limit_by_pacer(c, b, n, pkt_bytes, now_us);
@@ -154,28 +166,28 @@ unsigned int nq_tx_reserve(struct nq_conn *c, struct nq_tx_burst *b, unsigned in
 
 /* ---- seal ---- */
 
-static void write_header(const struct nq_conn *c, u8 *p, u64 pn)
+static void write_header(const struct nq_conn *c, const struct nq_cid *dcid, u8 *p, u64 pn)
 {
-	const struct nq_cid *dcid = &c->cids.remote[0];
-
 	p[0] = 0x40 | (c->keys.phase ? 0x04 : 0) | (NQ_PN_LEN - 1);
 	memcpy(p + 1, dcid->id, dcid->len);
 	nq_put_be32(p + 1 + dcid->len, (u32)pn);
 }
 
-static int seal_chunk(struct nq_conn *c, u64 first_pn, struct nq_tx_pkt *pkts, unsigned int n)
+static int seal_chunk(struct nq_conn *c, const struct nq_cid *dcid, u64 first_pn,
+		      struct nq_tx_pkt *pkts, unsigned int n)
 {
+	u32 hdr_len = 1 + dcid->len + NQ_PN_LEN;
 	struct nq_aead_op ops[SEAL_CHUNK];
 	unsigned int i;
 	int err = 0;
 
 	for (i = 0; i < n; i++) {
-		write_header(c, pkts[i].buf, first_pn + i);
+		write_header(c, dcid, pkts[i].buf, first_pn + i);
 		nq_nonce(ops[i].nonce, c->keys.tx.iv, first_pn + i);
 		ops[i].aad = pkts[i].buf;
-		ops[i].aad_len = c->hdr_len;
-		ops[i].text = pkts[i].buf + c->hdr_len;
-		ops[i].text_len = pkts[i].len - c->hdr_len;
+		ops[i].aad_len = hdr_len;
+		ops[i].text = pkts[i].buf + hdr_len;
+		ops[i].text_len = pkts[i].len - hdr_len;
 		ops[i].status = 0;
 	}
 	c->crypto->seal(c->keys.tx.ctx, ops, n);
@@ -189,9 +201,8 @@ static int seal_chunk(struct nq_conn *c, u64 first_pn, struct nq_tx_pkt *pkts, u
 	return err;
 }
 
-static void protect_headers(struct nq_conn *c, struct nq_tx_pkt *pkts, unsigned int n)
+static void protect_headers(struct nq_conn *c, u32 pn_at, struct nq_tx_pkt *pkts, unsigned int n)
 {
-	u32 pn_at = c->hdr_len - NQ_PN_LEN;
 	u8 masks[MASK_CHUNK][NQ_HP_MASK_LEN];
 	const u8 *samples[MASK_CHUNK];
 	unsigned int i;
@@ -199,7 +210,7 @@ static void protect_headers(struct nq_conn *c, struct nq_tx_pkt *pkts, unsigned 
 
 	/* The sample begins four bytes behind the start of the packet number: at the payload. */
 	for (i = 0; i < n; i++)
-		samples[i] = pkts[i].buf + c->hdr_len;
+		samples[i] = pkts[i].buf + pn_at + NQ_PN_LEN;
 	c->crypto->hp_mask(c->keys.tx_hp, samples, masks, n);
 	for (i = 0; i < n; i++) {
 		p = pkts[i].buf;
@@ -211,7 +222,8 @@ static void protect_headers(struct nq_conn *c, struct nq_tx_pkt *pkts, unsigned 
 	}
 }
 
-int nq_seal_at(struct nq_conn *c, u64 first_pn, struct nq_tx_pkt *pkts, unsigned int n)
+int nq_seal_at(struct nq_conn *c, const struct nq_cid *dcid, u64 first_pn, struct nq_tx_pkt *pkts,
+	       unsigned int n)
 {
 	unsigned int i, some;
 	int err;
@@ -219,13 +231,13 @@ int nq_seal_at(struct nq_conn *c, u64 first_pn, struct nq_tx_pkt *pkts, unsigned
 	c->keys.tx_sealed += n;
 	for (i = 0; i < n; i += some) {
 		some = n - i < SEAL_CHUNK ? n - i : SEAL_CHUNK;
-		err = seal_chunk(c, first_pn + i, pkts + i, some);
+		err = seal_chunk(c, dcid, first_pn + i, pkts + i, some);
 		if (err)
 			return err;
 	}
 	for (i = 0; i < n; i += some) {
 		some = n - i < MASK_CHUNK ? n - i : MASK_CHUNK;
-		protect_headers(c, pkts + i, some);
+		protect_headers(c, 1 + dcid->len, pkts + i, some);
 	}
 	return 0;
 }
@@ -246,7 +258,7 @@ int nq_tx_seal(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts,
 			return -EMSGSIZE;
 	}
 	b->used += n;
-	return nq_seal_at(c, pn, pkts, n);
+	return nq_seal_at(c, &c->cids.remote[0], pn, pkts, n);
 }
 
 /* ---- commit ---- */
@@ -284,6 +296,7 @@ void nq_tx_commit(struct nq_conn *c, struct nq_tx_burst *b, const struct nq_tx_p
 		c->next_pn = b->first_pn + b->used;
 	if (flags & NQ_SENT_ECT0)
 		c->ecn.sent_ect0 += n_sent;
+	nq_path_on_sent(c, c->paths.active, (u32)bytes);
 	nq_pacer_spend(&c->pacer, bytes);
 	c->stats.tx_packets += n_sent;
 	c->stats.datagram_tx += n_sent;

@@ -11,7 +11,7 @@
 #include "control-internal.h"
 
 void dp_put_session_id(struct nxm *m, u64 id, u64 user, u64 generation, const char *tunnel,
-		       u32 path_mtu)
+		       const struct dp_last_event *e)
 {
 	size_t nest = nxm_nest_begin(m, NQD_A_SESSION);
 
@@ -19,8 +19,12 @@ void dp_put_session_id(struct nxm *m, u64 id, u64 user, u64 generation, const ch
 	nxm_put_u64(m, NQD_A_SESSION_GENERATION, generation);
 	nxm_put_u64(m, NQD_A_SESSION_USER, user);
 	nxm_put_str(m, NQD_A_SESSION_TUNNEL, tunnel);
-	if (path_mtu)
-		nxm_put_u32(m, NQD_A_SESSION_PATH_MTU_BYTES, path_mtu);
+	if (e->remote.sa.sa_family) {
+		nxm_put(m, NQD_A_SESSION_LOCAL_ADDR, &e->local, dp_addr_len(&e->local));
+		nxm_put(m, NQD_A_SESSION_REMOTE_ADDR, &e->remote, dp_addr_len(&e->remote));
+	}
+	if (e->path_mtu)
+		nxm_put_u32(m, NQD_A_SESSION_PATH_MTU_BYTES, e->path_mtu);
 	nxm_nest_end(m, nest);
 }
 
@@ -76,8 +80,10 @@ int dp_cmd_get_caps(struct dp *dp, struct dp_request *r)
 }
 
 /* What a session's owner may know about it: configuration and state, no CID, no key. */
-static void put_session(struct nxm *m, const struct dp_session *s)
+static void put_session(struct nxm *m, struct dp_session *s)
 {
+	const struct dp_path *path = dp_active_path(s);
+	const union dp_addr *local = dp_path_local(path);
 	size_t nest = nxm_nest_begin(m, NQD_A_SESSION);
 
 	nxm_put_u64(m, NQD_A_SESSION_ID, s->id);
@@ -86,8 +92,8 @@ static void put_session(struct nxm *m, const struct dp_session *s)
 	nxm_put_str(m, NQD_A_SESSION_TUNNEL, s->tunnel);
 	nxm_put_u8(m, NQD_A_SESSION_ROLE, s->role);
 	nxm_put_u32(m, NQD_A_SESSION_FLAGS, s->flags);
-	nxm_put(m, NQD_A_SESSION_LOCAL_ADDR, &s->sock->bound, dp_addr_len(&s->sock->bound));
-	nxm_put(m, NQD_A_SESSION_REMOTE_ADDR, &s->remote, dp_addr_len(&s->remote));
+	nxm_put(m, NQD_A_SESSION_LOCAL_ADDR, local, dp_addr_len(local));
+	nxm_put(m, NQD_A_SESSION_REMOTE_ADDR, &path->remote, dp_addr_len(&path->remote));
 	nxm_put_u16(m, NQD_A_SESSION_CIPHER, s->cipher);
 	nxm_put_u16(m, NQD_A_SESSION_KEY_EXCHANGE, s->key_exchange);
 	nxm_put_u32(m, NQD_A_SESSION_PATH_MTU_BYTES, s->path_mtu);
@@ -141,6 +147,9 @@ static void fill_stats(u64 *v, const struct dp_counters *c, const struct nq_stat
 	v[NQD_A_STATS_SPURIOUS_LOSSES] = q->spurious_losses;
 	v[NQD_A_STATS_CONGESTION_UNDOS] = q->congestion_undos;
 	v[NQD_A_STATS_ECN_CE] = q->ecn_ce;
+	v[NQD_A_STATS_PATH_VALIDATIONS] = q->path_validations;
+	v[NQD_A_STATS_MIGRATIONS] = q->migrations;
+	v[NQD_A_STATS_PMTU_PROBES] = q->pmtu_probes;
 }
 
 static void fill_gauges(u64 *v, const struct nq_stats *q, const struct dp_session *s, u64 now_us)
@@ -155,8 +164,7 @@ static void fill_gauges(u64 *v, const struct nq_stats *q, const struct dp_sessio
 	v[NQD_A_STATS_UPTIME_MS] = (now_us - s->started_us) / 1000;
 }
 
-static int send_stats(struct dp *dp, const struct nxm_hdr *req, const struct dp_session *s,
-		      u16 flags)
+static int send_stats(struct dp *dp, const struct nxm_hdr *req, struct dp_session *s, u16 flags)
 {
 	struct nxm_hdr hdr = *req;
 	u64 v[NQD_A_STATS_MAX + 1] = { 0 };
@@ -196,7 +204,7 @@ static int send_event(struct dp *dp, u8 type, const struct dp_last_event *e,
 	hdr.flags = NLM_F_MULTI;
 	nxm_begin(&m, dp->reply, NQD_MSG_MAX_LEN, &hdr);
 	dp_put_event(&m, type, e, NULL, 0);
-	dp_put_session_id(&m, of->id, of->user, of->generation, of->tunnel, e->path_mtu);
+	dp_put_session_id(&m, of->id, of->user, of->generation, of->tunnel, e);
 	return dp_reply(dp, dp->reply, nxm_end(&m));
 }
 

@@ -10,9 +10,9 @@ void dp_session_installed(struct dp *dp, struct dp_session *s);
 /* NQD_A_EVENT */
 void dp_put_event(struct nxm *m, u8 type, const struct dp_last_event *e, const u8 *frames,
 		  u32 frames_len);
-/* NQD_A_SESSION with what identifies it; @path_mtu if not 0. */
+/* NQD_A_SESSION with what identifies it, and what of it the event is about. */
 void dp_put_session_id(struct nxm *m, u64 id, u64 user, u64 generation, const char *tunnel,
-		       u32 path_mtu);
+		       const struct dp_last_event *e);
 /* A prefix of a parsed NQD_A_ROUTE. 0 or -errno with @e filled. */
 int dp_parse_route(const struct dp_request *r, const struct nxa *nest, struct dp_prefix *p,
 		   struct nxm_error *e);

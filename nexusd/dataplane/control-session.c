@@ -378,40 +378,45 @@ static int parse_identity(struct dp *dp, struct dp_request *r, struct new_sessio
 	ns->params.crypto = dp->crypto;
 	ns->params.cipher = s->cipher;
 	ns->params.is_server = s->role == NQD_ROLE_SERVER;
+	ns->params.migration = dp_session_follows(s);
 	ns->params.ack_pending = s->flags & NQD_SESSION_F_ACK_PENDING;
 	ns->params.ecn = s->flags & NQD_SESSION_F_ECN;
 	return 0;
 }
 
-/* Socket and addresses. The socket is the last thing taken, so that it is given back on error only
- * in one place.
+/*
+ * Socket and addresses; what is not named is as in @now. The socket is the last thing taken, so
+ * that it is given back on error only in one place: p->sock is a reference even then, or NULL.
  */
-static int parse_path(struct dp *dp, struct dp_request *r, struct new_session *ns)
+static int parse_path(struct dp *dp, struct dp_request *r, const struct nxa *a,
+		      const struct dp_path *now, struct dp_path *p)
 {
-	const struct nxa *a = ns->a, *local = &a[NQD_A_SESSION_LOCAL_ADDR];
-	struct dp_session *s = ns->s;
-	static const u8 any6[16];
+	union dp_addr local = now->local, remote = now->remote;
 	int fd, err;
 
-	fd = dp_take_fd(r, &a[NQD_A_SESSION_SOCKET_FD], "NQD_A_SESSION_SOCKET_FD");
-	if (fd < 0)
-		return fd;
-	s->sock = dp_socket_get(dp, fd, &err);
-	if (!s->sock)
-		return dp_fail(&r->e, err, "NQD_A_SESSION_SOCKET_FD: not a bound UDP socket");
-	if (dp_addr_for_socket(s->sock, &a[NQD_A_SESSION_REMOTE_ADDR], &s->remote))
+	*p = (struct dp_path){ .sock = now->sock };
+	if (a[NQD_A_SESSION_SOCKET_FD].present) {
+		fd = dp_take_fd(r, &a[NQD_A_SESSION_SOCKET_FD], "NQD_A_SESSION_SOCKET_FD");
+		p->sock = fd < 0 ? NULL : dp_socket_get(dp, fd, &err);
+		if (fd < 0)
+			return fd;
+		if (!p->sock)
+			return dp_fail(&r->e, err,
+				       "NQD_A_SESSION_SOCKET_FD: not a bound UDP socket");
+		memset(&local, 0, sizeof(local));
+	} else {
+		p->sock->refs++;
+	}
+	if (a[NQD_A_SESSION_REMOTE_ADDR].present
+		    ? dp_addr_for_socket(p->sock, &a[NQD_A_SESSION_REMOTE_ADDR], &remote)
+		    : remote.sa.sa_family != p->sock->bound.sa.sa_family)
 		return dp_fail(&r->e, -EINVAL,
 			       "NQD_A_SESSION_REMOTE_ADDR: not an address for this socket");
-	if (!local->present)
-		return 0;
-	if (dp_addr_for_socket(s->sock, local, &s->local))
+	if (a[NQD_A_SESSION_LOCAL_ADDR].present &&
+	    dp_addr_for_socket(p->sock, &a[NQD_A_SESSION_LOCAL_ADDR], &local))
 		return dp_fail(&r->e, -EINVAL,
 			       "NQD_A_SESSION_LOCAL_ADDR: not an address for this socket");
-	/* The source has to be named only where the socket does not fix it. */
-	if (!s->sock->any ||
-	    (s->local.sa.sa_family == AF_INET ? !s->local.in.sin_addr.s_addr
-					      : !memcmp(&s->local.in6.sin6_addr, any6, 16)))
-		memset(&s->local, 0, sizeof(s->local));
+	*p = dp_path_of(p->sock, &local, &remote);
 	return 0;
 }
 
@@ -537,7 +542,7 @@ static int build_session(struct dp *dp, struct dp_request *r, struct new_session
 	if (!err && r->top[NQD_A_KEYS].present)
 		err = dp_parse_keys(r, &ns->params, &ns->secrets);
 	if (!err)
-		err = parse_path(dp, r, ns);
+		err = parse_path(dp, r, ns->a, &s->paths[0], &s->paths[0]);
 	if (err)
 		return err;
 	s->path_mtu = ns->params.path_mtu_bytes;
@@ -564,7 +569,7 @@ static void discard(struct dp *dp, struct dp_session *s)
 	free(s->conn_mem);
 	free(s->waiting);
 	free(s->waiting_ranges);
-	dp_socket_put(dp, s->sock);
+	dp_paths_free(dp, s);
 	explicit_bzero(s, sizeof(*s));
 	free(s);
 }
@@ -615,6 +620,7 @@ int dp_cmd_add_session(struct dp *dp, struct dp_request *r)
 	SLIST_INIT(&ns->s->cids);
 	TAILQ_INIT(&ns->s->txq);
 	ns->s->retry_us = NQ_TIME_NEVER;
+	ns->s->migrating_to = NQ_PATHS_MAX;
 	ns->s->dev = dev;
 	err = add_session(dp, r, ns);
 	if (err)
@@ -627,14 +633,23 @@ int dp_cmd_add_session(struct dp *dp, struct dp_request *r)
 
 /* ---- UPDATE_SESSION ---- */
 
-#define MAY_CHANGE                                                                   \
-	(1ull << NQD_A_SESSION_ID | 1ull << NQD_A_SESSION_GENERATION |               \
-	 1ull << NQD_A_SESSION_KEEPALIVE_MS | 1ull << NQD_A_SESSION_PATH_MTU_BYTES | \
-	 1ull << NQD_A_SESSION_TX_FRAMES | 1ull << NQD_A_SESSION_PEER_GROUP |        \
-	 1ull << NQD_A_SESSION_REMOTE_ADDR | 1ull << NQD_A_SESSION_ROUTE_EPOCH)
+#define MOVES                                                                 \
+	(1ull << NQD_A_SESSION_SOCKET_FD | 1ull << NQD_A_SESSION_LOCAL_ADDR | \
+	 1ull << NQD_A_SESSION_REMOTE_ADDR)
+#define MAY_CHANGE                                                                    \
+	(1ull << NQD_A_SESSION_ID | 1ull << NQD_A_SESSION_GENERATION |                \
+	 1ull << NQD_A_SESSION_KEEPALIVE_MS | 1ull << NQD_A_SESSION_PATH_MTU_BYTES |  \
+	 1ull << NQD_A_SESSION_TX_FRAMES | 1ull << NQD_A_SESSION_PEER_GROUP | MOVES | \
+	 1ull << NQD_A_SESSION_ROUTE_EPOCH)
+
+static bool moves(const struct nxa *a)
+{
+	return a[NQD_A_SESSION_SOCKET_FD].present || a[NQD_A_SESSION_LOCAL_ADDR].present ||
+	       a[NQD_A_SESSION_REMOTE_ADDR].present;
+}
 
 static int check_update(struct dp *dp, struct dp_request *r, struct dp_session *s,
-			const struct nxa *a, union dp_addr *remote)
+			const struct nxa *a)
 {
 	const struct nxa *epoch = &a[NQD_A_SESSION_ROUTE_EPOCH];
 	int i;
@@ -645,10 +660,12 @@ static int check_update(struct dp *dp, struct dp_request *r, struct dp_session *
 				       nqd_session_set.policy[i].name);
 	if (s->down)
 		return dp_fail(&r->e, -ESHUTDOWN, "NQD_A_SESSION_ID: the session is closing");
-	if (a[NQD_A_SESSION_REMOTE_ADDR].present &&
-	    dp_addr_for_socket(s->sock, &a[NQD_A_SESSION_REMOTE_ADDR], remote))
+	if (moves(a) && s->role == NQD_ROLE_SERVER)
+		return dp_fail(&r->e, -EPERM,
+			       "NQD_A_SESSION_ROLE: a server follows its client, it does not move");
+	if (moves(a) && a[NQD_A_SESSION_TX_FRAMES].present)
 		return dp_fail(&r->e, -EINVAL,
-			       "NQD_A_SESSION_REMOTE_ADDR: not an address for this socket");
+			       "NQD_A_SESSION_TX_FRAMES: not together with new addresses");
 	/* Epochs only move on; an owner with an old one has missed a change. */
 	if (epoch->present && (s32)(nxa_u32(epoch) - s->route_epoch) < 0) {
 		dp_event(dp, s, NQD_EVENT_ROUTE_EPOCH_MISMATCH, NULL, NULL, 0);
@@ -656,25 +673,40 @@ static int check_update(struct dp *dp, struct dp_request *r, struct dp_session *
 			       s->route_epoch);
 	}
 	if (!s->conn &&
-	    (a[NQD_A_SESSION_TX_FRAMES].present || a[NQD_A_SESSION_KEEPALIVE_MS].present ||
-	     a[NQD_A_SESSION_PATH_MTU_BYTES].present))
+	    (moves(a) || a[NQD_A_SESSION_TX_FRAMES].present ||
+	     a[NQD_A_SESSION_KEEPALIVE_MS].present || a[NQD_A_SESSION_PATH_MTU_BYTES].present))
 		return dp_fail(&r->e, -ENOKEY, "NQD_A_SESSION_ID: the session has no keys");
 	return 0;
+}
+
+static int move(struct dp *dp, struct dp_request *r, struct dp_session *s, const struct nxa *a)
+{
+	struct dp_path path;
+	int err = parse_path(dp, r, a, dp_active_path(s), &path);
+
+	if (!err)
+		err = dp_session_migrate(dp, s, &path, &r->e);
+	dp_socket_put(dp, path.sock);
+	return err;
 }
 
 int dp_cmd_update_session(struct dp *dp, struct dp_request *r)
 {
 	struct nxa a[NQD_A_SESSION_MAX + 1];
 	struct dp_session *s = dp_request_session(dp, r, a);
-	union dp_addr remote;
 	int err;
 
 	if (!s)
 		return r->e.err;
-	err = check_update(dp, r, s, a, &remote);
+	err = check_update(dp, r, s, a);
 	if (err)
 		return err;
-	/* The only step that can fail comes first. */
+	/* The only steps that can fail come first, and never both. */
+	if (moves(a)) {
+		err = move(dp, r, s, a);
+		if (err)
+			return err;
+	}
 	if (a[NQD_A_SESSION_TX_FRAMES].present) {
 		err = nq_tx_queue_frames(s->conn, a[NQD_A_SESSION_TX_FRAMES].data,
 					 a[NQD_A_SESSION_TX_FRAMES].len);
@@ -691,8 +723,6 @@ int dp_cmd_update_session(struct dp *dp, struct dp_request *r)
 		s->peer_group = nxa_u32(&a[NQD_A_SESSION_PEER_GROUP]);
 	if (a[NQD_A_SESSION_ROUTE_EPOCH].present)
 		s->route_epoch = nxa_u32(&a[NQD_A_SESSION_ROUTE_EPOCH]);
-	if (a[NQD_A_SESSION_REMOTE_ADDR].present)
-		s->remote = remote;
 	s->generation++;
 	dp_mark_dirty(dp, s);
 	return 0;

@@ -69,6 +69,7 @@ struct dp_out {
 	u32 n, next;			/* packets, first unsent */
 	u32 len, next_off;
 	bool ecn;
+	bool unreachable;		/* the local network could not take some of it */
 	u16 size[DP_OUT_PACKETS];
 	u8 data[DP_OUT_BYTES];
 };
@@ -82,7 +83,7 @@ struct dp_socket {
 	union dp_addr bound;
 	u16 port;			/* network order */
 	bool any;			/* bound to the wildcard address */
-	bool gso;
+	bool gso, may_gso;
 	bool wants_out;
 	struct dp_out_list pending;
 	unsigned int n_pending;
@@ -143,12 +144,20 @@ struct dp_counters {
 	u64 gso_tx_packets, gso_tx_segments, gro_rx_coalesced, malformed_drops;
 };
 
+/* The addresses of one of the engine's paths. */
+struct dp_path {
+	struct dp_socket *sock;		/* a reference; NULL: the engine has no such path */
+	union dp_addr local, remote;	/* local: family 0 = the socket's */
+	bool unreachable;		/* the last packets found no way out of this machine */
+};
+
 /* The last event of a kind, kept for GET_EVENTS. */
 struct dp_last_event {
 	bool present;
 	u8 reason, congestion;
 	u64 code, count;
 	u32 path_mtu;
+	union dp_addr local, remote;	/* PATH_CHANGED */
 	char text[65];
 };
 
@@ -163,9 +172,9 @@ struct dp_session {
 	u64 id, generation, user;
 	char tunnel[32];
 	struct dp_device *dev;
-	struct dp_socket *sock;
-	union dp_addr local, remote;
-	union dp_addr moved_to;		/* another address that good packets came from */
+	struct dp_path paths[NQ_PATHS_MAX]; /* by the engine's numbers */
+	u8 reported_path;		/* the active one that the owner knows of */
+	u8 migrating_to;		/* what the owner asked for, NQ_PATHS_MAX = nothing */
 	struct nq_conn *conn;		/* NULL without keys */
 	void *conn_mem;
 	size_t conn_bytes;
@@ -219,6 +228,7 @@ struct dp {
 	struct dp_device_list devices;
 	unsigned int n_devices;
 	struct dp_socket_list sockets;
+	bool idle_sockets;		/* some have lost their last user in this round */
 	struct dp_session_list sessions, dirty;
 	unsigned int n_sessions;
 	struct dp_cid_list cids[DP_CID_BUCKETS];
@@ -319,6 +329,37 @@ bool dp_device_write(struct dp_device *dev, const struct iovec *iov, unsigned in
 void dp_device_resume(struct dp *dp, struct dp_device *dev);
 struct dp_device *dp_device_find(struct dp *dp, u32 ifindex, const char *ifname);
 
+/* path.c */
+/* Only the server's owner may allow it to follow; a client hears its server from one address. */
+static inline bool dp_session_follows(const struct dp_session *s)
+{
+	return s->role == NQD_ROLE_SERVER && s->flags & NQD_SESSION_F_MIGRATION;
+}
+static inline struct dp_path *dp_active_path(struct dp_session *s)
+{
+	return &s->paths[s->conn ? nq_active_path(s->conn) : 0];
+}
+/* The address packets of the path leave from, as far as it is known. */
+const union dp_addr *dp_path_local(const struct dp_path *p);
+/* The path of packets that arrive on @sock from @from: its number, or NQ_PATH_NEW*. */
+u8 dp_path_number(struct dp_session *s, const struct dp_socket *sock, const union dp_addr *from);
+/* Does a path of the session use @sock? */
+bool dp_session_on(const struct dp_session *s, const struct dp_socket *sock);
+/* Addresses as a path has them: the source is named only where the socket does not fix it. */
+struct dp_path dp_path_of(struct dp_socket *sock, const union dp_addr *local,
+			  const union dp_addr *remote);
+/* The engine has given @number to these addresses. */
+void dp_path_set(struct dp *dp, struct dp_session *s, u8 number, const struct dp_path *path);
+void dp_paths_free(struct dp *dp, struct dp_session *s);
+/* NQ_EV_PATH */
+void dp_session_paths(struct dp *dp, struct dp_session *s);
+/*
+ * A client's session moves to @path; if that is where it is already, it asks the peer whether it
+ * still answers. 0 or -errno with @e filled.
+ */
+int dp_session_migrate(struct dp *dp, struct dp_session *s, const struct dp_path *path,
+		       struct nxm_error *e);
+
 /* session.c */
 struct dp_session *dp_session_find(struct dp *dp, u64 id);
 int dp_session_start(struct dp *dp, struct dp_session *s, struct nq_conn_params *p,
@@ -357,11 +398,15 @@ void dp_rx_inner(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len);
 /* udp.c */
 struct dp_socket *dp_socket_get(struct dp *dp, int fd, int *err); /* consumes fd */
 void dp_socket_put(struct dp *dp, struct dp_socket *sock);
+/* The same while epoll events are worked off: a socket without users goes at the round's end. */
+void dp_socket_put_later(struct dp *dp, struct dp_socket *sock);
+void dp_sockets_reap(struct dp *dp);
+bool dp_addr_same_host(const union dp_addr *a, const union dp_addr *b);
 int dp_addr_for_socket(const struct dp_socket *sock, const struct nxa *a, union dp_addr *out);
 bool dp_addr_equal(const union dp_addr *a, const union dp_addr *b);
 socklen_t dp_addr_len(const union dp_addr *a);
 /* Send a sealed burst; consumes it. -EMSGSIZE: the path takes no such packets. */
-int dp_udp_send(struct dp *dp, struct dp_session *s, struct dp_out *out);
+int dp_udp_send(struct dp *dp, struct dp_path *path, struct dp_out *out);
 
 /* punt.c */
 void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union dp_addr *from,

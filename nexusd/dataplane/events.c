@@ -29,7 +29,7 @@ void dp_event(struct dp *dp, struct dp_session *s, u8 type, const struct dp_last
 		return;
 	nxm_begin(&m, dp->reply, NQD_MSG_MAX_LEN, &hdr);
 	dp_put_event(&m, type, last, frames, frames_len);
-	dp_put_session_id(&m, s->id, s->user, s->generation, s->tunnel, last->path_mtu);
+	dp_put_session_id(&m, s->id, s->user, s->generation, s->tunnel, last);
 	len = nxm_end(&m);
 	if (len > 0)
 		nx_ipc_send(dp->control.fd, dp->reply, len, NULL, 0);
@@ -111,6 +111,8 @@ void dp_session_events(struct dp *dp, struct dp_session *s)
 		dp_event(dp, s, NQD_EVENT_KEY_UPDATE_NEEDED, NULL, NULL, 0);
 	if (ev & (NQ_EV_CID_WANTED | NQ_EV_CID_RETIRED))
 		dp_session_cids(dp, s, ev);
+	if (ev & NQ_EV_PATH)
+		dp_session_paths(dp, s);
 	if (ev & NQ_EV_CONGESTION)
 		congestion(dp, s, &st);
 	if (ev & NQ_EV_DUPLICATE)

@@ -37,6 +37,10 @@
 #define DP_TCP_ECE		0x40
 #define DP_TCP_CWR		0x80
 
+#define DP_IP4_DF		0x4000
+#define DP_IP4_MF		0x2000
+#define DP_IP4_OFFSET		0x1fff	/* in units of 8 bytes */
+
 #define DP_ECN_MASK		3
 #define DP_ECN_CE		3
 

@@ -318,6 +318,7 @@ void dp_fini(struct dp *dp)
 
 	while ((dev = TAILQ_FIRST(&dp->devices)))
 		dp_device_destroy(dp, dev);
+	dp_sockets_reap(dp);
 	dp_watch_close(dp, &dp->control);
 	dp_watch_close(dp, &dp->hsd);
 	dp_watch_close(dp, &dp->monitor);

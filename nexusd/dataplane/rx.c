@@ -160,29 +160,46 @@ static void open_batch(struct dp *dp)
 	dp_mark_dirty(dp, s);
 }
 
-static void batch_packet(struct dp *dp, struct dp_session *s, u8 ecn, u8 *data, u32 len)
+static void batch_packet(struct dp *dp, struct dp_session *s, u8 path, u8 ecn, u8 *data, u32 len)
 {
 	if (rx.n && (rx.session != s || rx.n == NQ_BURST_MAX))
 		open_batch(dp);
 	rx.session = s;
-	rx.pkts[rx.n++] = (struct nq_rx_pkt){ .data = data, .len = len, .ecn = ecn };
+	rx.pkts[rx.n++] = (struct nq_rx_pkt){ .data = data, .len = len, .ecn = ecn, .path = path };
 }
 
 /*
- * A short ID from an address that its session has not: the client has moved, or the ID is by chance
- * also that of a handshake in nexus-hsd. Both get it, until a good packet has told.
+ * From an address that its session has not: the client has moved, or somebody forges. The packet is
+ * opened alone, and only if it is good the address becomes one of the session's. A short ID may by
+ * chance also be that of a handshake in nexus-hsd: both get it, until a good packet has told.
  */
-static void doubtful_packet(struct dp *dp, struct dp_session *s, const union dp_addr *from, u8 ecn,
-			    u8 *data, u32 len)
+static void stray_packet(struct dp *dp, struct dp_session *s, struct dp_socket *sock,
+			 const union dp_addr *from, u8 path, u8 ecn, u8 *data, u32 len, bool punted)
 {
-	dp_punt_to_hsd(dp, s->sock, from, &rx.local, ecn, HS_PUNT_F_IF_YOURS, data, len);
-	if (!(s->flags & NQD_SESSION_F_MIGRATION) || !s->conn)
+	struct dp_path addresses = dp_path_of(sock, &rx.local, from);
+	bool follows = dp_session_follows(s);
+
+	if (!follows)
+		s->counters.address_drops++;
+	if (!punted && s->cid_len < DP_CID_CERTAIN_LEN)
+		dp_punt_to_hsd(dp, sock, from, &rx.local, ecn, HS_PUNT_F_IF_YOURS, data, len);
+	if (!follows || !s->conn)
 		return;
 	open_batch(dp);
-	batch_packet(dp, s, ecn, data, len);
+	batch_packet(dp, s, path, ecn, data, len);
 	open_batch(dp);
-	if (rx.pkts[0].status == NQ_RX_OK)
-		s->moved_to = *from;
+	if (rx.pkts[0].path < NQ_PATHS_MAX)
+		dp_path_set(dp, s, rx.pkts[0].path, &addresses);
+}
+
+/* No session has such an ID. */
+static void unknown_packet(struct dp *dp, struct dp_socket *sock, const union dp_addr *from, u8 ecn,
+			   const u8 *data, u32 len, bool punted)
+{
+	if (punted)
+		dp->unknown_drops++;
+	else
+		dp_punt_to_hsd(dp, sock, from, &rx.local, ecn, 0, data, len);
 }
 
 /* One QUIC packet. @punted: from nexus-hsd, which has already said that it is not its own. */
@@ -190,29 +207,19 @@ static void rx_packet(struct dp *dp, struct dp_socket *sock, const union dp_addr
 		      u8 *data, u32 len, bool punted)
 {
 	struct dp_session *s;
+	u8 path;
 
 	s = len < MIN_PACKET || data[0] & 0x80 ? NULL
 					       : dp_cid_find(dp, sock, data + 1, len - 1, from);
 	if (!s) {
-		if (punted)
-			dp->unknown_drops++;
-		else
-			dp_punt_to_hsd(dp, sock, from, &rx.local, ecn, 0, data, len);
+		unknown_packet(dp, sock, from, ecn, data, len, punted);
 		return;
 	}
-	if (!dp_addr_equal(&s->remote, from)) {
-		if (!(s->flags & NQD_SESSION_F_MIGRATION))
-			s->counters.address_drops++;
-		if (!punted && s->cid_len < DP_CID_CERTAIN_LEN &&
-		    !dp_addr_equal(&s->moved_to, from)) {
-			doubtful_packet(dp, s, from, ecn, data, len);
-			return;
-		}
-		if (!(s->flags & NQD_SESSION_F_MIGRATION))
-			return;
-	}
-	if (s->conn)
-		batch_packet(dp, s, ecn, data, len);
+	path = dp_path_number(s, sock, from);
+	if (path >= NQ_PATHS_MAX)
+		stray_packet(dp, s, sock, from, path, ecn, data, len, punted);
+	else if (s->conn)
+		batch_packet(dp, s, path, ecn, data, len);
 }
 
 static void set_local_v4(const struct cmsghdr *cm, u16 port)
@@ -313,7 +320,7 @@ void dp_rx_punted(struct dp *dp, const struct hs_punt_hdr *hdr, u8 *data, u32 le
 		s = dp_cid_find(dp, sock, data + 1, len - 1, &from);
 		if (!s)
 			continue;
-		if (!best || dp_addr_equal(&s->remote, &from))
+		if (!best || dp_path_number(s, sock, &from) < NQ_PATHS_MAX)
 			best = sock;
 	}
 	if (!best) {

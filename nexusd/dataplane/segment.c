@@ -119,6 +119,41 @@ int dp_segs_init(struct dp_segs *s, const struct virtio_net_hdr *vh, u8 *pkt, u3
 	return 0;
 }
 
+bool dp_segs_fragment(struct dp_segs *s, u32 mtu)
+{
+	u8 hdr[DP_IP4_HDR_LEN];
+
+	if (s->kind != DP_SEG_PLAIN || s->version != 4 || (s->pkt[0] & 15) * 4 != DP_IP4_HDR_LEN ||
+	    dp_get16(s->pkt + 6) & DP_IP4_DF || dp_get16(s->pkt + 2) != s->len ||
+	    mtu < DP_IP4_HDR_LEN + 8)
+		return false;
+	memcpy(hdr, s->pkt, sizeof(hdr));
+	memset(hdr + 2, 0, 2); /* length */
+	memset(hdr + 6, 0, 2); /* flags and offset */
+	memset(hdr + 10, 0, 2); /* checksum */
+	s->ip_sum = dp_csum_portable(hdr, sizeof(hdr));
+	s->kind = DP_SEG_FRAGMENT;
+	s->hdr_len = DP_IP4_HDR_LEN;
+	s->payload_len = s->len - DP_IP4_HDR_LEN;
+	s->gso_size = (mtu - DP_IP4_HDR_LEN) & ~7u;
+	s->left = (s->payload_len + s->gso_size - 1) / s->gso_size;
+	return true;
+}
+
+static void write_fragment(const struct dp_segs *s, u8 *out, u32 len, bool last)
+{
+	u16 field = dp_get16(s->pkt + 6);
+	u8 vary[4];
+
+	/* What is itself a fragment keeps its place, and is followed by others if it was. */
+	dp_put16(vary, len);
+	dp_put16(vary + 2,
+		 (field & DP_IP4_OFFSET) + s->pos / 8 + (last ? field & DP_IP4_MF : DP_IP4_MF));
+	memcpy(out + 2, vary, 2);
+	memcpy(out + 6, vary + 2, 2);
+	dp_put_csum(out + 10, s->ip_sum + dp_csum_portable(vary, 4));
+}
+
 static void write_ip(const struct dp_segs *s, u8 *out, u32 len)
 {
 	u8 vary[4];
@@ -175,10 +210,13 @@ u32 dp_segs_next(struct dp_segs *s, u8 *out)
 		n = s->gso_size;
 	memcpy(out, s->pkt, s->hdr_len);
 	sum = dp_csum_copy(out + s->hdr_len, s->pkt + s->hdr_len + s->pos, n);
-	write_ip(s, out, s->hdr_len + n);
+	if (s->kind == DP_SEG_FRAGMENT)
+		write_fragment(s, out, s->hdr_len + n, last);
+	else
+		write_ip(s, out, s->hdr_len + n);
 	if (s->kind == DP_SEG_TCP)
 		write_tcp(s, out, sum, s->hdr_len - s->l4_off + n, last);
-	else
+	else if (s->kind == DP_SEG_UDP)
 		write_udp(s, out, sum, DP_UDP_HDR_LEN + n);
 	s->pos += n;
 	s->index++;

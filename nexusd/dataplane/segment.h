@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a TUN read becomes: one packet, or the segments of a TSO or USO super-packet, written one by
- * one into the burst with their own lengths, ids, sequence numbers, flags and checksums.
+ * What a TUN read becomes: one packet, the segments of a TSO or USO super-packet, or the fragments of
+ * an IPv4 packet, written one by one into the burst with their own lengths, ids, sequence numbers,
+ * flags and checksums.
  *
  * Pure functions on buffers; no state but struct dp_segs. Called by tx.c.
  */
@@ -12,7 +13,8 @@
 
 enum dp_seg_kind {
 	DP_SEG_PLAIN,
-	DP_SEG_TCP,
+	DP_SEG_FRAGMENT,
+	DP_SEG_TCP,		/* from here on super-packets */
 	DP_SEG_UDP,
 };
 
@@ -37,6 +39,13 @@ struct dp_segs {
  * 0, or -EINVAL if header and packet do not fit together: the packet is dropped.
  */
 int dp_segs_init(struct dp_segs *s, const struct virtio_net_hdr *vh, u8 *pkt, u32 len);
+
+/*
+ * Cut a packet into fragments of at most @mtu bytes, as a router does (RFC 791) whose sender has not
+ * said otherwise. False, and nothing is changed: it is IPv6, has DF or IP options, or is a
+ * super-packet.
+ */
+bool dp_segs_fragment(struct dp_segs *s, u32 mtu);
 
 /* Bytes of the largest segment. */
 static inline u32 dp_segs_max_len(const struct dp_segs *s)

@@ -65,7 +65,7 @@ static struct dp_cid *next_rival(struct dp *dp, const struct dp_socket *sock,
 	for (; c; c = SLIST_NEXT(c, hash)) {
 		u32 len = c->cid.len < cid->len ? c->cid.len : cid->len;
 
-		if (c->session->sock == sock && !memcmp(c->cid.id, cid->id, len))
+		if (dp_session_on(c->session, sock) && !memcmp(c->cid.id, cid->id, len))
 			return c;
 	}
 	return NULL;
@@ -81,7 +81,7 @@ int dp_cid_add(struct dp *dp, struct dp_session *s, const struct nq_cid *cid)
 
 	if (cid->len < NQ_CID_LOOKUP_LEN)
 		return -EINVAL;
-	while ((c = next_rival(dp, s->sock, cid, c)))
+	while ((c = next_rival(dp, dp_active_path(s)->sock, cid, c)))
 		if (c->session == s ||
 		    (c->cid.len >= DP_CID_CERTAIN_LEN && cid->len >= DP_CID_CERTAIN_LEN))
 			return -EEXIST;
@@ -111,10 +111,11 @@ struct dp_session *dp_cid_find(struct dp *dp, const struct dp_socket *sock, cons
 
 	SLIST_FOREACH(c, &dp->cids[cid_bucket(id)], hash)
 	{
-		if (c->session->sock != sock || c->cid.len > len ||
-		    memcmp(c->cid.id, id, c->cid.len))
+		if (c->cid.len > len || memcmp(c->cid.id, id, c->cid.len) ||
+		    !dp_session_on(c->session, sock))
 			continue;
-		if (c->cid.len >= DP_CID_CERTAIN_LEN || dp_addr_equal(&c->session->remote, from))
+		if (c->cid.len >= DP_CID_CERTAIN_LEN ||
+		    dp_path_number(c->session, sock, from) < NQ_PATHS_MAX)
 			return c->session;
 		/* From elsewhere: the beginning of a longer one is a shorter one's by chance. */
 		if (c->cid.len > longest) {
@@ -126,14 +127,14 @@ struct dp_session *dp_cid_find(struct dp *dp, const struct dp_socket *sock, cons
 }
 
 /* Random, and unlike every other of the socket. */
-static bool make_cid(struct dp *dp, const struct dp_session *s, struct nq_cid *cid)
+static bool make_cid(struct dp *dp, struct dp_session *s, struct nq_cid *cid)
 {
 	unsigned int i;
 
 	for (i = 0; i < NEW_CID_TRIES; i++) {
 		if (getrandom(cid->id, cid->len, 0) != cid->len)
 			return false;
-		if (!next_rival(dp, s->sock, cid, NULL))
+		if (!next_rival(dp, dp_active_path(s)->sock, cid, NULL))
 			return true;
 	}
 	return false;
@@ -155,11 +156,12 @@ static void issue_cid(struct dp *dp, struct dp_session *s)
 	s->next_cid_seq++;
 }
 
-/* The peer retired some of ours: each is replaced. */
-static void replace_retired_cids(struct dp *dp, struct dp_session *s)
+/* The peer retired some of ours, or takes more: it has always as many as it can hold. */
+static void refill_cids(struct dp *dp, struct dp_session *s)
 {
 	struct nq_cid cid;
 	struct dp_cid *c;
+	u32 n;
 
 	while (nq_take_retired_cid(s->conn, &cid)) {
 		SLIST_FOREACH(c, &s->cids, of_session)
@@ -167,8 +169,9 @@ static void replace_retired_cids(struct dp *dp, struct dp_session *s)
 			break;
 		if (c)
 			dp_cid_free(dp, c);
-		issue_cid(dp, s);
 	}
+	for (n = nq_local_cids_wanted(s->conn); n; n--)
+		issue_cid(dp, s);
 }
 
 /* ---- keys ---- */
@@ -211,6 +214,8 @@ int dp_session_start(struct dp *dp, struct dp_session *s, struct nq_conn_params 
 {
 	int err;
 
+	if (getrandom(p->path_secret, sizeof(p->path_secret), 0) != sizeof(p->path_secret))
+		return -EIO;
 	s->conn_bytes = nq_conn_bytes(p);
 	s->conn_mem = aligned_alloc(64, (s->conn_bytes + 63) & ~(size_t)63);
 	if (!s->conn_mem)
@@ -300,7 +305,7 @@ void dp_session_free(struct dp *dp, struct dp_session *s)
 	free(s->conn_mem);
 	free(s->waiting);
 	free(s->waiting_ranges);
-	dp_socket_put(dp, s->sock);
+	dp_paths_free(dp, s);
 	explicit_bzero(s, sizeof(*s));
 	free(s);
 }
@@ -323,7 +328,7 @@ static void run_session(struct dp *dp, struct dp_session *s)
 	dp_tx_settle(dp, s);
 	dp_session_events(dp, s);
 	/* Reactions to events (new CIDs, keys) may have something to say. */
-	if (nq_tx_control_wanted(s->conn, dp->now_us))
+	if (nq_tx_control_wanted(s->conn, dp->now_us) || nq_tx_alone_wanted(s->conn, dp->now_us))
 		dp_tx_flush(dp, s);
 	at = nq_next_timeout_us(s->conn);
 	dp_timer_set(dp, s, at < s->retry_us ? at : s->retry_us);
@@ -332,7 +337,7 @@ static void run_session(struct dp *dp, struct dp_session *s)
 void dp_session_cids(struct dp *dp, struct dp_session *s, u32 events)
 {
 	if (events & (NQ_EV_CID_RETIRED | NQ_EV_CID_WANTED))
-		replace_retired_cids(dp, s);
+		refill_cids(dp, s);
 }
 
 void dp_run_dirty(struct dp *dp)
@@ -346,4 +351,6 @@ void dp_run_dirty(struct dp *dp)
 		if (s->gone)
 			dp_session_free(dp, s);
 	}
+	if (dp->idle_sockets)
+		dp_sockets_reap(dp);
 }

@@ -65,12 +65,16 @@ static void send_too_big(struct dp *dp, struct dp_device *dev, const u8 *pkt, u3
 	dp_device_write(dev, iov, 2);
 }
 
-static void queue_packet(struct dp *dp, struct dp_session *s, const struct dp_segs *segs)
+/*
+ * Normally the kernel has cut to the device's MTU; but the path of a session may take less. Then an
+ * IPv4 packet without DF is fragmented here, of everything else the sender is told.
+ */
+static void queue_packet(struct dp *dp, struct dp_session *s, struct dp_segs *segs)
 {
 	u32 mtu = nq_max_payload_bytes(s->conn);
 	struct dp_tx_item *item;
 
-	if (dp_segs_max_len(segs) > mtu) {
+	if (dp_segs_max_len(segs) > mtu && !dp_segs_fragment(segs, mtu)) {
 		s->counters.mtu_drops += segs->left;
 		send_too_big(dp, s->dev, segs->pkt, segs->len, mtu);
 		return;
@@ -173,8 +177,10 @@ static unsigned int plan_burst(struct dp *dp, struct dp_session *s, u32 *pkt_byt
 		u32 len = dp_segs_max_len(&item->segs) + overhead, k;
 
 		next = TAILQ_NEXT(item, entry);
+		/* The path shrank while it waited. */
+		if (len > mtu + overhead && dp_segs_fragment(&item->segs, mtu))
+			len = dp_segs_max_len(&item->segs) + overhead;
 		if (len > mtu + overhead) {
-			/* The path shrank while it waited. */
 			s->counters.mtu_drops += item->segs.left;
 			send_too_big(dp, s->dev, item->segs.pkt, item->segs.len, mtu);
 			drop_item(dp, s, item);
@@ -215,7 +221,7 @@ static void fill_burst(struct dp *dp, struct dp_session *s, struct dp_out *out,
 		out->len += at + len + NQ_TAG_LEN;
 		if (item->segs.left)
 			continue;
-		if (item->segs.kind != DP_SEG_PLAIN) {
+		if (item->segs.kind >= DP_SEG_TCP) {
 			s->counters.gso_tx_packets++;
 			s->counters.gso_tx_segments += item->segs.index;
 		}
@@ -225,10 +231,16 @@ static void fill_burst(struct dp *dp, struct dp_session *s, struct dp_out *out,
 	s->counters.l3_tx_bytes += inner_bytes;
 }
 
+/* The largest packet that may leave. */
+static u32 packet_bytes(const struct dp_session *s)
+{
+	return nq_max_payload_bytes(s->conn) + nq_tx_overhead_bytes(s->conn);
+}
+
 /* Packets the engine wants to send on its own go behind the burst, or alone. */
 static void add_control(struct dp *dp, struct dp_session *s, struct dp_out *out)
 {
-	u32 cap = nq_max_payload_bytes(s->conn) + nq_tx_overhead_bytes(s->conn);
+	u32 cap = packet_bytes(s);
 
 	if (cap < NQ_MIN_UDP_PAYLOAD)
 		cap = NQ_MIN_UDP_PAYLOAD;
@@ -250,13 +262,33 @@ static void send_out(struct dp *dp, struct dp_session *s, struct dp_out *out)
 		return;
 	}
 	out->ecn = nq_tx_ecn(s->conn);
-	if (dp_udp_send(dp, s, out) != -EMSGSIZE || s->path_mtu == NQ_MIN_UDP_PAYLOAD)
-		return;
-	/* The local interface or a learned path MTU refuses the size: fall back at once. The engine
-	 * raises NQ_EV_MTU, which becomes NQD_EVENT_PATH_MTU_CHANGED.
+	/* The local interface refuses the size: the engine falls back at once and raises NQ_EV_MTU,
+	 * which becomes NQD_EVENT_PATH_MTU_CHANGED.
 	 */
-	s->path_mtu = NQ_MIN_UDP_PAYLOAD;
-	nq_set_path_mtu(s->conn, NQ_MIN_UDP_PAYLOAD);
+	if (dp_udp_send(dp, dp_active_path(s), out) == -EMSGSIZE)
+		nq_mtu_refused(s->conn, packet_bytes(s), dp->now_us);
+}
+
+/* Packets that must be datagrams of their own: to other paths, and probes of the packet size. */
+static void send_alone(struct dp *dp, struct dp_session *s)
+{
+	struct dp_out *out;
+	u8 path;
+	int n;
+
+	while (nq_tx_alone_wanted(s->conn, dp->now_us) && (out = dp_out_get(dp))) {
+		n = nq_tx_alone(s->conn, out->data, DP_OUT_BYTES, dp->now_us, &path);
+		if (n <= 0 || !s->paths[path].sock) {
+			dp_out_put(dp, out);
+			return;
+		}
+		out->size[out->n++] = n;
+		out->len = n;
+		out->ecn = false;
+		if (dp_udp_send(dp, &s->paths[path], out) == -EMSGSIZE &&
+		    path == nq_active_path(s->conn))
+			nq_mtu_refused(s->conn, n, dp->now_us);
+	}
 }
 
 /* One burst: true if there may be more to send now. */
@@ -300,7 +332,7 @@ void dp_tx_flush(struct dp *dp, struct dp_session *s)
 	while (more) {
 		unsigned int want;
 
-		if (s->sock->n_pending) {
+		if (dp_active_path(s)->sock->n_pending) {
 			s->socket_blocked = true;
 			return;
 		}
@@ -316,6 +348,8 @@ void dp_tx_flush(struct dp *dp, struct dp_session *s)
 		add_control(dp, s, out);
 		send_out(dp, s, out);
 	}
+	if (s->conn)
+		send_alone(dp, s);
 	if (s->dev->blocked && !s->dev->arena_refs)
 		dp_device_resume(dp, s->dev);
 }

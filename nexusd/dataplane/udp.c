@@ -35,6 +35,15 @@ bool dp_addr_equal(const union dp_addr *a, const union dp_addr *b)
 		a->in6.sin6_scope_id == b->in6.sin6_scope_id);
 }
 
+bool dp_addr_same_host(const union dp_addr *a, const union dp_addr *b)
+{
+	union dp_addr other = *b;
+
+	/* The port stands at the same place in both. */
+	other.in.sin_port = a->in.sin_port;
+	return (!a->sa.sa_family && !b->sa.sa_family) || dp_addr_equal(a, &other);
+}
+
 /* A sockaddr attribute in the form this socket uses (IPv4 as mapped on an IPv6 socket). */
 int dp_addr_for_socket(const struct dp_socket *sock, const struct nxa *a, union dp_addr *out)
 {
@@ -67,16 +76,17 @@ int dp_addr_for_socket(const struct dp_socket *sock, const struct nxa *a, union 
 
 static void set_options(int fd, bool v6)
 {
-	int on = 1, mtu = v6 ? IPV6_PMTUDISC_DO : IP_PMTUDISC_DO;
+	int on = 1, mtu = IPV6_PMTUDISC_PROBE;
 
-	/* Each is an improvement that the data path can do without. */
+	/* PROBE: never fragment, and believe no ICMP about the path: the engine finds out itself.
+	 * Each is an improvement that the data path can do without. */
 	setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on));
 	if (v6) {
 		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on));
 		setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &mtu, sizeof(mtu));
 	}
-	mtu = IP_PMTUDISC_DO;
+	mtu = IP_PMTUDISC_PROBE;
 	setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &mtu, sizeof(mtu));
 }
 
@@ -127,7 +137,7 @@ struct dp_socket *dp_socket_get(struct dp *dp, int fd, int *err)
 	sock->watch.fn = socket_events;
 	sock->watch.fd = fd;
 	sock->refs = 1;
-	sock->gso = dp->udp_gso;
+	sock->gso = sock->may_gso = dp->udp_gso;
 	TAILQ_INIT(&sock->pending);
 	set_options(fd, sock->bound.sa.sa_family == AF_INET6);
 	*err = dp_watch_add(dp, &sock->watch, EPOLLIN);
@@ -142,12 +152,10 @@ refuse:
 	return NULL;
 }
 
-void dp_socket_put(struct dp *dp, struct dp_socket *sock)
+static void destroy(struct dp *dp, struct dp_socket *sock)
 {
 	struct dp_out *out;
 
-	if (!sock || --sock->refs)
-		return;
 	while ((out = TAILQ_FIRST(&sock->pending))) {
 		TAILQ_REMOVE(&sock->pending, out, entry);
 		dp_out_put(dp, out);
@@ -155,6 +163,30 @@ void dp_socket_put(struct dp *dp, struct dp_socket *sock)
 	dp_watch_close(dp, &sock->watch);
 	TAILQ_REMOVE(&dp->sockets, sock, entry);
 	free(sock);
+}
+
+void dp_socket_put(struct dp *dp, struct dp_socket *sock)
+{
+	if (sock && !--sock->refs)
+		destroy(dp, sock);
+}
+
+void dp_socket_put_later(struct dp *dp, struct dp_socket *sock)
+{
+	if (sock && !--sock->refs)
+		dp->idle_sockets = true;
+}
+
+void dp_sockets_reap(struct dp *dp)
+{
+	struct dp_socket *sock, *next;
+
+	dp->idle_sockets = false;
+	for (sock = TAILQ_FIRST(&dp->sockets); sock; sock = next) {
+		next = TAILQ_NEXT(sock, entry);
+		if (!sock->refs)
+			destroy(dp, sock);
+	}
 }
 
 /* Room for UDP_SEGMENT, ECN and source address. */
@@ -275,6 +307,8 @@ static int push(struct dp_socket *sock, struct dp_out *out)
 		case EAGAIN:
 			return -EAGAIN;
 		case EMSGSIZE:
+			/* Then this may be what was wrong with the super-packet. */
+			sock->gso = sock->may_gso;
 			return -EMSGSIZE;
 		case EIO:
 		case EINVAL:
@@ -284,6 +318,14 @@ static int push(struct dp_socket *sock, struct dp_out *out)
 				sock->gso = false;
 				continue;
 			}
+			out->unreachable = out->source.sa.sa_family;
+			break;
+		case ENETUNREACH:
+		case EHOSTUNREACH:
+		case ENETDOWN:
+		case ENODEV:
+		case EADDRNOTAVAIL:
+			out->unreachable = true;
 			break;
 		default:
 			break;
@@ -295,17 +337,20 @@ static int push(struct dp_socket *sock, struct dp_out *out)
 	return 0;
 }
 
-int dp_udp_send(struct dp *dp, struct dp_session *s, struct dp_out *out)
+int dp_udp_send(struct dp *dp, struct dp_path *path, struct dp_out *out)
 {
-	struct dp_socket *sock = s->sock;
+	struct dp_socket *sock = path->sock;
 	int err = 0;
 
-	out->dest = s->remote;
-	out->source = s->local;
-	if (!sock->n_pending)
+	out->dest = path->remote;
+	out->source = path->local;
+	out->unreachable = false;
+	if (!sock->n_pending) {
 		err = push(sock, out);
-	else
+		path->unreachable = out->unreachable;
+	} else {
 		err = -EAGAIN;
+	}
 	if (err != -EAGAIN || sock->n_pending >= DP_SOCKET_PENDING_MAX) {
 		dp_out_put(dp, out);
 		return err == -EMSGSIZE ? err : 0;
@@ -335,7 +380,7 @@ static void drain(struct dp *dp, struct dp_socket *sock)
 	sock->wants_out = false;
 	dp_watch_mod(dp, &sock->watch, EPOLLIN);
 	TAILQ_FOREACH (s, &dp->sessions, entry) {
-		if (s->sock == sock && s->socket_blocked) {
+		if (s->socket_blocked && dp_session_on(s, sock)) {
 			s->socket_blocked = false;
 			dp_mark_dirty(dp, s);
 		}

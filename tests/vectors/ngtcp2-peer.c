@@ -84,9 +84,9 @@ static void make_cid(struct nq_cid *cid, bool server, u64 seq)
 static int on_new_cid(ngtcp2_conn *conn, ngtcp2_cid *cid, uint8_t *token, size_t len, void *user)
 {
 	struct peer *p = user;
-	struct nq_cid *own = &p->local[p->n_local];
+	struct nq_cid more, *own = p->n_local < NQ_CIDS_MAX ? &p->local[p->n_local] : &more;
 
-	if (p->n_local == NQ_CIDS_MAX || len != PEER_CID_LEN)
+	if (len != PEER_CID_LEN)
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	make_cid(own, p->server, p->n_local++);
 	ngtcp2_cid_init(cid, own->id, own->len);
@@ -257,12 +257,21 @@ static int self_signed(gnutls_certificate_credentials_t cred)
 
 /* ---- connections ---- */
 
-static void set_path(ngtcp2_path_storage *ps)
+static void set_path(ngtcp2_path_storage *ps, bool server, u32 client_addr)
 {
-	static struct sockaddr_in addr = { .sin_family = AF_INET };
+	struct sockaddr_in here = { .sin_family = AF_INET }, client = here;
 
-	ngtcp2_path_storage_init(ps, (struct sockaddr *)&addr, sizeof(addr),
-				 (struct sockaddr *)&addr, sizeof(addr), NULL);
+	client.sin_addr.s_addr = htonl(client_addr >> 16);
+	client.sin_port = htons((u16)client_addr);
+	ngtcp2_path_storage_init(ps, (struct sockaddr *)(server ? &here : &client), sizeof(here),
+				 (struct sockaddr *)(server ? &client : &here), sizeof(here), NULL);
+}
+
+static u32 client_addr(const ngtcp2_path *path, bool server)
+{
+	const struct sockaddr_in *in = (void *)(server ? path->remote.addr : path->local.addr);
+
+	return ntohl(in->sin_addr.s_addr) << 16 | ntohs(in->sin_port);
 }
 
 static u64 ns(const struct peer *p)
@@ -329,7 +338,7 @@ static int start_conn(struct peer *p, const ngtcp2_cid *odcid)
 
 	make_cid(own, p->server, p->n_local++);
 	ngtcp2_cid_init(&scid, own->id, own->len);
-	set_path(&ps);
+	set_path(&ps, p->server, 0);
 	set_callbacks(&cb, p->server);
 	set_params(p, &s, &tp);
 	if (p->server) {
@@ -361,8 +370,10 @@ long peer_write(struct peer *p, u8 *buf, u32 cap)
 	at_work = p;
 	ngtcp2_path_storage_zero(&ps);
 	n = ngtcp2_conn_write_pkt(p->conn, &ps.path, &pi, buf, cap, ns(p));
-	if (n > 0)
+	if (n > 0) {
 		ngtcp2_conn_update_pkt_tx_time(p->conn, ns(p));
+		p->addr = client_addr(&ps.path, p->server);
+	}
 	return n;
 }
 
@@ -379,8 +390,10 @@ long peer_write_datagram(struct peer *p, u8 *buf, u32 cap, u64 id, const u8 *dat
 	ngtcp2_path_storage_zero(&ps);
 	n = ngtcp2_conn_writev_datagram(p->conn, &ps.path, &pi, buf, cap, accepted, 0, id, &vec, 1,
 					ns(p));
-	if (n > 0)
+	if (n > 0) {
 		ngtcp2_conn_update_pkt_tx_time(p->conn, ns(p));
+		p->addr = client_addr(&ps.path, p->server);
+	}
 	return n;
 }
 
@@ -403,11 +416,25 @@ long peer_write_stream(struct peer *p, u8 *buf, u32 cap, s64 id, const u8 *data,
 
 int peer_read(struct peer *p, const u8 *pkt, u32 len, u8 ecn)
 {
+	return peer_read_at(p, pkt, len, ecn, 0);
+}
+
+int peer_migrate(struct peer *p, u32 addr)
+{
+	ngtcp2_path_storage ps;
+
+	at_work = p;
+	set_path(&ps, p->server, addr);
+	return ngtcp2_conn_initiate_migration(p->conn, &ps.path, ns(p));
+}
+
+int peer_read_at(struct peer *p, const u8 *pkt, u32 len, u8 ecn, u32 addr)
+{
 	ngtcp2_pkt_info pi = { .ecn = ecn };
 	ngtcp2_path_storage ps;
 
 	at_work = p;
-	set_path(&ps);
+	set_path(&ps, p->server, addr);
 	return ngtcp2_conn_read_pkt(p->conn, &ps.path, &pi, pkt, len, ns(p));
 }
 

@@ -35,6 +35,7 @@ struct peer {
 	bool fixed_secrets; /* 1-RTT secrets are constants, not those of the handshake */
 	u64 *now_us;
 	const struct peer_options *options;
+	u32 addr; /* the client's address of the last packet written: host << 16 | port */
 
 	u8 tx_secret[PEER_SECRET_MAX], rx_secret[PEER_SECRET_MAX];
 	u32 secret_len;
@@ -76,6 +77,10 @@ long peer_write_datagram(struct peer *p, u8 *buf, u32 cap, u64 id, const u8 *dat
 long peer_write_stream(struct peer *p, u8 *buf, u32 cap, s64 id, const u8 *data, u32 len,
 		       ngtcp2_ssize *taken);
 int peer_read(struct peer *p, const u8 *pkt, u32 len, u8 ecn);
+/* The same of a packet that the client has sent from or gets at @addr; 0 is where it began. */
+int peer_read_at(struct peer *p, const u8 *pkt, u32 len, u8 ecn, u32 addr);
+/* Let a client migrate to @addr. */
+int peer_migrate(struct peer *p, u32 addr);
 
 /* The engine parameters that take over @p. @ranges: PEER_RANGES * 64 entries at most are used. */
 int peer_export(struct peer *p, const struct nq_crypto_ops *crypto, struct nq_conn_params *out,

@@ -48,7 +48,11 @@ enum nqd_cmd {
 				 */
 	NQD_CMD_DELETE_DEVICE,	/* NQD_A_DEVICE (ifindex or name) */
 	NQD_CMD_ADD_SESSION,	/* NQD_A_DEVICE, NQD_A_SESSION [, NQD_A_KEYS] [, NQD_A_ROUTE...] */
-	NQD_CMD_UPDATE_SESSION,	/* NQD_A_SESSION: id, generation and what changes */
+	NQD_CMD_UPDATE_SESSION,	/* NQD_A_SESSION: id, generation and what changes; SOCKET_FD, LOCAL_ADDR
+				 * or REMOTE_ADDR: a client moves there, after the peer has answered
+				 * (-EPERM: a server; -ENOBUFS: the peer gave no connection ID for it);
+				 * to where it is: the peer is asked at once whether it is still there
+				 */
 	NQD_CMD_DELETE_SESSION,	/* NQD_A_SESSION: id, or user (all of it), or both absent with NQD_A_DEVICE */
 	NQD_CMD_ADD_ROUTE,	/* NQD_A_SESSION (id), NQD_A_ROUTE... */
 	NQD_CMD_DELETE_ROUTE,	/* NQD_A_SESSION (id), NQD_A_ROUTE... */
@@ -75,6 +79,8 @@ enum nqd_event {
 	NQD_EVENT_CONGESTION_STATE,	/* NQD_A_EVENT_CONGESTION */
 	NQD_EVENT_FATAL_ERROR,
 	NQD_EVENT_FRAMES_PUNTED,	/* NQD_A_EVENT_FRAMES: frames the data plane does not own */
+	/* NQD_A_SESSION_LOCAL_ADDR and _REMOTE_ADDR: the path now; the one before if a move failed */
+	NQD_EVENT_PATH_CHANGED,
 	__NQD_EVENT_MAX,
 	NQD_EVENT_MAX = __NQD_EVENT_MAX - 1,
 };
@@ -275,6 +281,9 @@ enum nqd_stats_attr {
 	NQD_A_STATS_SPURIOUS_LOSSES,	/* counted in packets-lost, acknowledged later */
 	NQD_A_STATS_CONGESTION_UNDOS,	/* reductions taken back: all their losses were spurious */
 	NQD_A_STATS_ECN_CE,		/* CE marks the peer reported */
+	NQD_A_STATS_PATH_VALIDATIONS,	/* addresses of the peer that answered a challenge */
+	NQD_A_STATS_MIGRATIONS,		/* changes of the path that were confirmed */
+	NQD_A_STATS_PMTU_PROBES,
 	NQD_A_STATS_SRTT_US,		/* the rest are gauges; FLUSH_STATS leaves them */
 	NQD_A_STATS_RTTVAR_US,
 	NQD_A_STATS_MIN_RTT_US,

@@ -25,7 +25,10 @@ static inline void fuzz_params(struct nq_conn_params *p, bool server)
 	p->local_cids[0].len = p->remote_cids[0].len = 4;
 	p->remote_cids[0].has_token = true;
 	memset(p->remote_cids[0].token, 0x77, NQ_RESET_TOKEN_LEN);
-	p->n_local_cids = p->n_remote_cids = 1;
+	p->remote_cids[1] = p->remote_cids[0];
+	p->remote_cids[1].seq = p->remote_cids[1].id[0] = 1;
+	p->n_local_cids = 1;
+	p->n_remote_cids = 2;
 	p->max_idle_timeout_ms = 30000;
 	p->peer_max_datagram_frame_bytes = 65535;
 	p->peer_max_udp_payload_bytes = 65527;
@@ -33,6 +36,8 @@ static inline void fuzz_params(struct nq_conn_params *p, bool server)
 	p->prefix_len = 1;
 	p->ring_packets = FUZZ_RING;
 	p->ecn = true;
+	p->migration = true;
+	p->peer_active_cid_limit = 4;
 }
 
 /* A fresh engine with @in_flight packets out. One block is used over and over. */
@@ -68,6 +73,34 @@ static inline struct nq_conn *fuzz_engine(bool server, unsigned int in_flight)
 	return c;
 }
 
+/* One active path, with an ID; no path with two; no ID in two places. */
+static inline void fuzz_check_paths(const struct nq_conn *c)
+{
+	const struct nq_cids *s = &c->cids;
+	u8 seen = 0, others = 0;
+	u32 i;
+
+	for (i = 0; i < s->n_remote; i++) {
+		if (s->remote_paths[i] & 0x7f & seen)
+			abort();
+		seen |= s->remote_paths[i];
+	}
+	for (i = 0; i < NQ_PATHS_MAX; i++) {
+		if (!c->paths.p[i].used && seen >> i & 1)
+			abort();
+		others += c->paths.p[i].used && i != c->paths.active;
+	}
+	if (!c->paths.p[c->paths.active].used || others != c->paths.others)
+		abort();
+	if (c->state == NQ_ACTIVE && !(s->remote_paths[0] >> c->paths.active & 1))
+		abort();
+	if (!c->paths.p[c->paths.last_valid].used || !c->paths.p[c->paths.last_valid].valid)
+		abort();
+	if (c->pmtud.low > c->path_mtu || c->pmtud.low >= c->pmtud.high ||
+	    c->path_mtu > c->pmtud.limit)
+		abort();
+}
+
 /* What must hold whatever was received. */
 static inline void fuzz_check(struct nq_conn *c)
 {
@@ -81,8 +114,9 @@ static inline void fuzz_check(struct nq_conn *c)
 	}
 	if (flight != c->loss.bytes_in_flight || c->ack.ranges.n > NQ_RANGES_MAX ||
 	    c->punt_len > NQ_PUNT_BYTES || !c->cids.n_remote || c->cids.n_remote > NQ_CIDS_MAX ||
-	    c->n_path > NQ_PATH_MAX || c->cc.cwnd < 2ULL * c->cc.mss)
+	    c->paths.n_responses > NQ_RESPONSES_MAX || c->cc.cwnd < 2ULL * c->cc.mss)
 		abort();
+	fuzz_check_paths(c);
 }
 
 /* Let it say all it wants, then let its timers run out. */
@@ -91,10 +125,16 @@ static inline void fuzz_drain(struct nq_conn *c)
 	static u8 buf[1500];
 	u64 now = FUZZ_NOW_US + 20000, next;
 	int i, k;
+	u8 path;
 
 	for (i = 0; i < 20; i++) {
 		for (k = 0; k < 20 && nq_tx_control_wanted(c, now); k++) {
 			if (nq_tx_control(c, buf, sizeof(buf), now) <= 0)
+				abort();
+		}
+		for (; k < 20 && nq_tx_alone_wanted(c, now); k++) {
+			if (nq_tx_alone(c, buf, sizeof(buf), now, &path) <= 0 ||
+			    path >= NQ_PATHS_MAX)
 				abort();
 		}
 		if (k == 20)

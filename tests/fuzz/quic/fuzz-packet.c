@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Whole packets. The input is cut into records: a control byte, a length, bytes. A record is either
- * sealed as the frames of a packet that opens, or received as it stands.
+ * sealed as the frames of a packet that opens, or received as it stands. Some come from other
+ * addresses; before some a client migrates.
  */
 #include "engine.h"
 
@@ -36,6 +37,7 @@ static u32 seal(struct nq_conn *c, u8 *buf, u64 pn, bool phase, const u8 *frames
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t len)
 {
+	static const u8 paths[4] = { NQ_PATH_NEW, NQ_PATH_NEW_PORT, 1, 2 };
 	static u8 bufs[8][PACKET_MAX];
 	struct nq_rx_datagram dg[NQ_BURST_MAX];
 	struct nq_rx_pkt pkts[8];
@@ -59,6 +61,10 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t len)
 		memset(&pkts[n], 0, sizeof(pkts[n]));
 		pkts[n].data = bufs[n];
 		pkts[n].ecn = how >> 2 & 3;
+		if (how & 0x10) {
+			pkts[n].path = paths[how & 3];
+			nq_path_migrate(c, how & 7, FUZZ_NOW_US);
+		}
 		if (how & 0x80) {
 			memcpy(bufs[n], data, take);
 			pkts[n].len = take;

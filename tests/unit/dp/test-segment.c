@@ -129,6 +129,75 @@ static void plain_packets(void **state)
 	assert_memory_equal(pkt, want, len);
 }
 
+/* Fragments of @mtu bytes put together are the packet; each is a right one of itself. */
+static void check_fragments(const u8 *want, size_t len, u16 field, u32 mtu)
+{
+	struct virtio_net_hdr vh = { 0 };
+	u8 pkt[4000], got[4000], *out;
+	size_t at = 20;
+	struct dp_segs s;
+	u32 n;
+
+	memcpy(pkt, want, len);
+	put16(pkt + 6, field);
+	put16(pkt + 10, 0);
+	put16(pkt + 10, ~naive_sum(0, pkt, 20));
+	assert_int_equal(dp_segs_init(&s, &vh, pkt, len), 0);
+	assert_true(dp_segs_fragment(&s, mtu));
+	assert_int_equal(s.left, (len - 20 + (mtu - 20) / 8 * 8 - 1) / ((mtu - 20) / 8 * 8));
+	out = malloc(dp_segs_max_len(&s));
+	while (s.left) {
+		bool last = s.left == 1;
+		u16 f;
+
+		n = dp_segs_next(&s, out);
+		assert_true(n <= mtu);
+		assert_int_equal(naive_sum(0, out, 20), 0xffff);
+		assert_int_equal(out[2] << 8 | out[3], n);
+		f = out[6] << 8 | out[7];
+		assert_int_equal(f & 0x1fff, (field & 0x1fff) + (at - 20) / 8);
+		assert_int_equal(f & 0xe000, last ? field & 0x2000 : 0x2000);
+		assert_memory_equal(out + 4, pkt + 4, 2);
+		memcpy(got + at, out + 20, n - 20);
+		at += n - 20;
+	}
+	assert_int_equal(at, len);
+	assert_memory_equal(got + 20, pkt + 20, len - 20);
+	free(out);
+}
+
+static void fragments(void **state)
+{
+	static const u32 mtus[] = { 28, 576, 1157, 1280, 1406, 3019, 3020 };
+	struct flow f = { .udp = true, .id = 0x4321 }, v6 = { .udp = true, .v6 = true };
+	struct virtio_net_hdr vh = { 0 };
+	struct dp_segs s;
+	u8 pkt[4000];
+	unsigned int i;
+	size_t len;
+
+	for (i = 0; i < sizeof(mtus) / sizeof(*mtus); i++) {
+		len = make_packet(&f, pkt, 2992);
+		check_fragments(pkt, len, 0, mtus[i]);
+		/* One of several, the last of several. */
+		check_fragments(pkt, len, 0x2000 | 100, mtus[i]);
+		check_fragments(pkt, len, 100, mtus[i]);
+	}
+	/* DF; options; a length that is not the packet's; too little room; IPv6. */
+	for (i = 0; i < 5; i++) {
+		len = make_packet(i == 4 ? &v6 : &f, pkt, 1000);
+		if (i == 0)
+			put16(pkt + 6, 0x4000);
+		if (i == 1)
+			pkt[0] = 0x46;
+		if (i == 2)
+			put16(pkt + 2, len - 1);
+		assert_int_equal(dp_segs_init(&s, &vh, pkt, len), 0);
+		assert_false(dp_segs_fragment(&s, i == 3 ? 27 : 576));
+		assert_int_equal(dp_segs_max_len(&s), len);
+	}
+}
+
 static void refused_packets(void **state)
 {
 	struct flow f = { .flags = DP_TCP_ACK, .options = 12 };
@@ -405,9 +474,13 @@ static void runs_end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(super_packets),    cmocka_unit_test(plain_packets),
-		cmocka_unit_test(refused_packets),  cmocka_unit_test(runs),
-		cmocka_unit_test(what_stays_apart), cmocka_unit_test(damage_is_not_laundered),
+		cmocka_unit_test(super_packets),
+		cmocka_unit_test(plain_packets),
+		cmocka_unit_test(fragments),
+		cmocka_unit_test(refused_packets),
+		cmocka_unit_test(runs),
+		cmocka_unit_test(what_stays_apart),
+		cmocka_unit_test(damage_is_not_laundered),
 		cmocka_unit_test(runs_end),
 	};
 

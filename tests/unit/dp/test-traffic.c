@@ -44,17 +44,25 @@ struct peer {
 	void *mem;
 	int fd;
 	struct sockaddr_storage addr;
+	struct sockaddr_in paths[NQ_PATHS_MAX]; /* where nexus-dp is, by the peer's numbers */
 	u8 buf[70000];
 };
 
 /* Whose server IDs are the same four bytes, and of those the longer one's first. */
-enum { SHORT = 2, LONG, SHORT_TOO, MOVING, PEERS };
+enum { SHORT = 2, LONG, SHORT_TOO, MOVING, FOLLOWED, SERVER, PEERS };
 static const struct {
 	u8 number, cid_len;
 	u32 flags;
+	bool server; /* the peer is */
 } kinds[PEERS] = {
-	{ 1, 20, 0 }, { 2, 20, 0 }, { 3, 4, 0 },
-	{ 3, 6, 0 },  { 3, 4, 0 },  { 4, 4, NQD_SESSION_F_MIGRATION },
+	{ 1, 20, 0 },
+	{ 2, 20, 0 },
+	{ 3, 4, 0 },
+	{ 3, 6, 0 },
+	{ 3, 4, 0 },
+	{ 4, 4, NQD_SESSION_F_MIGRATION },
+	{ 5, 20, NQD_SESSION_F_MIGRATION },
+	{ 6, 20, 0, true },
 };
 static struct peer peers[PEERS];
 
@@ -91,7 +99,7 @@ static void bring_up(const char *name)
  * The other end of a session of @number: keys and CIDs as abi-client.c makes them, mirrored, the
  * server's of @cid_len.
  */
-static void make_peer(struct peer *p, unsigned int number, u8 cid_len)
+static void make_peer(struct peer *p, unsigned int number, u8 cid_len, bool server)
 {
 	static const struct nq_range received = { 0, 9 };
 	struct nq_conn_params c = {
@@ -114,20 +122,25 @@ static void make_peer(struct peer *p, unsigned int number, u8 cid_len)
 		.congestion = "cubic",
 		.ring_packets = 1024,
 	};
+	u8 out = server ? 0x50 : 0xc0, in = server ? 0xc0 : 0x50;
 	int i, err;
 
-	memset(c.tx.key, 0xc0, 16);
-	memset(c.tx.iv, 0xc1, 12);
-	memset(c.tx_hp, 0xc2, 16);
-	memset(c.rx.key, 0x50, 16);
-	memset(c.rx.iv, 0x51, 12);
-	memset(c.rx_hp, 0x52, 16);
+	c.is_server = c.migration = server;
+	memset(c.tx.key, out, 16);
+	memset(c.tx.iv, out + 1, 12);
+	memset(c.tx_hp, out + 2, 16);
+	memset(c.rx.key, in, 16);
+	memset(c.rx.iv, in + 1, 12);
+	memset(c.rx_hp, in + 2, 16);
 	for (i = 0; i < 2; i++) {
-		c.local_cids[i] = (struct nq_cid){ .seq = i, .len = 20, .has_token = true };
-		c.remote_cids[i] = c.local_cids[i];
-		c.remote_cids[i].len = cid_len;
-		memset(c.local_cids[i].id, 0x10 + 4 * number + i, 20);
-		memset(c.remote_cids[i].id, 0x80 + 4 * number + i, cid_len);
+		struct nq_cid *clients = server ? c.remote_cids : c.local_cids;
+		struct nq_cid *servers = server ? c.local_cids : c.remote_cids;
+
+		clients[i] = (struct nq_cid){ .seq = i, .len = 20, .has_token = true };
+		servers[i] = clients[i];
+		servers[i].len = cid_len;
+		memset(clients[i].id, 0x10 + 4 * number + i, 20);
+		memset(servers[i].id, 0x80 + 4 * number + i, cid_len);
 	}
 	p->mem = aligned_alloc(64, (nq_conn_bytes(&c) + 63) & ~63ul);
 	memset(p->mem, 0, nq_conn_bytes(&c));
@@ -135,6 +148,7 @@ static void make_peer(struct peer *p, unsigned int number, u8 cid_len)
 	assert_non_null(p->conn);
 	p->fd = abi_open_udp("127.0.0.1", 0, &p->addr);
 	assert_true(p->fd >= 0);
+	memcpy(&p->paths[0], &bound, sizeof(p->paths[0]));
 }
 
 /* Sessions on one device: 10.7.0.5, 10.7.0.6 and so on. The device itself is 10.7.0.1. */
@@ -162,7 +176,7 @@ static int group_setup(void **state)
 	assert_int_equal(abi_create_device(&abi, tun, ifname, &e), 0);
 	for (i = 0; i < PEERS; i++) {
 		struct abi_session s = { .id = i + 1,
-					 .server = true,
+					 .server = !kinds[i].server,
 					 .number = kinds[i].number,
 					 .server_cid_len = kinds[i].cid_len,
 					 .flags = kinds[i].flags,
@@ -172,7 +186,7 @@ static int group_setup(void **state)
 					 .socket = udp,
 					 .n_routes = 1 };
 
-		make_peer(&peers[i], kinds[i].number, kinds[i].cid_len);
+		make_peer(&peers[i], kinds[i].number, kinds[i].cid_len, kinds[i].server);
 		s.remote = peers[i].addr;
 		s.routes[0].family = AF_INET;
 		s.routes[0].len = 32;
@@ -337,6 +351,9 @@ static void take_datagrams(struct peer *p, unsigned int want, u32 len, const u8 
 		assert_int_equal(poll(&pfd, 1, TIMEOUT_MS), 1);
 		r = recv(p->fd, p->buf, sizeof(p->buf), 0);
 		assert_true(r > 0);
+		/* What follows a client that moved here in another test. */
+		if (p->buf[1] >> 2 != (0x10 + 4 * kinds[p - peers].number) >> 2)
+			continue;
 		pkt.len = r;
 		nq_rx_open(p->conn, &pkt, 1, d, NQ_BURST_MAX, &n, now_us());
 		assert_int_equal(pkt.status, NQ_RX_OK);
@@ -467,6 +484,178 @@ static void copies_of_doubtful_packets(void **state)
 	assert_false(copied(wire, n));
 }
 
+/* ---- paths: peers that answer ---- */
+
+/* The number of @from, or NQ_PATH_NEW. */
+static u8 path_of(const struct peer *p, const struct sockaddr_in *from)
+{
+	u8 i;
+
+	for (i = 0; i < NQ_PATHS_MAX; i++)
+		if (p->paths[i].sin_port == from->sin_port &&
+		    p->paths[i].sin_addr.s_addr == from->sin_addr.s_addr)
+			return i;
+	return NQ_PATH_NEW;
+}
+
+static void send_path(struct peer *p, int fd, u8 path, const u8 *wire, u32 len)
+{
+	sendto(fd, wire, len, 0, (void *)&p->paths[path], sizeof(p->paths[path]));
+}
+
+/* Replace the IDs that nexus-dp has retired. */
+static void refill(struct peer *p)
+{
+	struct nq_cid cid = { 0 };
+	static u8 next = 0xc0;
+
+	while (nq_take_retired_cid(p->conn, &cid)) {
+		memset(cid.id, next++, cid.len);
+		assert_int_equal(nq_add_local_cid(p->conn, &cid), 0);
+	}
+}
+
+/* Receive on @fd what is there, and answer from there. Returns the DATAGRAMs among it. */
+static unsigned int serve(struct peer *p, int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	struct nq_rx_datagram d[NQ_BURST_MAX];
+	unsigned int n = 0, datagrams = 0;
+	struct sockaddr_in from = { 0 };
+	socklen_t len = sizeof(from);
+	u8 buf[1500], path;
+	ssize_t r;
+	int size;
+
+	poll(&pfd, 1, 20);
+	while ((r = recvfrom(fd, p->buf, sizeof(p->buf), 0, (void *)&from, &len)) > 0) {
+		struct nq_rx_pkt pkt = { .data = p->buf, .len = r, .path = path_of(p, &from) };
+
+		nq_rx_open(p->conn, &pkt, 1, d, NQ_BURST_MAX, &n, now_us());
+		if (pkt.path < NQ_PATHS_MAX)
+			p->paths[pkt.path] = from;
+		datagrams += n;
+	}
+	if (nq_next_timeout_us(p->conn) <= now_us())
+		nq_on_timeout(p->conn, now_us());
+	refill(p);
+	while ((size = nq_tx_control(p->conn, buf, sizeof(buf), now_us())) > 0)
+		send_path(p, fd, nq_active_path(p->conn), buf, size);
+	while ((size = nq_tx_alone(p->conn, buf, sizeof(buf), now_us(), &path)) > 0)
+		send_path(p, fd, path, buf, size);
+	return datagrams;
+}
+
+static void serve_until(struct peer *p, int fd, uint64_t session, uint16_t stat, uint64_t want)
+{
+	u64 deadline = now_us() + TIMEOUT_MS * 1000ull;
+
+	while (abi_stat(&abi, session, stat) < want) {
+		serve(p, fd);
+		assert_true(now_us() < deadline);
+	}
+	expect_stat(session, stat, want);
+}
+
+/* An answer may overtake the event of the same round. */
+static void wait_event(u8 type, int want)
+{
+	u64 deadline = now_us() + TIMEOUT_MS * 1000ull;
+
+	while (abi.events[type] < want) {
+		abi_stat(&abi, 1, NQD_A_STATS_UPTIME_MS);
+		assert_true(now_us() < deadline);
+	}
+}
+
+/* A client whose NAT gives it another port: it is asked, followed, and reported. */
+static void client_is_followed(void **state)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
+	struct peer *p = &peers[FOLLOWED];
+	u64 deadline = now_us() + TIMEOUT_MS * 1000ull;
+	struct sockaddr_storage addr;
+	int events, fd;
+	u8 pkt[1500];
+
+	NEED_ROOT();
+	serve(p, p->fd);
+	events = abi.events[NQD_EVENT_PATH_CHANGED];
+	fd = abi_open_udp("127.0.0.1", 0, &addr);
+	send_wire(fd, p->buf, seal(p, pkt, udp_packet(pkt, 5 + FOLLOWED, 1, 100)));
+	serve_until(p, fd, FOLLOWED + 1, NQD_A_STATS_MIGRATIONS, 1);
+	expect_stat(FOLLOWED + 1, NQD_A_STATS_ADDRESS_DROPS, 0);
+	wait_event(NQD_EVENT_PATH_CHANGED, events + 1);
+	inet_pton(AF_INET, "10.7.0.11", &to.sin_addr);
+	do {
+		assert_int_equal(sendto(inner, pkt, 300, 0, (void *)&to, sizeof(to)), 300);
+		assert_true(now_us() < deadline);
+	} while (!serve(p, fd));
+	close(fd);
+}
+
+/* Ask nexus-dp to move session @id to the socket @fd, or with -1 to where it is. */
+static int move_session(uint64_t id, int fd, struct nxm_error *e)
+{
+	size_t nest;
+	struct nxm m;
+
+	abi_begin(&abi, &m, NQD_CMD_UPDATE_SESSION, 0);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
+	if (fd >= 0)
+		abi_put_fd(&abi, &m, NQD_A_SESSION_SOCKET_FD, fd);
+	nxm_put(&m, NQD_A_SESSION_REMOTE_ADDR, &peers[id - 1].addr, sizeof(struct sockaddr_in));
+	nxm_nest_end(&m, nest);
+	return abi_call(&abi, &m, e, NULL, NULL);
+}
+
+/* nexus-dp as a client goes to another address of this machine, and answers stop nowhere. */
+static void client_migrates(void **state)
+{
+	struct sockaddr_storage second, third;
+	u64 deadline = now_us() + 2 * TIMEOUT_MS * 1000ull;
+	struct peer *p = &peers[SERVER];
+	int events, fds[2], i;
+	struct nxm_error e;
+	struct nq_stats s;
+	u8 pkt[1500];
+
+	NEED_ROOT();
+	assert_int_equal(move_session(FOLLOWED + 1, -1, &e), -EPERM);
+	fds[0] = abi_open_udp("127.0.0.2", 0, &second);
+	fds[1] = abi_open_udp("127.0.0.3", 0, &third);
+	assert_true(fds[0] >= 0 && fds[1] >= 0);
+	serve(p, p->fd);
+	for (i = 0; i < 2; i++) {
+		events = abi.events[NQD_EVENT_PATH_CHANGED];
+		/* The second time its spare ID may be on the way yet. */
+		while (move_session(SERVER + 1, fds[i], &e) == -ENOBUFS && i) {
+			serve(p, p->fd);
+			assert_true(now_us() < deadline);
+		}
+		assert_int_equal(e.err, 0);
+		serve_until(p, p->fd, SERVER + 1, NQD_A_STATS_MIGRATIONS, i + 1);
+		wait_event(NQD_EVENT_PATH_CHANGED, events + 1);
+		/* The peer has followed, and has what it needs for the next time. */
+		do {
+			serve(p, p->fd);
+			nq_get_stats(p->conn, &s, now_us());
+			assert_true(now_us() < deadline);
+		} while (s.migrations < (u64)i + 1);
+		assert_int_equal(path_of(p, (struct sockaddr_in *)(i ? &third : &second)),
+				 nq_active_path(p->conn));
+		send_path(p, p->fd, nq_active_path(p->conn), p->buf,
+			  seal(p, pkt, udp_packet(pkt, 5 + SERVER, 1, 100)));
+		serve_until(p, p->fd, SERVER + 1, NQD_A_STATS_L3_RX_PACKETS, i + 1);
+	}
+	/* To where it is: it only asks. */
+	assert_int_equal(move_session(SERVER + 1, -1, &e), 0);
+	expect_stat(SERVER + 1, NQD_A_STATS_MIGRATIONS, 2);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -476,6 +665,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(copies_of_doubtful_packets),
 		cmocka_unit_test(packets_leave),
 		cmocka_unit_test(silent_peer_holds_up_nobody),
+		cmocka_unit_test(client_is_followed),
+		cmocka_unit_test(client_migrates),
 	};
 
 	if (argc != 2) {

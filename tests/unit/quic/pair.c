@@ -91,6 +91,7 @@ void pair_start(struct pair *p)
 		memset(e->mem, 0, bytes);
 		e->conn = nq_conn_init(e->mem, &p->params[i], p->now_us, &err);
 		assert_non_null(e->conn);
+		e->addr[0] = PAIR_HOME;
 		e->seen_size = 1 << 20;
 		e->seen = calloc(1, e->seen_size);
 		assert_non_null(e->seen);
@@ -157,13 +158,14 @@ static u64 pass(struct pair *p, struct pair_link *l, u32 len, u8 *ecn)
 	return l->busy_us;
 }
 
-static void enqueue(struct pair *p, struct pair_link *l, const u8 *data, u32 len, u8 ecn)
+static void enqueue(struct pair *p, struct pair_link *l, const u8 *data, u32 len, u8 ecn, u32 addr)
 {
 	u64 out_us = pass(p, l, len, &ecn);
 	struct pair_packet *q;
 
 	assert_true(len <= sizeof(q->data));
-	if (!out_us || l->n == PAIR_QUEUE) {
+	if (!out_us || l->n == PAIR_QUEUE || (l->mtu && len > l->mtu) ||
+	    (l->dead_host && addr >> 16 == l->dead_host)) {
 		l->dropped++;
 		return;
 	}
@@ -172,12 +174,14 @@ static void enqueue(struct pair *p, struct pair_link *l, const u8 *data, u32 len
 	if (chance(p, l->swap_permille))
 		q->at_us += pair_random(p) % (l->delay_us / 2 + 1);
 	q->len = len;
+	q->addr = addr;
 	q->ecn = l->bleach_ecn == 1 ? 0 : l->bleach_ecn == 2 && ecn ? 3 : ecn;
 	memcpy(q->data, data, len);
 }
 
-static void transmit(struct pair *p, int i, const u8 *data, u32 len, u8 ecn)
+static void transmit(struct pair *p, int i, const u8 *data, u32 len, u8 ecn, u8 path)
 {
+	u32 addr = p->end[i].addr[path] + (i ? 0 : p->nat_shift);
 	struct pair_link *l = &p->link[i];
 
 	l->sent++;
@@ -185,9 +189,11 @@ static void transmit(struct pair *p, int i, const u8 *data, u32 len, u8 ecn)
 		l->dropped++;
 		return;
 	}
-	enqueue(p, l, data, len, ecn);
+	if (!i && p->copy_from)
+		enqueue(p, l, data, len, ecn, p->copy_from);
+	enqueue(p, l, data, len, ecn, addr);
 	if (chance(p, l->dup_permille))
-		enqueue(p, l, data, len, ecn);
+		enqueue(p, l, data, len, ecn, addr);
 }
 
 /* ---- the ends ---- */
@@ -222,7 +228,7 @@ unsigned int pair_send(struct pair *p, int i, unsigned int n, u32 bytes)
 	assert_int_equal(nq_tx_seal(e->conn, &b, pkts, got), 0);
 	ecn = end_ecn(e->conn);
 	for (k = 0; k < got; k++)
-		transmit(p, i, pkts[k].buf, pkts[k].len, ecn);
+		transmit(p, i, pkts[k].buf, pkts[k].len, ecn, nq_active_path(e->conn));
 	nq_tx_commit(e->conn, &b, pkts, got, p->now_us);
 	if (got)
 		assert_true(e->conn->loss.bytes_in_flight <= e->conn->cc.cwnd);
@@ -235,35 +241,73 @@ void pair_control(struct pair *p, int i)
 	struct nq_conn *c = p->end[i].conn;
 	u8 buf[1500];
 	int len, guard = 0;
-	u8 ecn;
+	u8 ecn, path;
 
 	while (nq_tx_control_wanted(c, p->now_us)) {
 		ecn = end_ecn(c);
 		len = nq_tx_control(c, buf, sizeof(buf), p->now_us);
 		assert_true(len > 0);
-		transmit(p, i, buf, (u32)len, ecn);
+		transmit(p, i, buf, (u32)len, ecn, nq_active_path(c));
 		assert_true(++guard < 20);
 	}
 	assert_int_equal(nq_tx_control(c, buf, sizeof(buf), p->now_us), 0);
+	if (!p->probe_mtu)
+		c->pmtud.wanted = false;
+	while (nq_tx_alone_wanted(c, p->now_us)) {
+		len = nq_tx_alone(c, buf, sizeof(buf), p->now_us, &path);
+		assert_true(len > 0);
+		p->link[i].alone++;
+		transmit(p, i, buf, (u32)len, 0, path);
+		assert_true(++guard < 20);
+	}
 }
 
-static void receive(struct pair *p, int to, struct pair_packet *q, unsigned int n)
+void pair_issue_cids(struct pair *p, int i)
 {
-	static u8 bufs[NQ_BURST_MAX][1500];
+	struct nq_conn *c = p->end[i].conn;
+	struct nq_cid cid;
+
+	while (nq_local_cids_wanted(c)) {
+		set_cid(&cid, i, c->cids.next_local_seq);
+		assert_int_equal(nq_add_local_cid(c, &cid), 0);
+	}
+}
+
+int pair_migrate(struct pair *p, u32 addr, unsigned int how)
+{
+	int path = nq_path_migrate(p->end[0].conn, how, p->now_us);
+
+	if (path >= 0)
+		p->end[0].addr[path] = addr;
+	return path;
+}
+
+/* Number of the path that a packet to end @to took, NQ_PATH_NONE if it reaches nobody. */
+static u8 path_of(const struct pair *p, int to, u32 addr)
+{
+	const struct pair_end *e = &p->end[to];
+	u32 home = e->addr[nq_active_path(e->conn)];
+	u8 i;
+
+	for (i = 0; i < NQ_PATHS_MAX; i++) {
+		if (e->addr[i] && e->addr[i] + (to ? 0 : p->nat_shift) == addr)
+			return i;
+	}
+	if (!to)
+		return NQ_PATH_NONE;
+	return home >> 16 == addr >> 16 ? NQ_PATH_NEW_PORT : NQ_PATH_NEW;
+}
+
+static void open_some(struct pair *p, int to, struct nq_rx_pkt *pkts, unsigned int n)
+{
 	struct nq_rx_datagram dg[NQ_BURST_MAX];
 	struct pair_end *e = &p->end[to];
-	struct nq_rx_pkt pkts[NQ_BURST_MAX];
 	unsigned int k, n_dg;
 	u64 index;
 
-	for (k = 0; k < n; k++) {
-		memcpy(bufs[k], q[k].data, q[k].len);
-		memset(&pkts[k], 0, sizeof(pkts[k]));
-		pkts[k].data = bufs[k];
-		pkts[k].len = q[k].len;
-		pkts[k].ecn = q[k].ecn;
-	}
 	assert_int_equal(nq_rx_open(e->conn, pkts, n, dg, NQ_BURST_MAX, &n_dg, p->now_us), n);
+	for (k = 0; k < n; k++)
+		e->refused += pkts[k].status == NQ_RX_PATH;
 	for (k = 0; k < n_dg; k++) {
 		assert_true(dg[k].len >= 8);
 		index = nq_get_be64(dg[k].data);
@@ -273,6 +317,39 @@ static void receive(struct pair *p, int to, struct pair_packet *q, unsigned int 
 		e->seen[index] = 1;
 		e->delivered++;
 	}
+}
+
+static void receive(struct pair *p, int to, struct pair_packet *q, unsigned int n)
+{
+	static u8 bufs[NQ_BURST_MAX][1500];
+	struct pair_end *e = &p->end[to];
+	struct nq_rx_pkt pkts[NQ_BURST_MAX], *pkt;
+	unsigned int k, m = 0;
+	u8 path;
+
+	for (k = 0; k < n; k++) {
+		path = path_of(p, to, q[k].addr);
+		if (path == NQ_PATH_NONE) {
+			p->link[!to].dropped++;
+			continue;
+		}
+		memcpy(bufs[m], q[k].data, q[k].len);
+		pkt = &pkts[m++];
+		*pkt = (struct nq_rx_pkt){
+			.data = bufs[m - 1], .len = q[k].len, .ecn = q[k].ecn, .path = path
+		};
+		if (path < NQ_PATHS_MAX)
+			continue;
+		/* It may be given a number: alone, before and after the others. */
+		if (m > 1)
+			open_some(p, to, pkts, m - 1);
+		open_some(p, to, pkt, 1);
+		if (pkt->path < NQ_PATHS_MAX)
+			e->addr[pkt->path] = q[k].addr;
+		m = 0;
+	}
+	if (m)
+		open_some(p, to, pkts, m);
 }
 
 static u64 next_arrival(const struct pair_link *l)

@@ -5,6 +5,9 @@
  * The link delays, drops, duplicates and swaps datagrams as told, from a seeded generator, so every
  * run is the same; it may have a rate, a queue and a threshold for CE marks. After
  * each step pair_check() asserts what must always hold.
+ *
+ * Addresses: the server has one, a client's is a number, host << 16 | port. Between them stands a
+ * NAT that adds nat_shift to it; when that changes, what is on the way to the former one is lost.
  */
 #ifndef TEST_PAIR_H
 #define TEST_PAIR_H
@@ -14,10 +17,12 @@
 
 #define PAIR_MTU 1400
 #define PAIR_QUEUE 8192
+#define PAIR_HOME 0x10001
 
 struct pair_packet {
 	u64 at_us;
 	u32 len;
+	u32 addr; /* the client's, as the server sees it */
 	u8 ecn;
 	u8 data[1500];
 };
@@ -34,6 +39,9 @@ struct pair_link {
 	u64 busy_us; /* until then it sends what waits */
 	u64 rest;
 	u64 sent, dropped, marked;
+	u32 mtu; /* larger ones are dropped; 0: all fit */
+	u32 dead_host; /* what comes from or goes to it is dropped */
+	u64 alone; /* of them: sent by nq_tx_alone() */
 };
 
 struct pair_end {
@@ -46,6 +54,8 @@ struct pair_end {
 	u64 duplicates;
 	u32 events;
 	u64 last_pn; /* highest seen leaving */
+	u32 addr[NQ_PATHS_MAX]; /* of each path: a client's own, a server's peer */
+	u64 refused; /* packets from addresses that are not followed */
 };
 
 struct pair {
@@ -53,6 +63,9 @@ struct pair {
 	struct pair_link link[2]; /* [i]: away from end i */
 	u64 now_us;
 	u64 random;
+	bool probe_mtu; /* else no probe of the packet size leaves */
+	u32 nat_shift;
+	u32 copy_from; /* what the client sends comes from here as well, and first: a forger */
 	struct nq_conn_params params[2];
 };
 
@@ -66,6 +79,10 @@ void pair_stop(struct pair *p);
 unsigned int pair_send(struct pair *p, int i, unsigned int n, u32 bytes);
 /* Let the engine of end @i say what it wants. */
 void pair_control(struct pair *p, int i);
+/* The client moves to @addr: what nq_path_migrate() returned. */
+int pair_migrate(struct pair *p, u32 addr, unsigned int how);
+/* Give the peer all the local IDs it takes. */
+void pair_issue_cids(struct pair *p, int i);
 /* Go to the next arrival or timer, at most @until_us, and work it off. False: nothing was due. */
 bool pair_step(struct pair *p, u64 until_us);
 /* pair_step() until @until_us. */

@@ -38,7 +38,7 @@ static u8 inject(int i, u64 pn, const u8 *frames, u32 len)
 		memcpy(buf + from->hdr_len, frames, len);
 	tx.buf = buf;
 	tx.len = from->hdr_len + len;
-	assert_int_equal(nq_seal_at(from, pn, &tx, 1), 0);
+	assert_int_equal(nq_seal_at(from, &from->cids.remote[0], pn, &tx, 1), 0);
 	pkt.data = buf;
 	pkt.len = tx.len;
 	assert_int_equal(nq_rx_open(to, &pkt, 1, dg, NQ_BURST_MAX, &n, p.now_us), 1);

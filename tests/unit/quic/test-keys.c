@@ -155,7 +155,7 @@ static u8 ping(u64 pn)
 
 	buf[from->hdr_len] = NQ_FRAME_PING;
 	tx = (struct nq_tx_pkt){ .buf = buf, .len = from->hdr_len + 1 };
-	assert_int_equal(nq_seal_at(from, pn, &tx, 1), 0);
+	assert_int_equal(nq_seal_at(from, &from->cids.remote[0], pn, &tx, 1), 0);
 	pkt.data = buf;
 	pkt.len = tx.len;
 	nq_rx_open(to, &pkt, 1, dg, NQ_BURST_MAX, &n, p.now_us);

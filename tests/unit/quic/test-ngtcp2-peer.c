@@ -3,7 +3,8 @@
  * The engine against a live ngtcp2 endpoint: after a real handshake one side is taken over by the
  * engine, and both send 100000 DATAGRAMs over a link that loses 1 % and reorders, on a virtual
  * clock, in every cipher and in both roles. Nothing may be delivered twice, nothing sent again, and
- * at the end every packet is accounted for on both sides.
+ * at the end every packet is accounted for on both sides. In some runs the client changes its address
+ * every 10000 DATAGRAMs, by migration and by the doing of a NAT in turn.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,8 +18,9 @@
 
 #define DATAGRAMS 100000
 #define DATAGRAM_BYTES 1000
-/* Anything longer than this carries a DATAGRAM. */
+/* What is longer than this carries a DATAGRAM, unless it was padded. */
 #define LARGE 600
+#define LARGEST 1199
 #define QUEUE 4096
 #define DELAY_US 5000
 #define LOSS_PERMILLE 10
@@ -27,10 +29,14 @@
 #define MTU 1400
 #define BURST 16
 #define UPDATE_EVERY 5000
+#define MOVE_EVERY 10000
+/* Packets on the way to it at a move. */
+#define LEFT_BEHIND 64
 
 struct packet {
 	u64 at_us;
 	u32 len;
+	u32 addr; /* the client's, as the server sees it */
 	u8 data[MTU];
 };
 
@@ -56,6 +62,12 @@ struct run {
 	u64 by_engine, by_live;
 	u8 tx_secret[PEER_SECRET_MAX], rx_secret[PEER_SECRET_MAX];
 	struct peer *from;
+	/* moves */
+	bool moving;
+	u64 next_move; /* at this many datagrams sent */
+	u32 moves, nat_shift, hosts;
+	u32 addr[NQ_PATHS_MAX]; /* of the engine's paths: its own if it is the client */
+	u64 next_cid;
 };
 
 static u32 draw(struct run *r)
@@ -64,12 +76,19 @@ static u32 draw(struct run *r)
 	return (u32)(r->random >> 33);
 }
 
-static void put(struct run *r, struct link *l, const u8 *data, u32 len)
+static u32 is_large(u32 len)
 {
+	return len > LARGE && len <= LARGEST;
+}
+
+/* @addr: the address the sender knows of the client. */
+static void put(struct run *r, struct link *l, const u8 *data, u32 len, u32 addr)
+{
+	bool by_client = (l == &r->to_engine) == !r->live->server;
 	struct packet *p;
 
 	if (draw(r) % 1000 < LOSS_PERMILLE) {
-		l->large_lost += len > LARGE;
+		l->large_lost += is_large(len);
 		return;
 	}
 	assert_true(l->n < QUEUE);
@@ -78,6 +97,7 @@ static void put(struct run *r, struct link *l, const u8 *data, u32 len)
 	if (draw(r) % 1000 < SWAP_PERMILLE)
 		p->at_us += draw(r) % SWAP_US;
 	p->len = len;
+	p->addr = addr + (by_client ? r->nat_shift : 0);
 	memcpy(p->data, data, len);
 }
 
@@ -98,7 +118,7 @@ static void live_send(struct run *r)
 		r->live_sent += accepted;
 		if (!n)
 			return;
-		put(r, &r->to_engine, buf, (u32)n);
+		put(r, &r->to_engine, buf, (u32)n, r->live->addr);
 	}
 }
 
@@ -108,7 +128,7 @@ static void live_talk(struct run *r)
 	long n;
 
 	while ((n = peer_write(r->live, buf, sizeof(buf))) > 0)
-		put(r, &r->to_engine, buf, (u32)n);
+		put(r, &r->to_engine, buf, (u32)n, r->live->addr);
 	assert_int_equal(n, 0);
 }
 
@@ -143,13 +163,13 @@ static void engine_send(struct run *r)
 	}
 	assert_int_equal(nq_tx_seal(r->engine, &b, pkts, n), 0);
 	for (i = 0; i < n; i++)
-		put(r, &r->to_live, pkts[i].buf, pkts[i].len);
+		put(r, &r->to_live, pkts[i].buf, pkts[i].len, r->addr[nq_active_path(r->engine)]);
 	nq_tx_commit(r->engine, &b, pkts, n, r->pp.now_us);
 }
 
 static void engine_talk(struct run *r)
 {
-	u8 buf[MTU];
+	u8 buf[MTU], path;
 	int n;
 
 	if (nq_next_timeout_us(r->engine) <= r->pp.now_us)
@@ -157,8 +177,31 @@ static void engine_talk(struct run *r)
 	while (nq_tx_control_wanted(r->engine, r->pp.now_us)) {
 		n = nq_tx_control(r->engine, buf, sizeof(buf), r->pp.now_us);
 		assert_true(n > 0);
-		put(r, &r->to_live, buf, (u32)n);
+		put(r, &r->to_live, buf, (u32)n, r->addr[nq_active_path(r->engine)]);
 	}
+	while (r->moving && nq_tx_alone_wanted(r->engine, r->pp.now_us)) {
+		n = nq_tx_alone(r->engine, buf, sizeof(buf), r->pp.now_us, &path);
+		assert_true(n > 0);
+		put(r, &r->to_live, buf, (u32)n, r->addr[path]);
+	}
+}
+
+/* The engine's path that @addr is, NQ_PATH_NEW* for a server, NQ_PATHS_MAX for nobody's. */
+static u8 path_of(const struct run *r, u32 addr)
+{
+	u32 shift = r->live->server ? r->nat_shift : 0;
+	u8 i;
+
+	for (i = 0; i < NQ_PATHS_MAX; i++) {
+		/* A client has closed the socket of a path it has given up. */
+		if ((!i || r->addr[i]) && r->addr[i] + shift == addr &&
+		    (!r->live->server || nq_path_used(r->engine, i)))
+			return i;
+	}
+	if (r->live->server)
+		return NQ_PATHS_MAX;
+	return addr >> 16 == r->addr[nq_active_path(r->engine)] >> 16 ? NQ_PATH_NEW_PORT
+								      : NQ_PATH_NEW;
 }
 
 static void engine_receive(struct run *r, struct packet *q, unsigned int n)
@@ -169,7 +212,9 @@ static void engine_receive(struct run *r, struct packet *q, unsigned int n)
 	u64 index;
 
 	for (i = 0; i < n; i++)
-		pkts[i] = (struct nq_rx_pkt){ .data = q[i].data, .len = q[i].len };
+		pkts[i] = (struct nq_rx_pkt){ .data = q[i].data,
+					      .len = q[i].len,
+					      .path = path_of(r, q[i].addr) };
 	assert_int_equal(nq_rx_open(r->engine, pkts, n, dg, NQ_BURST_MAX, &n_dg, r->pp.now_us), n);
 	for (i = 0; i < n; i++)
 		assert_int_equal(pkts[i].status, NQ_RX_OK);
@@ -181,6 +226,71 @@ static void engine_receive(struct run *r, struct packet *q, unsigned int n)
 		r->seen[index] = 1;
 		r->engine_received++;
 	}
+	if (!r->live->server && pkts[0].path < NQ_PATHS_MAX)
+		r->addr[pkts[0].path] = q[0].addr;
+}
+
+/* One by one while the addresses change; what comes for a former one is lost. */
+static void engine_receive_each(struct run *r, struct packet *q, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		if (path_of(r, q[i].addr) == NQ_PATHS_MAX)
+			r->to_engine.large_lost += is_large(q[i].len);
+		else
+			engine_receive(r, &q[i], 1);
+	}
+}
+
+/* ---- moves ---- */
+
+static u32 client_addr(u32 host)
+{
+	return host ? host << 16 | 9 : 0;
+}
+
+static void issue_cids(struct run *r)
+{
+	struct nq_cid cid;
+
+	while (nq_take_retired_cid(r->engine, &cid))
+		;
+	while (nq_local_cids_wanted(r->engine)) {
+		cid = (struct nq_cid){ .len = PEER_CID_LEN, .has_token = true };
+		memset(cid.id, 0x20 + (int)r->next_cid++, PEER_CID_LEN);
+		assert_int_equal(nq_add_local_cid(r->engine, &cid), 0);
+	}
+}
+
+static bool migrate(struct run *r)
+{
+	int path;
+
+	if (!r->live->server)
+		return !peer_migrate(r->live, client_addr(r->hosts + 1));
+	path = nq_path_migrate(r->engine, 0, r->pp.now_us);
+	if (path < 0)
+		return false;
+	r->addr[path] = client_addr(r->hosts + 1);
+	return true;
+}
+
+/* Either may have to wait for a connection ID. */
+static void move(struct run *r)
+{
+	issue_cids(r);
+	if (r->engine_sent < r->next_move)
+		return;
+	if (r->moves % 2)
+		/* Another port, and every other time another host as well. */
+		r->nat_shift += r->moves % 4 == 1 ? 1 : 0x500000;
+	else if (migrate(r))
+		r->hosts++;
+	else
+		return;
+	r->moves++;
+	r->next_move += MOVE_EVERY;
 }
 
 /* ---- key updates ---- */
@@ -238,6 +348,18 @@ static unsigned int take(struct run *r, struct link *l, struct packet *out)
 	return n;
 }
 
+static void live_receive(struct run *r, const struct packet *p)
+{
+	u32 addr = p->addr - (r->live->server ? 0 : r->nat_shift);
+
+	/* To a port that the NAT has given up. */
+	if (!r->live->server && addr != client_addr(addr >> 16)) {
+		r->to_live.large_lost += is_large(p->len);
+		return;
+	}
+	assert_int_equal(peer_read_at(r->live, p->data, p->len, 0, addr), 0);
+}
+
 static void arrive(struct run *r)
 {
 	static struct packet burst[NQ_BURST_MAX];
@@ -245,10 +367,14 @@ static void arrive(struct run *r)
 
 	while ((n = take(r, &r->to_live, burst)) > 0) {
 		for (i = 0; i < n; i++)
-			assert_int_equal(peer_read(r->live, burst[i].data, burst[i].len, 0), 0);
+			live_receive(r, &burst[i]);
 	}
-	while ((n = take(r, &r->to_engine, burst)) > 0)
-		engine_receive(r, burst, n);
+	while ((n = take(r, &r->to_engine, burst)) > 0) {
+		if (r->moving)
+			engine_receive_each(r, burst, n);
+		else
+			engine_receive(r, burst, n);
+	}
 }
 
 static u64 next_event_us(struct run *r)
@@ -281,6 +407,8 @@ static void exchange(struct run *r)
 
 	for (;;) {
 		update_keys(r);
+		if (r->moving)
+			move(r);
 		live_send(r);
 		live_talk(r);
 		engine_send(r);
@@ -301,6 +429,20 @@ static void exchange(struct run *r)
 
 /* ---- a run ---- */
 
+/* What the live end has given beyond the first. */
+static void add_spare_ids(const struct run *r, struct nq_conn_params *params)
+{
+	u32 i;
+
+	params->migration = true;
+	for (i = 0; i < r->live->n_local; i++) {
+		if (memcmp(r->live->local[i].id, params->remote_cids[0].id, PEER_CID_LEN))
+			params->remote_cids[params->n_remote_cids++] = r->live->local[i];
+		else
+			params->remote_cids[0].seq = r->live->local[i].seq;
+	}
+}
+
 static void take_over(struct run *r, struct peer *from)
 {
 	struct nq_range ranges[64];
@@ -308,6 +450,8 @@ static void take_over(struct run *r, struct peer *from)
 	int err;
 
 	assert_int_equal(peer_export(from, nx_crypto_provider(NULL), &params, ranges, 64), 0);
+	if (r->moving)
+		add_spare_ids(r, &params);
 	r->mem = aligned_alloc(64, nq_conn_bytes(&params));
 	assert_non_null(r->mem);
 	memset(r->mem, 0, nq_conn_bytes(&params));
@@ -336,12 +480,16 @@ static void check(struct run *r)
 	assert_int_equal(r->engine_duplicates, 0);
 	assert_int_equal(r->live->duplicates, 0);
 	assert_int_equal(r->engine_received, DATAGRAMS - r->to_engine.large_lost);
-	assert_int_equal(r->live->received, DATAGRAMS - r->to_live.large_lost);
+	/* ngtcp2 takes nothing more from a path that it has left. */
+	assert_true(r->live->received <= DATAGRAMS - r->to_live.large_lost);
+	assert_true(r->live->received + (r->moving ? r->hosts * LEFT_BEHIND : 0) >=
+		    DATAGRAMS - r->to_live.large_lost);
 	assert_int_equal(s.datagram_rx, r->engine_received);
 	assert_int_equal(s.datagram_tx, DATAGRAMS);
 	/* What the link dropped was found to be lost, and nothing else stayed lost. */
 	assert_true(r->to_live.large_lost > DATAGRAMS / 200);
-	assert_true(s.datagram_lost >= r->to_live.large_lost);
+	/* At a move to another path the engine forgets what was out. */
+	assert_true(r->moving || s.datagram_lost >= r->to_live.large_lost);
 	assert_true(s.packets_lost - s.spurious_losses <= r->to_live.large_lost + s.ptos + 16);
 	assert_true(r->live->lost >= r->to_engine.large_lost);
 	assert_true(r->live->acked <= r->engine_received);
@@ -349,6 +497,11 @@ static void check(struct run *r)
 	assert_int_equal(s.open_failures + s.frame_errors + s.header_failures, 0);
 	assert_int_equal(s.duplicates + s.replay_window_drops, 0);
 	assert_int_equal(s.key_updates, r->by_engine + r->by_live);
+	if (r->moving) {
+		assert_int_equal(r->moves, DATAGRAMS / MOVE_EVERY);
+		/* A client does not notice what a NAT does. */
+		assert_int_equal(s.migrations, r->live->server ? r->moves / 2 : r->moves);
+	}
 	assert_true(!r->updating || (r->by_engine >= 8 && r->by_live >= 8));
 	print_message(
 		"  lost by the link %u/%u, engine: lost %u, of it spurious %u, PTO %u, srtt %u "
@@ -358,13 +511,15 @@ static void check(struct run *r)
 		(unsigned int)s.srtt_us, (unsigned int)s.cwnd_bytes);
 }
 
-static void run_one(u16 cipher, bool engine_is_server, bool updating)
+static void run_one(u16 cipher, bool engine_is_server, bool updating, bool moving)
 {
 	struct run *r = calloc(1, sizeof(*r));
 
 	assert_non_null(r);
 	r->random = cipher * 2u + engine_is_server;
 	r->updating = updating;
+	r->moving = moving;
+	r->next_move = MOVE_EVERY / 2;
 	assert_int_equal(peer_pair_start(&r->pp, cipher, false), 0);
 	r->live = engine_is_server ? &r->pp.client : &r->pp.server;
 	r->live->seen_size = DATAGRAMS;
@@ -384,42 +539,52 @@ static void run_one(u16 cipher, bool engine_is_server, bool updating)
 
 static void test_aes128_client(void **state)
 {
-	run_one(NQ_AES_128_GCM, false, false);
+	run_one(NQ_AES_128_GCM, false, false, false);
 }
 
 static void test_aes128_server(void **state)
 {
-	run_one(NQ_AES_128_GCM, true, false);
+	run_one(NQ_AES_128_GCM, true, false, false);
 }
 
 static void test_aes256_client(void **state)
 {
-	run_one(NQ_AES_256_GCM, false, false);
+	run_one(NQ_AES_256_GCM, false, false, false);
 }
 
 static void test_aes256_server(void **state)
 {
-	run_one(NQ_AES_256_GCM, true, false);
+	run_one(NQ_AES_256_GCM, true, false, false);
 }
 
 static void test_chacha_client(void **state)
 {
-	run_one(NQ_CHACHA20_POLY1305, false, false);
+	run_one(NQ_CHACHA20_POLY1305, false, false, false);
 }
 
 static void test_chacha_server(void **state)
 {
-	run_one(NQ_CHACHA20_POLY1305, true, false);
+	run_one(NQ_CHACHA20_POLY1305, true, false, false);
+}
+
+static void test_moves_client(void **state)
+{
+	run_one(NQ_AES_128_GCM, false, true, true);
+}
+
+static void test_moves_server(void **state)
+{
+	run_one(NQ_AES_128_GCM, true, true, true);
 }
 
 static void test_key_updates_client(void **state)
 {
-	run_one(NQ_AES_128_GCM, false, true);
+	run_one(NQ_AES_128_GCM, false, true, false);
 }
 
 static void test_key_updates_server(void **state)
 {
-	run_one(NQ_AES_256_GCM, true, true);
+	run_one(NQ_AES_256_GCM, true, true, false);
 }
 
 int main(void)
@@ -431,6 +596,8 @@ int main(void)
 		cmocka_unit_test(test_aes256_server),
 		cmocka_unit_test(test_chacha_client),
 		cmocka_unit_test(test_chacha_server),
+		cmocka_unit_test(test_moves_client),
+		cmocka_unit_test(test_moves_server),
 		cmocka_unit_test(test_key_updates_client),
 		cmocka_unit_test(test_key_updates_server),
 	};
