@@ -289,7 +289,7 @@ struct acked {
 	u64 full_pn; /* highest of those that tell about the packet size */
 	u32 probe_bytes;
 	bool eliciting;
-	bool in_use;
+	bool in_use, collapsed;
 };
 
 static void on_acked(struct nq_conn *c, u64 pn, struct nq_sent *s, struct acked *a)

@@ -140,7 +140,7 @@ static void take_inner(struct tunnel_end *e, u8 *p, u32 *len, u32 *stored)
 
 /* ---- sending ---- */
 
-static void emit(struct tunnel_end *e, const u8 *buf, u32 len, u32 head, u8 ecn)
+static void emit(struct tunnel_end *e, const u8 *buf, u32 len, u32 head, u8 ecn, u8 path)
 {
 	u32 tail = head < len ? NQ_TAG_LEN : 0;
 	struct sim_pkt *p = sim_pkt_new(e->node.sim, len, head, tail);
@@ -149,7 +149,7 @@ static void emit(struct tunnel_end *e, const u8 *buf, u32 len, u32 head, u8 ecn)
 	memcpy(p->data + head, buf + len - tail, tail);
 	p->ecn = ecn;
 	p->flow = e->flow;
-	p->addr = e->peer_addr;
+	p->addr = e->path_addr[path];
 	sim_note(e->node.sim, 5, len);
 	sim_forward(e->node.next, p);
 }
@@ -200,7 +200,27 @@ static void send_control(struct tunnel_end *e)
 				   len);
 			return;
 		}
-		emit(e, buf, (u32)len, (u32)len, ecn);
+		emit(e, buf, (u32)len, (u32)len, ecn, nq_active_path(e->conn));
+	}
+}
+
+/* Challenges, and probes of the packet size: each a datagram of its own. */
+static void send_alone(struct tunnel_end *e)
+{
+	static u8 buf[SIM_PKT_MAX];
+	u64 before;
+	int len, n;
+	u8 path;
+
+	for (n = 0; n < CONTROL_MAX && nq_tx_alone_wanted(e->conn, now_us(e)); n++) {
+		before = tunnel_flight(e);
+		len = nq_tx_alone(e->conn, buf, sizeof(buf), now_us(e), &path);
+		check_flight(e, before, 0, "nq_tx_alone");
+		if (len <= 0) {
+			sim_broken(e->node.sim, "nq_tx_alone wanted to speak and returned %d", len);
+			return;
+		}
+		emit(e, buf, (u32)len, (u32)len, 0, path);
 	}
 }
 
@@ -223,7 +243,7 @@ static bool send_burst(struct tunnel_end *e, unsigned int want, u32 pkt_bytes)
 		sim_broken(e->node.sim, "nq_tx_seal failed");
 	ecn = ecn_of(e);
 	for (i = 0; i < n; i++)
-		emit(e, pkts[i].buf, pkts[i].len, heads[i], ecn);
+		emit(e, pkts[i].buf, pkts[i].len, heads[i], ecn, nq_active_path(e->conn));
 	send_control(e);
 	before = nq_max(before, tunnel_flight(e));
 	nq_tx_commit(e->conn, &b, pkts, n, now_us(e));
@@ -241,6 +261,7 @@ static void flush(struct tunnel_end *e)
 		want = plan(e, &pkt_bytes);
 	} while (want && send_burst(e, want, pkt_bytes));
 	send_control(e);
+	send_alone(e);
 }
 
 /* ---- receiving ---- */
@@ -275,13 +296,41 @@ static void deliver(struct tunnel_end *e, const struct nq_rx_datagram *d)
 		e->deliver(e->deliver_arg, d->data + STAMP_BYTES, d->data[16]);
 }
 
-/* A packet that opened and is the newest tells where the peer is. */
-static void follow(struct tunnel_end *e, const struct nq_rx_pkt *pkt, u16 addr)
+/* The number of the path from @addr. Only the port of a peer behind a NAT changes here. */
+static u8 path_of(const struct tunnel_end *e, u16 addr)
 {
-	if (pkt->status != NQ_RX_OK || pkt->pn < e->peer_addr_pn)
-		return;
-	e->peer_addr_pn = pkt->pn;
-	e->peer_addr = addr;
+	u8 i;
+
+	for (i = 0; i < NQ_PATHS_MAX; i++) {
+		if (nq_path_used(e->conn, i) && e->path_addr[i] == addr)
+			return i;
+	}
+	return NQ_PATH_NEW_PORT;
+}
+
+/* How many packets of the inbox go into one call: one of a new path is alone. */
+static unsigned int take_packets(struct tunnel_end *e, struct nq_rx_pkt *pkts, u16 *addr)
+{
+	unsigned int n = 0;
+	struct sim_pkt *p;
+	u8 path;
+
+	while ((p = e->inbox) && n < NQ_BURST_MAX) {
+		path = path_of(e, p->addr);
+		if (n && path == NQ_PATH_NEW_PORT)
+			break;
+		e->inbox = p->next;
+		sim_pkt_read(p, bufs[n]);
+		pkts[n] = (struct nq_rx_pkt){
+			.data = bufs[n], .len = p->len, .ecn = p->ecn, .path = path
+		};
+		n++;
+		*addr = p->addr;
+		sim_pkt_free(e->node.sim, p);
+		if (path == NQ_PATH_NEW_PORT)
+			break;
+	}
+	return n;
 }
 
 static void open_inbox(struct tunnel_end *e)
@@ -289,18 +338,10 @@ static void open_inbox(struct tunnel_end *e)
 	struct nq_rx_datagram datagrams[NQ_BURST_MAX];
 	struct nq_rx_pkt pkts[NQ_BURST_MAX];
 	u64 before = tunnel_flight(e);
-	unsigned int i, n = 0, n_datagrams;
-	u16 addrs[NQ_BURST_MAX];
-	struct sim_pkt *p;
+	unsigned int i, n, n_datagrams;
+	u16 addr = 0;
 
-	while (e->inbox && n < NQ_BURST_MAX) {
-		p = e->inbox;
-		e->inbox = p->next;
-		sim_pkt_read(p, bufs[n]);
-		pkts[n] = (struct nq_rx_pkt){ .data = bufs[n], .len = p->len, .ecn = p->ecn };
-		addrs[n++] = p->addr;
-		sim_pkt_free(e->node.sim, p);
-	}
+	n = take_packets(e, pkts, &addr);
 	if (!e->inbox)
 		e->inbox_tail = &e->inbox;
 	e->n_inbox -= n;
@@ -308,8 +349,8 @@ static void open_inbox(struct tunnel_end *e)
 	if (nq_rx_open(e->conn, pkts, n, datagrams, NQ_BURST_MAX, &n_datagrams, now_us(e)) != n)
 		sim_broken(e->node.sim, "nq_rx_open left packets behind");
 	check_flight(e, before, 0, "nq_rx_open");
-	for (i = 0; i < n; i++)
-		follow(e, &pkts[i], addrs[i]);
+	if (n && pkts[n - 1].path < NQ_PATHS_MAX)
+		e->path_addr[pkts[n - 1].path] = addr;
 	for (i = 0; i < n_datagrams; i++)
 		deliver(e, &datagrams[i]);
 }
@@ -359,7 +400,7 @@ static void end_run(struct sim_node *n)
 	struct tunnel_end *e = (struct tunnel_end *)n;
 	u64 before;
 
-	if (e->inbox_due_ns <= n->sim->now_ns)
+	while (e->inbox && e->inbox_due_ns <= n->sim->now_ns)
 		open_inbox(e);
 	if (nq_next_timeout_us(e->conn) <= now_us(e)) {
 		before = tunnel_flight(e);
@@ -442,6 +483,8 @@ static void set_params(struct nq_conn_params *q, const struct tunnel_conf *conf,
 	q->peer_max_ack_delay_us = q->max_ack_delay_us = 25000;
 	q->peer_max_datagram_frame_bytes = 65535;
 	q->peer_max_udp_payload_bytes = 65527;
+	q->migration = true;
+	q->path_secret[0] = 0x0123456789abcdefULL + (u64)i;
 	q->path_mtu_bytes = conf->mtu ? conf->mtu : TUNNEL_MTU;
 	q->srtt_us = q->min_rtt_us = (u32)(conf->rtt_ns / SIM_US);
 	q->rttvar_us = q->srtt_us / 2;

@@ -52,8 +52,7 @@ struct tunnel_end {
 	void *mem;
 	struct nq_conn_params params;
 	u8 flow;
-	u16 peer_addr; /* where the peer's newest packet came from */
-	u64 peer_addr_pn;
+	u16 path_addr[NQ_PATHS_MAX]; /* of the peer, by the engine's numbers */
 	u64 rx_batch_ns;
 	/* arrived, not yet opened */
 	struct sim_pkt *inbox, **inbox_tail;
