@@ -253,7 +253,7 @@ const char *nq_congestion_name(const struct nq_conn *c)
 
 void nq_get_stats(const struct nq_conn *c, struct nq_stats *s, u64 now_us)
 {
-	*s = c->stats;
+	s->count = c->stats;
 	s->srtt_us = c->rtt.srtt_us;
 	s->rttvar_us = c->rtt.rttvar_us;
 	s->min_rtt_us = c->rtt.min_us;

@@ -162,7 +162,7 @@ enum nq_frame_fate {
 struct nq_pending {
 	u64 seq;
 	u64 pn : 62; /* of the packet that carries it */
-	u64 fate : 2;
+	u64 fate : 2; /* enum nq_frame_fate */
 };
 
 struct nq_local_cid {
@@ -295,7 +295,7 @@ struct nq_conn {
 	u32 punt_len;
 	u8 out[NQ_OUT_BYTES];
 	u8 *punt; /* NQ_PUNT_BYTES behind the ring */
-	struct nq_stats stats;
+	struct nq_counters stats;
 };
 
 static inline struct nq_sent *nq_sent_at(struct nq_conn *c, u64 pn)

@@ -349,7 +349,7 @@ void nq_set_path_mtu(struct nq_conn *c, u32 udp_payload_bytes);
 void nq_mtu_refused(struct nq_conn *c, u32 udp_payload_bytes, u64 now_us);
 void nq_set_keepalive(struct nq_conn *c, u32 keepalive_ms, u64 now_us);
 
-struct nq_stats {
+struct nq_counters {
 	u64 tx_packets, tx_bytes, rx_packets, rx_bytes;
 	u64 datagram_tx, datagram_rx, datagram_lost;
 	u64 ack_tx, ack_rx;
@@ -365,9 +365,12 @@ struct nq_stats {
 	u64 path_validations;	/* addresses of the peer that answered a challenge */
 	u64 migrations;		/* changes of the active path that were confirmed */
 	u64 pmtu_probes;	/* sent */
-	/* gauges */
+	u64 last_rx_us;		/* time of the last authenticated packet; no counter, not flushed */
+};
+
+struct nq_stats {
+	struct nq_counters count;
 	u64 srtt_us, rttvar_us, min_rtt_us, cwnd_bytes, bytes_in_flight, pacing_rate_bytes_per_s;
-	u64 last_rx_us;		/* time of the last authenticated packet */
 	u64 congestion_state;	/* 0 open, 1 recovery, 2 persistent congestion */
 };
 

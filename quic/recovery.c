@@ -535,6 +535,8 @@ void nq_loss_on_timeout(struct nq_conn *c, u64 now_us)
 		nq_update_pacing(c, now_us);
 		return;
 	}
+	/* The probes may have to wait, for the credit of a new path: the next one is due after this. */
+	c->loss.last_eliciting_us = now_us;
 	if (!c->loss.pto_count++)
 		nq_mtu_on_pto(c);
 	c->stats.ptos++;

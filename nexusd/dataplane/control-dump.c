@@ -105,7 +105,7 @@ static void put_session(struct nxm *m, struct dp_session *s)
 	nxm_nest_end(m, nest);
 }
 
-static void fill_stats(u64 *v, const struct dp_counters *c, const struct nq_stats *q)
+static void fill_stats(u64 *v, const struct dp_counters *c, const struct nq_counters *q)
 {
 	v[NQD_A_STATS_L3_TX_PACKETS] = c->l3_tx_packets;
 	v[NQD_A_STATS_L3_TX_BYTES] = c->l3_tx_bytes;
@@ -160,7 +160,7 @@ static void fill_gauges(u64 *v, const struct nq_stats *q, const struct dp_sessio
 	v[NQD_A_STATS_CWND_BYTES] = q->cwnd_bytes;
 	v[NQD_A_STATS_BYTES_IN_FLIGHT] = q->bytes_in_flight;
 	v[NQD_A_STATS_PACING_RATE_BYTES_PER_S] = q->pacing_rate_bytes_per_s;
-	v[NQD_A_STATS_LAST_RX_AGO_MS] = q->last_rx_us ? (now_us - q->last_rx_us) / 1000 : 0;
+	v[NQD_A_STATS_LAST_RX_AGO_MS] = q->count.last_rx_us ? (now_us - q->count.last_rx_us) / 1000 : 0;
 	v[NQD_A_STATS_UPTIME_MS] = (now_us - s->started_us) / 1000;
 }
 
@@ -175,7 +175,7 @@ static int send_stats(struct dp *dp, const struct nxm_hdr *req, struct dp_sessio
 
 	if (s->conn)
 		nq_get_stats(s->conn, &q, dp->now_us);
-	fill_stats(v, &s->counters, &q);
+	fill_stats(v, &s->counters, &q.count);
 	fill_gauges(v, &q, s, dp->now_us);
 	hdr.flags = flags;
 	nxm_begin(&m, dp->reply, NQD_MSG_MAX_LEN, &hdr);

@@ -73,7 +73,7 @@ static void congestion(struct dp *dp, struct dp_session *s, const struct nq_stat
 /* At most one per second; the count says how many packets it stands for. */
 static void duplicates(struct dp *dp, struct dp_session *s, const struct nq_stats *st)
 {
-	u64 all = st->duplicates + st->replay_window_drops;
+	u64 all = st->count.duplicates + st->count.replay_window_drops;
 	struct dp_last_event info = { 0 };
 
 	if (all <= s->duplicates_reported ||

@@ -31,12 +31,12 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct nq_stats stats(int i)
+static struct nq_counters stats(int i)
 {
 	struct nq_stats s;
 
 	nq_get_stats(p.end[i].conn, &s, p.now_us);
-	return s;
+	return s.count;
 }
 
 static u32 mtu(int i)
