@@ -22,7 +22,7 @@
 #define NQ_PACER_SCALE 1000000ULL
 /* A burst: what the rate yields in this time, within the limits below. */
 #define NQ_PACER_BURST_US 1000
-#define NQ_PACER_BURST_MIN 10
+#define NQ_PACER_BURST_MIN 4
 #define NQ_PACER_BURST_MAX 128
 /* Leave, and wake up, for this much time's worth rather than for single packets. */
 #define NQ_PACER_QUANTUM_US 500

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The engine and ngtcp2 under the same conditions, in one table.
+ * The engine, ngtcp2 and the reference TCP under the same conditions, in one table.
  */
 #include "scenario.h"
 
@@ -13,6 +13,7 @@ static const struct {
 	{ "engine", FLOW_ENGINE },
 	{ "ngtcp2", FLOW_NGTCP2 },
 	{ "ngtcp2 stream", FLOW_NGTCP2_STREAM },
+	{ "reference TCP", FLOW_TCP },
 };
 #define SENDERS (sizeof(senders) / sizeof(*senders))
 

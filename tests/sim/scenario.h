@@ -70,7 +70,7 @@ void outage(struct scenario_run *r, const struct net_conf *c, enum flow_kind kin
 
 extern const struct scenario scenarios_link[], scenarios_share[], scenarios_path[];
 
-/* The same conditions for the engine and for ngtcp2, in one table. */
+/* The same conditions for the engine, ngtcp2 and the reference TCP, in one table. */
 int compare(u64 seed, bool quick);
 
 #endif /* SIM_SCENARIO_H */

@@ -66,6 +66,34 @@ static void newreno(struct scenario_run *r)
 	matrix_row(r, rates[1], "newreno");
 }
 
+/* Loss that is no congestion must not slow BBR down, and without loss it must fill the link. */
+static void bbr(struct scenario_run *r)
+{
+	static const double ps[] = { 0, 0.01 };
+	char what[64];
+	u32 i;
+
+	for (i = 0; i < sizeof(ps) / sizeof(*ps); i++) {
+		struct net_conf c = { .mbit = 50, .rtt_ms = 100, .loss = ps[i] };
+		struct measure m = { .congestion = "bbr", .warm_ms = 10e3, .run_ms = 30e3 };
+
+		if (r->quick)
+			m.warm_ms = m.run_ms = 8e3;
+		measure(r, &c, &m);
+		snprintf(what, sizeof(what), "50 Mbit/s, 100 ms, %g %% lost: share of the link",
+			 ps[i] * 100);
+		at_least(r, what, m.share, ps[i] > 0 ? 0.7 : 0.9);
+		snprintf(what, sizeof(what), "mean queueing delay, round trips");
+		at_most(r, what, m.mean_sojourn_ms / c.rtt_ms, 1);
+	}
+}
+
+static void bbr_matrix(struct scenario_run *r)
+{
+	matrix_row(r, rates[1], "bbr");
+	matrix_row(r, rates[2], "bbr");
+}
+
 /* A receiver that opens whole GRO buffers acknowledges in lumps. */
 static void batched(struct scenario_run *r)
 {
@@ -93,6 +121,8 @@ const struct scenario scenarios_link[] = {
 	{ "matrix-100", "100 Mbit/s x 1-200 ms: CUBIC fills the link", matrix_100 },
 	{ "matrix-1000", "1 Gbit/s x 1-200 ms: CUBIC fills the link", matrix_1000 },
 	{ "newreno", "10 Mbit/s x 1-200 ms: NewReno fills the link", newreno },
+	{ "bbr", "BBR: 1-5 % random loss at 100 ms leave 70 % of the link", bbr },
+	{ "bbr-matrix", "10 and 100 Mbit/s x 1-200 ms: BBR fills the link", bbr_matrix },
 	{ "batched", "a receiver that works in bursts of 1 ms costs nothing", batched },
 	{ 0 },
 };

@@ -257,6 +257,7 @@ static void flush(struct tunnel_end *e)
 	u32 pkt_bytes;
 
 	e->retry_us = NQ_TIME_NEVER;
+	send_alone(e);
 	do {
 		want = plan(e, &pkt_bytes);
 	} while (want && send_burst(e, want, pkt_bytes));

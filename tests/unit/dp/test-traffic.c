@@ -642,7 +642,7 @@ static void client_migrates(void **state)
 			serve(p, p->fd);
 			nq_get_stats(p->conn, &s, now_us());
 			assert_true(now_us() < deadline);
-		} while (s.migrations < (u64)i + 1);
+		} while (s.count.migrations < (u64)i + 1);
 		assert_int_equal(path_of(p, (struct sockaddr_in *)(i ? &third : &second)),
 				 nq_active_path(p->conn));
 		send_path(p, p->fd, nq_active_path(p->conn), p->buf,

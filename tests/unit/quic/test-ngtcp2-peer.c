@@ -484,31 +484,32 @@ static void check(struct run *r)
 	assert_true(r->live->received <= DATAGRAMS - r->to_live.large_lost);
 	assert_true(r->live->received + (r->moving ? r->hosts * LEFT_BEHIND : 0) >=
 		    DATAGRAMS - r->to_live.large_lost);
-	assert_int_equal(s.datagram_rx, r->engine_received);
-	assert_int_equal(s.datagram_tx, DATAGRAMS);
+	assert_int_equal(s.count.datagram_rx, r->engine_received);
+	assert_int_equal(s.count.datagram_tx, DATAGRAMS);
 	/* What the link dropped was found to be lost, and nothing else stayed lost. */
 	assert_true(r->to_live.large_lost > DATAGRAMS / 200);
 	/* At a move to another path the engine forgets what was out. */
-	assert_true(r->moving || s.datagram_lost >= r->to_live.large_lost);
-	assert_true(s.packets_lost - s.spurious_losses <= r->to_live.large_lost + s.ptos + 16);
+	assert_true(r->moving || s.count.datagram_lost >= r->to_live.large_lost);
+	assert_true(s.count.packets_lost - s.count.spurious_losses <=
+		    r->to_live.large_lost + s.count.ptos + 16);
 	assert_true(r->live->lost >= r->to_engine.large_lost);
 	assert_true(r->live->acked <= r->engine_received);
-	assert_true(s.ack_tx > DATAGRAMS / 100 && s.ack_rx > DATAGRAMS / 100);
-	assert_int_equal(s.open_failures + s.frame_errors + s.header_failures, 0);
-	assert_int_equal(s.duplicates + s.replay_window_drops, 0);
-	assert_int_equal(s.key_updates, r->by_engine + r->by_live);
+	assert_true(s.count.ack_tx > DATAGRAMS / 100 && s.count.ack_rx > DATAGRAMS / 100);
+	assert_int_equal(s.count.open_failures + s.count.frame_errors + s.count.header_failures, 0);
+	assert_int_equal(s.count.duplicates + s.count.replay_window_drops, 0);
+	assert_int_equal(s.count.key_updates, r->by_engine + r->by_live);
 	if (r->moving) {
 		assert_int_equal(r->moves, DATAGRAMS / MOVE_EVERY);
 		/* A client does not notice what a NAT does. */
-		assert_int_equal(s.migrations, r->live->server ? r->moves / 2 : r->moves);
+		assert_int_equal(s.count.migrations, r->live->server ? r->moves / 2 : r->moves);
 	}
 	assert_true(!r->updating || (r->by_engine >= 8 && r->by_live >= 8));
 	print_message(
 		"  lost by the link %u/%u, engine: lost %u, of it spurious %u, PTO %u, srtt %u "
 		"us, cwnd %u\n",
 		(unsigned int)r->to_live.large_lost, (unsigned int)r->to_engine.large_lost,
-		(unsigned int)s.packets_lost, (unsigned int)s.spurious_losses, (unsigned int)s.ptos,
-		(unsigned int)s.srtt_us, (unsigned int)s.cwnd_bytes);
+		(unsigned int)s.count.packets_lost, (unsigned int)s.count.spurious_losses,
+		(unsigned int)s.count.ptos, (unsigned int)s.srtt_us, (unsigned int)s.cwnd_bytes);
 }
 
 static void run_one(u16 cipher, bool engine_is_server, bool updating, bool moving)

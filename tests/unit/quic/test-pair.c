@@ -48,12 +48,12 @@ static void check_books(struct pair *p)
 		nq_get_stats(p->end[i].conn, &s[i], p->now_us);
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(p->end[i].duplicates, 0);
-		assert_int_equal(s[i].datagram_tx, p->end[i].next_index);
-		assert_int_equal(s[!i].datagram_rx, p->end[!i].delivered);
+		assert_int_equal(s[i].count.datagram_tx, p->end[i].next_index);
+		assert_int_equal(s[!i].count.datagram_rx, p->end[!i].delivered);
 		assert_true(p->end[!i].delivered <= p->end[i].next_index);
 		assert_true(p->end[i].next_index - p->end[!i].delivered <= p->link[i].dropped);
 		assert_int_equal(s[i].bytes_in_flight, 0);
-		assert_int_equal(s[i].open_failures + s[i].frame_errors, 0);
+		assert_int_equal(s[i].count.open_failures + s[i].count.frame_errors, 0);
 		assert_int_equal(p->end[i].conn->state, NQ_ACTIVE);
 	}
 }
