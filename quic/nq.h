@@ -289,9 +289,9 @@ enum nq_close_cause {
 };
 
 struct nq_close_info {
+	u64 code;
 	enum nq_close_cause cause;
 	bool application;		/* CONNECTION_CLOSE of type 0x1d */
-	u64 code;
 	char reason[65];		/* printable, truncated */
 };
 
