@@ -141,6 +141,17 @@ static bool acceptable(const struct nx_tunnel *t, const struct nx_session *s)
 	return TAILQ_EMPTY(&t->sessions);
 }
 
+/* Whether it follows its client was decided when it was installed. */
+static bool roams_as_configured(const struct nx_tunnel *t, const struct nx_session *s,
+				const struct nxa *ses)
+{
+	const struct nxa *flags = &ses[NQD_A_SESSION_FLAGS];
+	bool roams = flags->present && nxa_u32(flags) & NQD_SESSION_F_MIGRATION;
+
+	return t->config->role == NX_ROLE_CLIENT ||
+	       roams == nx_user_roams(t->config, nx_server_user(t, s->user));
+}
+
 static void fill_user(struct nx_tunnel *t, struct nx_session *s)
 {
 	const struct nx_user_config *u = nx_server_user(t, s->user);
@@ -164,6 +175,7 @@ static void adopt_session(struct nx_manager *m, const struct nxa *ses, uint64_t 
 	struct nx_session *s = t ? nx_session_new(t, id) : NULL;
 
 	if (!s || nx_session_fill(s, ses) < 0 || !acceptable(t, s) ||
+	    !roams_as_configured(t, s, ses) ||
 	    (ses[NQD_A_SESSION_STATE].present &&
 	     nxa_u8(&ses[NQD_A_SESSION_STATE]) >= NQD_SESSION_CLOSING)) {
 		if (s)
@@ -255,6 +267,8 @@ static void resume(struct nx_tunnel *t)
 			nx_log_full(LOG_WARNING, NULL, t->config->name,
 				    "the routes of this session are not known any more");
 		nx_tunnel_set_state(t, NX_TUNNEL_CONNECTED, NX_REASON_NONE, "%s", "");
+		/* The network may have changed while nobody looked. */
+		nx_roam_network_changed(t);
 	} else if (adopt_state(t) == 0) {
 		nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, NX_REASON_DATA_PLANE_LOST, "%s",
 				    "there was no session any more when nexusd restarted");

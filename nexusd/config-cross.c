@@ -306,12 +306,17 @@ static bool same_texts(char *const *a, char *const *b)
 	return !*a && !*b;
 }
 
+bool nx_user_roams(const struct nx_tunnel_config *t, const struct nx_user_config *u)
+{
+	return u->roaming == NX_CHOICE_NONE ? t->roaming : u->roaming == NX_CHOICE_YES;
+}
+
 bool nx_user_config_equal(const struct nx_user_config *a, const struct nx_user_config *b)
 {
 	return same_text(a->name, b->name) && !memcmp(a->public_key, b->public_key, 32) &&
 	       a->short_id == b->short_id &&
 	       same_text(a->preshared_key_file, b->preshared_key_file) &&
-	       same_text(a->group, b->group) &&
+	       same_text(a->group, b->group) && a->roaming == b->roaming &&
 	       nx_prefix_list_equal(a->addresses, a->n_addresses, b->addresses, b->n_addresses) &&
 	       nx_prefix_list_equal(a->allowed_ips, a->n_allowed_ips, b->allowed_ips,
 				    b->n_allowed_ips);
@@ -363,7 +368,8 @@ bool nx_tunnel_config_equal_but_users(const struct nx_tunnel_config *a,
 
 bool nx_tunnel_config_equal(const struct nx_tunnel_config *a, const struct nx_tunnel_config *b)
 {
-	if (!nx_tunnel_config_equal_but_users(a, b) || !same_keys(a, b) || a->n_users != b->n_users)
+	if (!nx_tunnel_config_equal_but_users(a, b) || !same_keys(a, b) ||
+	    a->roaming != b->roaming || a->n_users != b->n_users)
 		return false;
 	for (size_t i = 0; i < a->n_users; i++)
 		if (!nx_user_config_equal(&a->users[i], &b->users[i]))

@@ -176,6 +176,15 @@ void nx_value_bool(struct nx_reader *rd, const config_setting_t *s,
 		*(bool *)field = config_setting_get_bool(s);
 }
 
+void nx_value_choice(struct nx_reader *rd, const config_setting_t *s,
+		     const struct nx_value_rule *rule, void *field, size_t *count)
+{
+	bool value = false;
+
+	nx_value_bool(rd, s, rule, &value, count);
+	*(enum nx_choice *)field = value ? NX_CHOICE_YES : NX_CHOICE_NO;
+}
+
 void nx_value_u32(struct nx_reader *rd, const config_setting_t *s, const struct nx_value_rule *rule,
 		  void *field, size_t *count)
 {

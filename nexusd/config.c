@@ -99,6 +99,7 @@ static const struct nx_setting tunnel_settings[] = {
 	  nx_value_u32,
 	  T(time_window_s),
 	  { .min = 5, .max = 3600 } },
+	{ "roaming", NX_FOR_SERVER, false, nx_value_bool, T(roaming), {} },
 	{ "relay", NX_FOR_SERVER, false, nx_value_relay, T(relay), {} },
 	{ "gate", NX_FOR_SERVER, false, nx_value_gate, T(gate), {} },
 	{ "users", NX_FOR_SERVER, false, nx_value_users, T(users), { .count_offset = T(n_users) } },
@@ -160,6 +161,7 @@ static const struct nx_setting user_settings[] = {
 	  U(allowed_ips),
 	  { .network = true, .count_offset = U(n_allowed_ips) } },
 	{ "group", NX_FOR_BOTH, false, nx_value_name, U(group), { .max = 63 } },
+	{ "roaming", NX_FOR_BOTH, false, nx_value_choice, U(roaming), {} },
 	{ "preshared_key_file", NX_FOR_BOTH, false, nx_value_file, U(preshared_key_file), {} },
 };
 
@@ -268,6 +270,7 @@ static void read_tunnel(struct nx_reader *rd, const config_setting_t *s, struct 
 	t->line = config_setting_source_line(s);
 	t->idle_timeout_s = DEFAULT_IDLE_TIMEOUT_S;
 	t->time_window_s = DEFAULT_TIME_WINDOW_S;
+	t->roaming = true;
 	t->relay = (struct nx_relay_config)DEFAULT_RELAY;
 	t->gate.max_auth_per_s = DEFAULT_MAX_AUTH_PER_S;
 	t->gate.max_auth_per_site_per_s = DEFAULT_MAX_AUTH_PER_SITE_PER_S;

@@ -161,7 +161,6 @@ static int get_old_server_key(sd_bus *bus, const char *path, const char *interfa
 	return sd_bus_message_append(reply, "b", s->old_key);
 }
 
-/* A client may roam: Endpoint is not constant, but nobody is told. */
 const sd_bus_vtable nx_peer_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_METHOD_WITH_ARGS("GetStatistics", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", statistics),
@@ -169,7 +168,7 @@ const sd_bus_vtable nx_peer_vtable[] = {
 	SD_BUS_METHOD_WITH_ARGS("Disconnect", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_disconnect,
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_PROPERTY("User", "s", get_user, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-	SD_BUS_PROPERTY("Endpoint", "s", get_endpoint, 0, 0),
+	SD_BUS_PROPERTY("Endpoint", "s", get_endpoint, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	SD_BUS_PROPERTY("Addresses", "as", get_addresses, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("Cipher", "s", get_cipher, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("KeyExchange", "s", get_key_exchange, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -248,5 +247,17 @@ void nx_session_bus_removed(struct nx_session *s)
 		s->tunnel->manager->bus, path, NX_BUS_IFACE_PEER, "org.freedesktop.DBus.Peer",
 		"org.freedesktop.DBus.Introspectable", "org.freedesktop.DBus.Properties", NULL);
 	log_emit(s, "InterfacesRemoved", r);
+	free(path);
+}
+
+void nx_session_bus_moved(struct nx_session *s)
+{
+	char *path = path_to_emit(s);
+
+	if (!path)
+		return;
+	log_emit(s, "PropertiesChanged",
+		 sd_bus_emit_properties_changed(s->tunnel->manager->bus, path, NX_BUS_IFACE_PEER,
+						"Endpoint", NULL));
 	free(path);
 }

@@ -69,17 +69,23 @@ static bool is_refusal(enum nx_reason r)
 	       r == NX_REASON_CONFIGURATION;
 }
 
-void nx_client_reset(struct nx_tunnel *t)
+/* No attempt, no pause before one. */
+static void stop_trying(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
 
 	nx_resolve_cancel(p->resolve);
 	p->resolve = NULL;
-	p->n_remotes = p->next_remote = 0;
 	if (p->attempt)
 		(void)nx_hsd_cancel(&t->manager->priv->hsd, t->config->name, p->attempt);
 	p->attempt = 0;
 	nx_tunnel_disarm_timer(t);
+}
+
+void nx_client_reset(struct nx_tunnel *t)
+{
+	stop_trying(t);
+	t->priv->n_remotes = t->priv->next_remote = 0;
 }
 
 /* ---- failure and retry ---- */
@@ -114,7 +120,10 @@ void nx_client_retry(struct nx_tunnel *t, enum nx_reason reason, const char *tex
 	delay = p->failures ? nx_backoff_us(p->failures, is_refusal(reason), random)
 			    : 10000 + random % 100000;
 	p->failures++;
-	nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, reason, "%s", text);
+	if (TAILQ_EMPTY(&t->sessions))
+		nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, reason, "%s", text);
+	else
+		nx_log_full(LOG_INFO, NULL, t->config->name, "%s; the session stays", text);
 	if (nx_tunnel_arm_timer(t, delay, on_retry) < 0)
 		nx_tunnel_fail(t, reason, text);
 }
@@ -187,6 +196,55 @@ static int on_attempt_guard(sd_event_source *s, uint64_t usec, void *userdata)
 	return 0;
 }
 
+/* ---- a new session in place of one that may be lost ---- */
+
+void nx_client_prefer(struct nx_tunnel *t, const struct nx_endpoint *remote)
+{
+	struct nx_tunnel_private *p = t->priv;
+	struct nx_endpoint first = p->remotes[0];
+	size_t i = 0;
+
+	while (i < p->n_remotes && !nx_endpoint_equal(&p->remotes[i], remote))
+		i++;
+	if (i < p->n_remotes)
+		p->remotes[i] = first;
+	else
+		p->n_remotes = 1;
+	p->remotes[0] = *remote;
+	p->next_remote = 0;
+}
+
+void nx_client_renew(struct nx_tunnel *t, const char *why)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	if (!p->wanted || t->state != NX_TUNNEL_CONNECTED || p->renewing ||
+	    !TAILQ_EMPTY(&p->installing) || p->attempt)
+		return;
+	p->renewing = true;
+	p->failures = p->refusals = 0;
+	nx_log_full(LOG_NOTICE, "Renewing", t->config->name, "a fresh handshake: %s", why);
+	nx_tunnel_step(t);
+}
+
+void nx_client_stop_renewal(struct nx_tunnel *t)
+{
+	t->priv->renewing = false;
+	stop_trying(t);
+}
+
+/* Their keys are given up before the new session comes: the device has one at a time. */
+static void drop_predecessors(struct nx_tunnel *t)
+{
+	struct nx_session *s;
+
+	while ((s = TAILQ_FIRST(&t->sessions))) {
+		(void)nx_dp_delete_session(&t->manager->priv->dp, s->id, NX_CLOSE_NO_ERROR, "",
+					   NULL, NULL);
+		nx_session_free(s);
+	}
+}
+
 /* ---- attempts ---- */
 
 static void on_connect(void *userdata, const struct nx_chan_msg *msg, int err, const char *text)
@@ -227,7 +285,11 @@ static void on_resolved(void *userdata, int err, const char *text, const struct 
 	struct nx_tunnel_private *p = t->priv;
 
 	p->resolve = NULL;
-	if (err) {
+	/* Perhaps the name server is beyond the tunnel that is to be renewed. */
+	if (err && p->renewing) {
+		list = &p->roam.remote;
+		n = 1;
+	} else if (err) {
 		if (!p->failures)
 			p->failures = 1;
 		nx_client_retry(t, NX_REASON_TIMEOUT, text);
@@ -280,6 +342,7 @@ static void start_attempt(struct nx_tunnel *t, int pair)
 	int r;
 
 	p->attempt = ++t->manager->priv->last_attempt;
+	p->roam.remote = *remote;
 	nx_log_full(LOG_INFO, "Connecting", t->config->name, "connecting to %s",
 		    nx_endpoint_format(remote, addr));
 	r = nx_hsd_connect(&t->manager->priv->hsd, t->config->name, p->attempt, remote,
@@ -296,7 +359,9 @@ void nx_client_step(struct nx_tunnel *t)
 	bool opened = false;
 	int pair;
 
-	if (!TAILQ_EMPTY(&t->sessions) || !TAILQ_EMPTY(&p->installing) || p->attempt || p->timer)
+	if (!TAILQ_EMPTY(&t->sessions) && !p->renewing)
+		return;
+	if (!TAILQ_EMPTY(&p->installing) || p->attempt || p->timer)
 		return;
 	if (!nx_dp_connected(&t->manager->priv->dp) || !have_remotes(t))
 		return;
@@ -413,6 +478,7 @@ static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const s
 	args.path_mtu_bytes = mtu + overhead > NX_UDP_PAYLOAD_MIN ? mtu + overhead
 								  : NX_UDP_PAYLOAD_MIN;
 	args.flags = NQD_SESSION_F_DEFAULT_ROUTE;
+	drop_predecessors(t);
 	r = nx_session_install(s, nxa_u64(&tb[HS_A_ATTEMPT]), tb, &args);
 	if (r)
 		nx_session_free(s);
@@ -448,6 +514,9 @@ void nx_client_installed(struct nx_tunnel *t, struct nx_session *s)
 	char addr[NX_ADDR_STRLEN];
 
 	p->failures = p->refusals = 0;
+	p->renewing = false;
+	/* The network may have changed during the handshake. */
+	nx_roam_network_changed(t);
 	memset(&p->rate, 0, sizeof(p->rate));
 	nx_tunnel_set_state(t, NX_TUNNEL_CONNECTED, NX_REASON_NONE, "%s", "");
 	nx_log_full(LOG_NOTICE, "Connected", t->config->name, "connected to %s",

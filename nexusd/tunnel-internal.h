@@ -2,7 +2,8 @@
 /*
  * A tunnel inside: tunnel.c drives the state machine, tunnel-client.c and tunnel-server.c are what
  * the roles do differently, tunnel-net.c is the device with its addresses and routes,
- * tunnel-session.c makes sessions out of nexus-hsd's reports, tunnel-stats.c counts.
+ * tunnel-session.c makes sessions out of nexus-hsd's reports, tunnel-roam.c lets a client follow the
+ * network, tunnel-stats.c counts.
  *
  * The machine is level-triggered: nx_tunnel_step() looks at what is there and does the next thing
  * that is missing; every event ends in it. So a restart of nexus-hsd or of nexus-dp needs no path
@@ -13,6 +14,7 @@
 
 #include "cover.h"
 #include "manager-internal.h"
+#include "net-link.h"
 #include "resolve.h"
 #include "route-plan.h"
 #include "udp-pair.h"
@@ -50,6 +52,22 @@ struct nx_rate {
 	uint64_t at_us; /* 0 = no sample yet */
 	uint64_t tx_bytes, rx_bytes;
 	uint64_t tx_per_s, rx_per_s;
+};
+
+/* What a client knows of the network below it: tunnel-roam.c. Times by nx_now_us() unless said. */
+struct nx_roam {
+	sd_event_source *look, *check;
+	struct nx_endpoint remote; /* the server as last known; AF_UNSPEC: not yet */
+	int ifindex; /* packets to it left there at the last look */
+	bool absent; /* no way led to the server at the last look */
+	bool unsure; /* the session is to be asked at the next look */
+	uint64_t absent_since_us; /* CLOCK_BOOTTIME */
+	uint64_t slept_us; /* since the last look */
+	uint64_t asked_us; /* 0: the session is taken for alive */
+	uint64_t query_us; /* 0: no question to the data plane is open */
+	bool moving;
+	struct nx_prefix to;
+	uint64_t moved_us; /* 0: this session has not */
 };
 
 /* What the capsules agreed on, for this client. */
@@ -96,6 +114,8 @@ struct nx_tunnel_private {
 	uint64_t attempt; /* running, 0 = none */
 	unsigned int failures;
 	unsigned int refusals; /* in a row, nothing else between them */
+	bool renewing; /* a fresh handshake is wanted though there is a session */
+	struct nx_roam roam;
 	sd_event_source *timer; /* retry, guard of an attempt, or end of a disconnect */
 	struct nx_cover cover; /* server */
 	int state_fd; /* memfd with the net offer, stored at the monitor */
@@ -136,6 +156,10 @@ void nx_tunnel_attempt_failed(struct nx_tunnel *t, uint64_t attempt, enum hs_rea
 void nx_tunnel_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
 			    const char *text);
 
+/* The data plane sends @s between other addresses now. */
+void nx_tunnel_path_changed(struct nx_tunnel *t, struct nx_session *s,
+			    const struct nx_endpoint *local, const struct nx_endpoint *remote);
+
 /* ---- tunnel-client.c ---- */
 void nx_client_step(struct nx_tunnel *t);
 void nx_client_reset(struct nx_tunnel *t);
@@ -143,7 +167,27 @@ uint32_t nx_client_wanted_mtu(struct nx_tunnel *t);
 void nx_client_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const struct nxa *tb);
 void nx_client_installed(struct nx_tunnel *t, struct nx_session *s);
 void nx_client_retry(struct nx_tunnel *t, enum nx_reason reason, const char *text);
+/* The next attempt goes to @remote first. */
+void nx_client_prefer(struct nx_tunnel *t, const struct nx_endpoint *remote);
+/*
+ * A fresh handshake now, unless it is being made, while the session stays: the new one takes its place.
+ * @why is for people.
+ */
+void nx_client_renew(struct nx_tunnel *t, const char *why);
+/* The old session will do. */
+void nx_client_stop_renewal(struct nx_tunnel *t);
 enum nx_reason nx_reason_of_down(enum nqd_down_reason r);
+
+/* ---- tunnel-roam.c ---- */
+/* Something in this network namespace has changed. */
+void nx_roam_network_changed(struct nx_tunnel *t);
+/* The machine has slept, for @slept_us if that is known. */
+void nx_roam_resumed(struct nx_tunnel *t, uint64_t slept_us);
+/* Session @s has another active path: its addresses are the new ones. */
+void nx_roam_path_changed(struct nx_tunnel *t, struct nx_session *s);
+void nx_roam_session_gone(struct nx_tunnel *t);
+void nx_roam_stop(struct nx_tunnel *t);
+int nx_roam_on_look(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* ---- tunnel-server.c ---- */
 /* 0 when open; -EAGAIN: tried again later; other errors have failed the tunnel. */

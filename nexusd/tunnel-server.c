@@ -260,7 +260,9 @@ static int install(struct nx_tunnel *t, struct nx_session *s, const struct nxa *
 	args.routes = routes;
 	args.socket_fd = p->pairs[pair].dp_fd;
 	args.peer_group = nx_group_id(u->group);
-	args.flags = NQD_SESSION_F_MIGRATION | NQD_SESSION_F_REPLACE;
+	args.flags = NQD_SESSION_F_REPLACE;
+	if (nx_user_roams(t->config, u))
+		args.flags |= NQD_SESSION_F_MIGRATION;
 	args.path_mtu_bytes = session_path_mtu(t, s, ses, &tb[HS_A_NET]);
 	r = nx_session_install(s, nxa_u64(&tb[HS_A_ATTEMPT]), tb, &args);
 	free(routes);
@@ -346,13 +348,15 @@ static const struct nx_user_config *find_user(const struct nx_tunnel_config *c, 
 	return NULL;
 }
 
-/* Same but for the group: the session may stay. */
-static bool same_but_group(const struct nx_user_config *a, const struct nx_user_config *b)
+/* Same but for the group: the session may stay. Where it may be counts, however that was written. */
+static bool same_but_group(const struct nx_tunnel_config *t, const struct nx_user_config *a,
+			   const struct nx_tunnel_config *u, const struct nx_user_config *b)
 {
 	struct nx_user_config x = *a, y = *b;
 
 	x.group = y.group = NULL;
-	return nx_user_config_equal(&x, &y);
+	x.roaming = y.roaming = NX_CHOICE_NONE;
+	return nx_user_config_equal(&x, &y) && nx_user_roams(t, a) == nx_user_roams(u, b);
 }
 
 static void move_to_group(struct nx_tunnel *t, const struct nx_user_config *u)
@@ -409,7 +413,7 @@ void nx_server_change_users(struct nx_tunnel *t, struct nx_tunnel_config *c)
 	for (size_t i = 0; i < old->n_users; i++) {
 		const struct nx_user_config *now = find_user(c, old->users[i].short_id);
 
-		if (!now || !same_but_group(&old->users[i], now))
+		if (!now || !same_but_group(old, &old->users[i], c, now))
 			end_user(t, &old->users[i]);
 		else if (nx_group_id(now->group) != nx_group_id(old->users[i].group))
 			move_to_group(t, now);

@@ -38,6 +38,8 @@ void nx_session_free(struct nx_session *s)
 		TAILQ_REMOVE(&t->sessions, s, entry);
 		if (t->config->role == NX_ROLE_SERVER)
 			nx_session_bus_removed(s);
+		else
+			nx_roam_session_gone(t);
 	} else {
 		TAILQ_REMOVE(&t->priv->installing, s, entry);
 	}
@@ -87,6 +89,8 @@ int nx_session_fill(struct nx_session *s, const struct nxa *ses)
 		s->key_exchange = nxa_u16(&ses[NQD_A_SESSION_KEY_EXCHANGE]);
 	if (ses[NQD_A_SESSION_FLAGS].present)
 		s->has_psk = nxa_u32(&ses[NQD_A_SESSION_FLAGS]) & NQD_SESSION_F_PRESHARED_KEY;
+	if (ses[NQD_A_SESSION_MAX_IDLE_TIMEOUT_MS].present)
+		s->idle_timeout_ms = nxa_u32(&ses[NQD_A_SESSION_MAX_IDLE_TIMEOUT_MS]);
 	if (ses[NQD_A_SESSION_USER].present)
 		s->user = nxa_u64(&ses[NQD_A_SESSION_USER]);
 	return 0;

@@ -107,6 +107,7 @@ void nx_tunnel_free(struct nx_tunnel *t)
 	nx_requests_forget(&t->manager->priv->hsd.requests, t);
 	nx_requests_forget(&t->manager->priv->dp.requests, t);
 	nx_tunnel_disarm_timer(t);
+	nx_roam_stop(t);
 	nx_cover_stop(t);
 	nx_resolve_cancel(p->resolve);
 	if (p->replay_fd >= 0)
@@ -420,6 +421,7 @@ void nx_tunnel_dp_down(struct nx_tunnel *t)
 		return;
 	}
 	nx_tunnel_drop_sessions(t);
+	p->renewing = false;
 	if (had && p->wanted && t->config->role == NX_ROLE_CLIENT) {
 		p->failures = 0;
 		nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, NX_REASON_DATA_PLANE_LOST,
@@ -442,8 +444,36 @@ void nx_tunnel_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_
 		return;
 	}
 	nx_session_free(s);
+	/* A fresh handshake may be under way already. */
+	t->priv->renewing = false;
+	if (t->priv->attempt) {
+		nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, nx_reason_of_down(reason), "%s",
+				    text);
+		return;
+	}
 	t->priv->failures = 0;
 	nx_client_retry(t, nx_reason_of_down(reason), text);
+}
+
+void nx_tunnel_path_changed(struct nx_tunnel *t, struct nx_session *s,
+			    const struct nx_endpoint *local, const struct nx_endpoint *remote)
+{
+	static char *names[] = { "Endpoint", "LocalEndpoint", NULL };
+	bool server = t->config->role == NX_ROLE_SERVER;
+	char was[NX_ADDR_STRLEN], is[NX_ADDR_STRLEN];
+
+	nx_log_full(LOG_NOTICE, "PathChanged", t->config->name, "%s is now at %s, was at %s",
+		    server ? s->user_name : "this end",
+		    nx_endpoint_format(server ? remote : local, is),
+		    nx_endpoint_format(server ? &s->remote : &s->local, was));
+	s->local = *local;
+	s->remote = *remote;
+	if (server) {
+		nx_session_bus_moved(s);
+	} else {
+		nx_tunnel_bus_properties_changed(t, names);
+		nx_roam_path_changed(t, s);
+	}
 }
 
 /* ---- up ---- */
@@ -539,6 +569,8 @@ static void take_down(struct nx_tunnel *t)
 	nx_requests_forget(&mp->dp.requests, t);
 	nx_client_reset(t);
 	nx_tunnel_drop_sessions(t);
+	nx_roam_stop(t);
+	p->renewing = false;
 	if (p->hsd_phase != NX_HSD_NONE || p->n_pairs)
 		(void)nx_hsd_del_tunnel(&mp->hsd, t->config->name, NULL, NULL);
 	p->hsd_phase = NX_HSD_NONE;

@@ -59,6 +59,7 @@ struct nx_session {
 	size_t n_addresses;
 	uint16_t cipher, key_exchange;	/* TLS numbers, 0 = not known */
 	bool has_psk;			/* one is mixed into the authentication */
+	uint32_t idle_timeout_ms;	/* negotiated, 0 = not known */
 	uint64_t connected_since_s;	/* wall clock */
 	bool installed;			/* the data plane has it */
 	bool old_key;			/* came in with the server's old key; false if adopted */
@@ -122,5 +123,7 @@ void nx_tunnel_bus_state_changed(struct nx_tunnel *t, enum nx_tunnel_state old);
 void nx_tunnel_bus_properties_changed(struct nx_tunnel *t, char **names);
 void nx_session_bus_added(struct nx_session *s);
 void nx_session_bus_removed(struct nx_session *s);
+/* The session of a peer has other addresses. */
+void nx_session_bus_moved(struct nx_session *s);
 
 #endif /* NX_TUNNEL_H */

@@ -84,6 +84,13 @@ static const struct bad bad_files[] = {
 	  "t.conf:9: tunnel.office.cover: belongs to a tunnel with role = \"server\"" },
 	{ CLIENT("relay = { max_flows = 8; };"),
 	  "t.conf:9: tunnel.office.relay: belongs to a tunnel with role = \"server\"" },
+	{ CLIENT("roaming = true;"),
+	  "t.conf:9: tunnel.office.roaming: belongs to a tunnel with role = \"server\"" },
+	{ SERVER("roaming = \"no\";"),
+	  "t.conf:9: tunnel.public.roaming: must be true or false, without quotes" },
+	{ SERVER("users = (\n" USER("bob", KEY_B, "00000000000000ff", "fd66::3",
+				    "roaming = 1; ") ");"),
+	  "t.conf:11: tunnel.public.users[0].roaming: must be true or false, without quotes" },
 	{ SERVER("relay = 5;"),
 	  "t.conf:9: tunnel.public.relay: must be a group: relay = { max_flows = 1024; };" },
 	{ SERVER("relay = { max_flows = 0; };"),
@@ -340,6 +347,30 @@ static void test_server(void **state)
 	nx_config_free(c);
 }
 
+/* A user's own setting comes first. Neither it nor the default asks for another tunnel. */
+static void test_roaming(void **state)
+{
+	static const char plain[] = SERVER("users = ( " ALICE " );");
+	static const char fixed[] = SERVER("roaming = false;\nusers = ( " ALICE ",\n" USER(
+		"bob", KEY_B, "00000000000000ff", "fd66::3", "roaming = true; ") ");");
+	struct nx_config *a = parse_good(plain), *b = parse_good(fixed);
+	const struct nx_tunnel_config *t = b->tunnels[0];
+
+	assert_true(nx_user_roams(a->tunnels[0], &a->tunnels[0]->users[0]));
+	assert_false(nx_user_roams(t, &t->users[0]));
+	assert_true(nx_user_roams(t, &t->users[1]));
+	assert_true(nx_tunnel_config_equal_but_users(a->tunnels[0], t));
+	b->tunnels[0]->n_users = 1;
+	assert_false(nx_tunnel_config_equal(a->tunnels[0], t));
+	b->tunnels[0]->roaming = true;
+	assert_true(nx_tunnel_config_equal(a->tunnels[0], t));
+	b->tunnels[0]->users[0].roaming = NX_CHOICE_NO;
+	assert_false(nx_tunnel_config_equal(a->tunnels[0], t));
+	b->tunnels[0]->n_users = 2;
+	nx_config_free(a);
+	nx_config_free(b);
+}
+
 /* A word for the address that the documentation gives to one's own web server. */
 static void test_own_site(void **state)
 {
@@ -519,12 +550,13 @@ static void test_unreadable(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bad_files), cmocka_unit_test(test_all_errors_are_listed),
-		cmocka_unit_test(test_client),	  cmocka_unit_test(test_server),
-		cmocka_unit_test(test_own_site),  cmocka_unit_test(test_keylog_with_permission),
-		cmocka_unit_test(test_equal),	  cmocka_unit_test(test_equal_keys),
-		cmocka_unit_test(test_time),	  cmocka_unit_test(test_group_ids),
-		cmocka_unit_test(test_examples),  cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_bad_files),  cmocka_unit_test(test_all_errors_are_listed),
+		cmocka_unit_test(test_client),	   cmocka_unit_test(test_server),
+		cmocka_unit_test(test_own_site),   cmocka_unit_test(test_keylog_with_permission),
+		cmocka_unit_test(test_equal),	   cmocka_unit_test(test_equal_keys),
+		cmocka_unit_test(test_time),	   cmocka_unit_test(test_group_ids),
+		cmocka_unit_test(test_roaming),	   cmocka_unit_test(test_examples),
+		cmocka_unit_test(test_unreadable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

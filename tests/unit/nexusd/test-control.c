@@ -21,6 +21,7 @@
 #include "backoff.h"
 #include "control.h"
 #include "lib/ipc.h"
+#include "prefix.h"
 #include "state-file.h"
 #include "tunnel-internal.h"
 
@@ -32,6 +33,7 @@ struct fake {
 	struct nx_manager *m;
 	int mon, hsd, dp;
 	char config[64], state_dir[64];
+	const char *remote, *local; /* of the sessions nexus-hsd reports; local NULL: not told */
 	/* the last message taken from a peer */
 	uint8_t buf[NX_IPC_MAX_LEN];
 	struct nxm_hdr hdr;
@@ -58,6 +60,9 @@ void nx_session_bus_added(struct nx_session *s)
 {
 }
 void nx_session_bus_removed(struct nx_session *s)
+{
+}
+void nx_session_bus_moved(struct nx_session *s)
 {
 }
 int nx_manager_bus_start(struct nx_manager *m)
@@ -210,6 +215,8 @@ static int setup_with(void **state, const char *text, bool lasting)
 	int fd;
 
 	*state = f;
+	if (f)
+		f->remote = "127.0.0.1:443";
 	if (!f || geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) < 0 ||
 	    unshare(CLONE_NEWNET) < 0)
 		return 0;
@@ -304,18 +311,22 @@ static void put_prefix(struct nxm *m, uint16_t type, const void *addr, size_t le
 
 static void report_session(struct fake *f, uint64_t attempt, bool with_address)
 {
-	struct nx_endpoint remote;
+	struct nx_endpoint remote, local;
 	uint8_t buf[2048], key[16] = { 0xaa };
 	struct nxm m;
 	size_t nest;
 
-	assert_int_equal(nx_endpoint_parse("127.0.0.1:443", &remote), 0);
+	assert_int_equal(nx_endpoint_parse(f->remote, &remote), 0);
 	begin(&m, buf, sizeof(buf), NXM_FAMILY_HS, HS_CMD_SESSION, 0);
 	nxm_put_str(&m, HS_A_TUNNEL, "office");
 	nxm_put_u64(&m, HS_A_ATTEMPT, attempt);
 	nxm_put_u32(&m, HS_A_SOCKET, 0);
 	nest = nxm_nest_begin(&m, HS_A_SESSION);
 	nxm_put(&m, NQD_A_SESSION_REMOTE_ADDR, &remote, sizeof(remote.in));
+	if (f->local) {
+		assert_int_equal(nx_endpoint_parse(f->local, &local), 0);
+		nxm_put(&m, NQD_A_SESSION_LOCAL_ADDR, &local, sizeof(local.in));
+	}
 	nxm_put_u16(&m, NQD_A_SESSION_CIPHER, NQD_CIPHER_AES_128_GCM);
 	nxm_put_u32(&m, NQD_A_SESSION_FLAGS, NQD_SESSION_F_ACK_PENDING);
 	nxm_nest_end(&m, nest);
@@ -582,6 +593,325 @@ static void test_restarts(void **state)
 	assert_true(TAILQ_EMPTY(&t->sessions) && TAILQ_EMPTY(&t->priv->installing));
 }
 
+/* ---- a client and the network below it ---- */
+
+static const char roaming_text[] =
+	"tunnel = { office = { role = \"client\"; endpoint = \"198.51.100.1:443\";\n"
+	"server_name = \"www.example.org\"; server_public_key = \"" KEY "\";\n"
+	"short_id = \"0123456789abcdef\"; private_key_file = \"/k/office.key\";\n"
+	"interface = \"nxtest0\"; autoconnect = true; }; };\n";
+
+static void ip(const char *arguments)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command), "ip %s", arguments);
+	assert_int_equal(system(command), 0);
+}
+
+static int setup_roaming(void **state)
+{
+	struct fake *f;
+	int r = setup_with(state, roaming_text, false);
+
+	f = *state;
+	if (!r && f->m) {
+		f->remote = "198.51.100.1:443";
+		f->local = "192.0.2.10:4000";
+		ip("link add up1 type veth peer name far1");
+		ip("link add up2 type veth peer name far2");
+		ip("address add 192.0.2.10/24 dev up1");
+		ip("address add 203.0.113.5/24 dev up2");
+		for (int i = 1; i <= 2; i++) {
+			ip(i == 1 ? "link set up1 up" : "link set up2 up");
+			ip(i == 1 ? "link set far1 up" : "link set far2 up");
+		}
+		ip("route add default via 192.0.2.1");
+	}
+	return r;
+}
+
+static struct nx_tunnel *connect_roaming(struct fake *f, uint64_t *id)
+{
+	report_session(f, start(f), true);
+	*id = expect_add_session(f);
+	acknowledge(f, f->dp, 0);
+	expect_state(f, NX_TUNNEL_CONNECTED);
+	return nx_manager_find_tunnel(f->m, "office");
+}
+
+/* The data plane is told to be somewhere with session @id, with a socket. Not answered yet. */
+static void take_told(struct fake *f, uint64_t id, char text[NX_ADDR_STRLEN])
+{
+	struct nxa tb[NQD_A_MAX + 1], ses[NQD_A_SESSION_MAX + 1];
+	struct nx_endpoint e;
+	struct nxm_error err;
+
+	expect(f, f->dp, NQD_CMD_UPDATE_SESSION);
+	assert_int_equal(f->n_fds, 1);
+	nx_close_fds(f->fds, f->n_fds);
+	assert_int_equal(nxa_parse(f->hdr.attrs, f->hdr.attrs_len, &nqd_top_set, tb, f->buf, &err),
+			 0);
+	assert_int_equal(nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, f->buf, &err),
+			 0);
+	assert_true(nxa_u64(&ses[NQD_A_SESSION_ID]) == id);
+	assert_true(ses[NQD_A_SESSION_SOCKET_FD].present);
+	assert_int_equal(nx_endpoint_from_bytes(ses[NQD_A_SESSION_REMOTE_ADDR].data,
+						ses[NQD_A_SESSION_REMOTE_ADDR].len, &e),
+			 0);
+	assert_string_equal(nx_endpoint_format(&e, text), f->remote);
+	assert_int_equal(nx_endpoint_from_bytes(ses[NQD_A_SESSION_LOCAL_ADDR].data,
+						ses[NQD_A_SESSION_LOCAL_ADDR].len, &e),
+			 0);
+	assert_int_equal(
+		nx_endpoint_port(&e),
+		nx_endpoint_port(&nx_manager_find_tunnel(f->m, "office")->priv->pairs[0].local));
+	nx_endpoint_set_port(&e, 4000);
+	nx_endpoint_format(&e, text);
+}
+
+/* At @local, after what was said before of another address. */
+static void expect_told(struct fake *f, uint64_t id, const char *local)
+{
+	char text[NX_ADDR_STRLEN], first[NX_ADDR_STRLEN];
+
+	take_told(f, id, first);
+	memcpy(text, first, sizeof(text));
+	while (strcmp(text, local)) {
+		assert_string_equal(text, first);
+		acknowledge(f, f->dp, 0);
+		take_told(f, id, text);
+	}
+}
+
+static void send_path_changed(struct fake *f, uint64_t id, const char *local, const char *remote)
+{
+	struct nx_endpoint l, r;
+	uint8_t buf[256];
+	struct nxm m;
+	size_t nest;
+
+	assert_int_equal(nx_endpoint_parse(local, &l), 0);
+	assert_int_equal(nx_endpoint_parse(remote, &r), 0);
+	begin(&m, buf, sizeof(buf), NXM_FAMILY_DCO, NQD_CMD_EVENT, 0);
+	nest = nxm_nest_begin(&m, NQD_A_EVENT);
+	nxm_put_u8(&m, NQD_A_EVENT_TYPE, NQD_EVENT_PATH_CHANGED);
+	nxm_nest_end(&m, nest);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
+	nxm_put(&m, NQD_A_SESSION_LOCAL_ADDR, &l, sizeof(l.in));
+	nxm_put(&m, NQD_A_SESSION_REMOTE_ADDR, &r, sizeof(r.in));
+	nxm_nest_end(&m, nest);
+	send_to(f->dp, &m, NULL);
+}
+
+/* The next question for statistics: the last packet came so long ago. */
+static void answer_stats(struct fake *f, uint64_t ago_ms)
+{
+	struct nxm_hdr hdr = { .type = NXM_FAMILY_DCO };
+	uint8_t buf[256];
+	struct nxm m;
+	size_t nest;
+
+	expect(f, f->dp, NQD_CMD_GET_STATS);
+	hdr.cmd = f->hdr.cmd;
+	hdr.seq = f->hdr.seq;
+	nxm_begin(&m, buf, sizeof(buf), &hdr);
+	nest = nxm_nest_begin(&m, NQD_A_STATS);
+	nxm_put_u64(&m, NQD_A_STATS_LAST_RX_AGO_MS, ago_ms);
+	nxm_nest_end(&m, nest);
+	send_to(f->dp, &m, NULL);
+}
+
+#define run_until(f, condition)                                            \
+	do {                                                               \
+		for (int i_ = 0; i_ < STEPS_MAX && !(condition); i_++)     \
+			assert_true(sd_event_run((f)->event, 20000) >= 0); \
+		assert_true(condition);                                    \
+	} while (0)
+
+/* The route to the server changes: the session moves, and is asked there. */
+static void test_move(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	char text[NX_ADDR_STRLEN];
+	uint64_t id;
+
+	NEED(f);
+	t = connect_roaming(f, &id);
+	run_until(f, t->priv->roam.ifindex);
+	assert_false(t->priv->roam.moving);
+	ip("route replace default via 203.0.113.1");
+	expect_told(f, id, "203.0.113.5:4000");
+	acknowledge(f, f->dp, 0);
+	send_path_changed(f, id, "203.0.113.5:4000", f->remote);
+	expect_told(f, id, "203.0.113.5:4000");
+	acknowledge(f, f->dp, 0);
+	assert_string_equal(nx_endpoint_format(&TAILQ_FIRST(&t->sessions)->local, text),
+			    "203.0.113.5:4000");
+	assert_true(t->priv->roam.asked_us);
+	/* What came before the question is no answer. */
+	answer_stats(f, 100000);
+	answer_stats(f, 0);
+	run_until(f, !t->priv->roam.asked_us);
+	assert_false(t->priv->renewing);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+
+	/* Back within the time that a session stays where it is: later, not never. */
+	t->priv->roam.moved_us = nx_now_us();
+	ip("route replace default via 192.0.2.1");
+	expect_told(f, id, "192.0.2.10:4000");
+	assert_true(nx_now_us() - t->priv->roam.moved_us < 400000);
+	acknowledge(f, f->dp, 0);
+	send_path_changed(f, id, "192.0.2.10:4000", f->remote);
+	run_until(f, !t->priv->roam.moving);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+}
+
+/* The new session takes the place of the old one, and nobody sees a moment without. */
+static void expect_replaced(struct fake *f, uint64_t old)
+{
+	struct nx_tunnel *t = nx_manager_find_tunnel(f->m, "office");
+	uint64_t attempt, id;
+
+	expect(f, f->hsd, HS_CMD_CONNECT);
+	acknowledge(f, f->hsd, 0);
+	attempt = attempt_of(f);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+	assert_true(TAILQ_FIRST(&t->sessions)->id == old);
+	report_session(f, attempt, true);
+	id = expect_add_session(f);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+	acknowledge(f, f->dp, 0);
+	run_until(f, !TAILQ_EMPTY(&t->sessions));
+	assert_true(TAILQ_FIRST(&t->sessions)->id == id && id != old);
+	assert_null(TAILQ_NEXT(TAILQ_FIRST(&t->sessions), entry));
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+	assert_false(t->priv->renewing);
+}
+
+/* The network goes and comes back; the server does not answer any more. */
+static void test_return(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id, began;
+
+	NEED(f);
+	t = connect_roaming(f, &id);
+	run_until(f, t->priv->roam.ifindex);
+	ip("link set far1 down");
+	run_until(f, t->priv->roam.absent);
+	assert_true(t->text[0]);
+	ip("link set far1 up");
+	expect_told(f, id, "192.0.2.10:4000");
+	assert_false(t->priv->roam.absent || t->text[0]);
+	acknowledge(f, f->dp, 0);
+	began = nx_now_us();
+	answer_stats(f, 20000);
+	assert_false(t->priv->renewing);
+	expect_replaced(f, id);
+	assert_true(nx_now_us() - began > 500000);
+}
+
+/* The old session answers while a new one is being made: it is kept. */
+static void test_late_answer(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id, attempt;
+
+	NEED(f);
+	t = connect_roaming(f, &id);
+	run_until(f, t->priv->roam.ifindex);
+	nx_manager_resumed(f->m);
+	expect_told(f, id, "192.0.2.10:4000");
+	acknowledge(f, f->dp, 0);
+	expect(f, f->hsd, HS_CMD_CONNECT);
+	acknowledge(f, f->hsd, 0);
+	attempt = attempt_of(f);
+	while (t->priv->renewing) {
+		answer_stats(f, 0);
+		run_until(f, !t->priv->roam.query_us);
+	}
+	expect(f, f->hsd, HS_CMD_CANCEL);
+	assert_true(attempt_of(f) == attempt);
+	assert_true(TAILQ_FIRST(&t->sessions)->id == id);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+}
+
+/* The data plane cannot move the session: no time is lost. */
+static void test_move_refused(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id;
+
+	NEED(f);
+	t = connect_roaming(f, &id);
+	run_until(f, t->priv->roam.ifindex);
+	ip("route replace default via 203.0.113.1");
+	expect_told(f, id, "203.0.113.5:4000");
+	f->local = "203.0.113.5:4000";
+	acknowledge(f, f->dp, -ENOBUFS);
+	run_until(f, t->priv->renewing);
+	assert_true(nx_now_us() - t->priv->roam.moved_us < 900000);
+	expect_replaced(f, id);
+}
+
+static uint64_t slept_s;
+
+static int sleeping_clock(clockid_t id, struct timespec *ts)
+{
+	int r = clock_gettime(id, ts);
+
+	if (id == CLOCK_BOOTTIME)
+		ts->tv_sec += (time_t)slept_s;
+	return r;
+}
+
+/* The clocks tell of a sleep. After a long one the session is not worth a question alone. */
+static void test_sleep(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id;
+
+	NEED(f);
+	f->m->priv->sleep_clock.gettime = sleeping_clock;
+	slept_s = 0;
+	t = connect_roaming(f, &id);
+	run_until(f, t->priv->roam.ifindex);
+	slept_s = 60;
+	expect_told(f, id, "192.0.2.10:4000");
+	acknowledge(f, f->dp, 0);
+	assert_false(t->priv->renewing);
+	slept_s = 60 + t->config->idle_timeout_s;
+	run_until(f, t->priv->renewing);
+	assert_true(nx_now_us() - t->priv->roam.asked_us < 900000);
+	expect_replaced(f, id);
+}
+
+/* Without a session: the pause before the next attempt ends when the network returns. */
+static void test_return_without_session(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id;
+
+	NEED(f);
+	t = connect_roaming(f, &id);
+	t->priv->failures = 7;
+	ip("link set far1 down");
+	run_until(f, t->priv->roam.absent);
+	nx_session_free(TAILQ_FIRST(&t->sessions));
+	nx_client_retry(t, NX_REASON_IDLE_TIMEOUT, "");
+	assert_int_equal(t->state, NX_TUNNEL_RECONNECTING);
+	ip("link set far1 up");
+	expect(f, f->hsd, HS_CMD_CONNECT);
+}
+
 /* ---- a server and its cover's profile ---- */
 
 #define COVER "127.0.0.1:8443"
@@ -801,6 +1131,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restarts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_move, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_return, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_late_answer, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_move_refused, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_sleep, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_return_without_session, setup_roaming,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_cover_profile, setup_server, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_profiles, setup_server, teardown),
 	};

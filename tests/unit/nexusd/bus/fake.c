@@ -37,6 +37,11 @@ const char *nx_reason_str(enum nx_reason reason)
 
 /* ---- manager ---- */
 
+void nx_manager_resumed(struct nx_manager *m)
+{
+	m->priv->resumes++;
+}
+
 struct nx_manager *fake_manager_new(sd_event *event)
 {
 	struct nx_manager *m = must(calloc(1, sizeof(*m)));
