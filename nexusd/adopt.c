@@ -92,6 +92,9 @@ static int adopt_state(struct nx_tunnel *t)
 	r = nx_state_load(p->state_fd, &remote, &offer);
 	if (r)
 		return r;
+	p->mtu_limit = offer.mtu;
+	if (t->config->mtu && (!offer.mtu || t->config->mtu < offer.mtu))
+		p->mtu_limit = t->config->mtu;
 	r = nx_route_plan(offer.routes, offer.n_routes, t->config->allowed_ips,
 			  t->config->n_allowed_ips, &remote, &plan, &n);
 	if (!r) {

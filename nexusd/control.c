@@ -258,6 +258,10 @@ static void on_dp_event(void *userdata, const struct nxa *ev, const struct nxa *
 					       : NQD_DOWN_DELETED,
 				       text);
 		break;
+	case NQD_EVENT_PATH_MTU_CHANGED:
+		if (ses[NQD_A_SESSION_PATH_MTU_BYTES].present)
+			nx_tunnel_path_mtu(t, s, nxa_u32(&ses[NQD_A_SESSION_PATH_MTU_BYTES]));
+		break;
 	case NQD_EVENT_PATH_CHANGED:
 		on_path_changed(t, s, ses);
 		break;

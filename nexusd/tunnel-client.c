@@ -437,11 +437,31 @@ static uint32_t min_nonzero(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
+/* The largest UDP payload worth trying towards the server. */
+static uint32_t path_limit(const struct nx_tunnel *t, const struct nx_session *s)
+{
+	const struct nx_tunnel_private *p = t->priv;
+	uint32_t bytes = nx_path_payload(&s->remote, p->mark);
+
+	if (p->mtu_limit && p->mtu_limit + s->overhead < bytes)
+		bytes = p->mtu_limit + s->overhead;
+	return bytes < NX_UDP_PAYLOAD_MIN ? NX_UDP_PAYLOAD_MIN : bytes;
+}
+
+void nx_client_limit_path(struct nx_tunnel *t, struct nx_session *s)
+{
+	uint32_t bytes = path_limit(t, s);
+
+	if (s->path_limit && s->path_limit != bytes)
+		(void)nx_dp_set_path_mtu(&t->manager->priv->dp, s->id, bytes);
+	s->path_limit = bytes;
+}
+
 /* Everything that can go wrong with a report; the attempt is cancelled then. */
 static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const struct nxa *tb)
 {
 	struct nx_tunnel_private *p = t->priv;
-	uint32_t pair = nxa_u32(&tb[HS_A_SOCKET]), payload, overhead, mtu;
+	uint32_t pair = nxa_u32(&tb[HS_A_SOCKET]), mtu;
 	struct nxa ses[NQD_A_SESSION_MAX + 1];
 	struct nx_dp_session args = {};
 	struct nx_net_offer offer;
@@ -463,9 +483,10 @@ static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const s
 		return r;
 	}
 	s->user = 0;
-	payload = nx_path_payload(&s->remote, p->mark);
-	overhead = nx_session_overhead(ses);
-	mtu = min_nonzero(min_nonzero(payload - overhead, offer.mtu), t->config->mtu);
+	p->mtu_limit = min_nonzero(offer.mtu, t->config->mtu);
+	args.path_mtu_bytes = path_limit(t, s);
+	mtu = nx_device_mtu(offer.addresses, offer.n_addresses, args.path_mtu_bytes - s->overhead,
+			    p->mtu_limit);
 	r = apply_offer(t, &offer, &s->remote, mtu);
 	nx_net_offer_free(&offer);
 	if (r || !p->wanted) {
@@ -475,8 +496,6 @@ static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const s
 		return r ? r : -ECANCELED;
 	}
 	args.socket_fd = p->pairs[pair].dp_fd;
-	args.path_mtu_bytes = mtu + overhead > NX_UDP_PAYLOAD_MIN ? mtu + overhead
-								  : NX_UDP_PAYLOAD_MIN;
 	args.flags = NQD_SESSION_F_DEFAULT_ROUTE;
 	drop_predecessors(t);
 	r = nx_session_install(s, nxa_u64(&tb[HS_A_ATTEMPT]), tb, &args);

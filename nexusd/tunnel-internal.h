@@ -31,6 +31,8 @@
 #define NX_CLIENT_CID_LEN 20
 #define NX_CONTEXT_PREFIX_LEN 1
 #define NX_UDP_PAYLOAD_MIN 1200
+/* What IPv6 needs of a link (RFC 8200 5); the kernel takes it off a device with less. */
+#define NX_IPV6_MTU_MIN 1280
 /* Nothing measures larger paths yet. */
 #define NX_PATH_MTU_MAX 1500
 
@@ -103,6 +105,8 @@ struct nx_tunnel_private {
 	struct nx_planned_route *planned;
 	size_t n_planned;
 	bool rules4, rules6;
+	sd_event_source *mtu_timer; /* a path that is too small for IPv6: is it still? */
+	bool mtu_warned;
 
 	TAILQ_HEAD(, nx_session) installing; /* ADD_SESSION sent */
 	struct nx_rate rate;
@@ -114,6 +118,7 @@ struct nx_tunnel_private {
 	uint64_t attempt; /* running, 0 = none */
 	unsigned int failures;
 	unsigned int refusals; /* in a row, nothing else between them */
+	uint32_t mtu_limit; /* of server and configuration, 0 = none */
 	bool renewing; /* a fresh handshake is wanted though there is a session */
 	struct nx_roam roam;
 	sd_event_source *timer; /* retry, guard of an attempt, or end of a disconnect */
@@ -167,6 +172,8 @@ uint32_t nx_client_wanted_mtu(struct nx_tunnel *t);
 void nx_client_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const struct nxa *tb);
 void nx_client_installed(struct nx_tunnel *t, struct nx_session *s);
 void nx_client_retry(struct nx_tunnel *t, enum nx_reason reason, const char *text);
+/* The route to the server may have another MTU: tell the data plane how far to search. */
+void nx_client_limit_path(struct nx_tunnel *t, struct nx_session *s);
 /* The next attempt goes to @remote first. */
 void nx_client_prefer(struct nx_tunnel *t, const struct nx_endpoint *remote);
 /*
@@ -214,7 +221,16 @@ int nx_tunnel_configure_device(struct nx_tunnel *t, const struct nx_prefix *addr
 void nx_tunnel_set_routes(struct nx_tunnel *t, struct nx_planned_route *routes, size_t n);
 /* Routes, rules, addresses and the device itself. */
 void nx_tunnel_remove_device(struct nx_tunnel *t);
-void nx_tunnel_warn_mtu(struct nx_tunnel *t);
+/*
+ * MTU of a device with these addresses when inner packets of @carried bytes get through: not above @limit
+ * (0 = none), and otherwise not below what IPv6 needs.
+ */
+uint32_t nx_device_mtu(const struct nx_prefix *addresses, size_t n, uint32_t carried,
+		       uint32_t limit);
+/* Sessions have come, gone, or found another path MTU: the device has what the best of them carries. */
+void nx_tunnel_follow_mtu(struct nx_tunnel *t);
+/* The path of @s carries UDP payloads of so many bytes. */
+void nx_tunnel_path_mtu(struct nx_tunnel *t, struct nx_session *s, uint32_t payload_bytes);
 uint32_t nx_tunnel_default_mark(const char *name);
 void nx_tunnel_create_dp_device(struct nx_tunnel *t);
 

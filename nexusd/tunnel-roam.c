@@ -54,6 +54,8 @@ static uint64_t idle_us(const struct nx_tunnel *t, const struct nx_session *s)
 }
 
 /*
+ * May end in the loss of the session, if the device or the sockets fail: whoever calls it looks again.
+ *
  * First to the address that served until now: a name would perhaps be resolved through the tunnel. If
  * that does not answer, the name is resolved again.
  */
@@ -187,13 +189,16 @@ static int on_check(sd_event_source *source, uint64_t usec, void *userdata)
 	if (!s)
 		return 0;
 	query(t, s);
-	if (nx_now_us() - r->asked_us >= ANSWER_US)
-		renew(t, &s->remote,
-		      r->moving ? "the new path does not carry" : "the server does not answer");
 	/* A path that is being validated is asked by the data plane. */
 	here = nx_prefix_of_endpoint(&s->local);
 	if (!r->moving)
 		tell(t, s, &here);
+	s = session_of(t);
+	if (s && nx_now_us() - r->asked_us >= ANSWER_US)
+		renew(t, &s->remote,
+		      r->moving ? "the new path does not carry" : "the server does not answer");
+	if (!session_of(t))
+		return 0;
 	arm(t, &r->check, t->priv->renewing ? ASK_RARELY_US : ASK_AGAIN_US, on_check);
 	return 0;
 }
@@ -324,6 +329,9 @@ static void follow(struct nx_tunnel *t, struct nx_session *s, const struct nx_wa
 		nx_client_stop_renewal(t);
 	if (away_us >= idle_us(t, s))
 		renew(t, &s->remote, "the server has dropped the session meanwhile");
+	s = session_of(t);
+	if (!s)
+		return;
 	if (!stays && (due || !going))
 		move(t, s, &way->local);
 	else if (stays && (due || r->moving))
@@ -354,6 +362,9 @@ int nx_roam_on_look(sd_event_source *source, uint64_t usec, void *userdata)
 		nx_endpoint_set_address(&s->local, &way.local);
 	if (s) {
 		follow(t, s, &way, due);
+		s = session_of(t);
+		if (s && !r->moving)
+			nx_client_limit_path(t, s);
 	} else {
 		(void)end_absence(t);
 		if (due)

@@ -125,6 +125,8 @@ void nx_server_step(struct nx_tunnel *t)
 	    nx_tunnel_configure_device(t, t->config->addresses, t->config->n_addresses,
 				       nx_server_mtu(t)) < 0)
 		return;
+	/* Of sessions that were adopted. */
+	nx_tunnel_follow_mtu(t);
 	nx_tunnel_create_dp_device(t);
 	if (p->dp_phase == NX_DP_READY && t->state == NX_TUNNEL_CONNECTING) {
 		nx_tunnel_set_state(t, NX_TUNNEL_LISTENING, NX_REASON_NONE, "%s", "");
@@ -185,6 +187,7 @@ void nx_server_drop_session(struct nx_tunnel *t, struct nx_session *s)
 	struct nx_session *other;
 
 	nx_session_free(s);
+	nx_tunnel_follow_mtu(t);
 	TAILQ_FOREACH (other, &t->sessions, entry)
 		if (other->user == user)
 			return;
@@ -309,6 +312,7 @@ void nx_server_installed(struct nx_tunnel *t, struct nx_session *s)
 	nx_log_full(LOG_NOTICE, "SessionUp", t->config->name, "%s connected from %s%s",
 		    s->user_name, nx_endpoint_format(&s->remote, addr),
 		    s->old_key ? " with the old server key" : "");
+	nx_tunnel_follow_mtu(t);
 	nx_session_bus_added(s);
 }
 

@@ -89,6 +89,9 @@ int nx_session_fill(struct nx_session *s, const struct nxa *ses)
 		s->key_exchange = nxa_u16(&ses[NQD_A_SESSION_KEY_EXCHANGE]);
 	if (ses[NQD_A_SESSION_FLAGS].present)
 		s->has_psk = nxa_u32(&ses[NQD_A_SESSION_FLAGS]) & NQD_SESSION_F_PRESHARED_KEY;
+	s->overhead = nx_session_overhead(ses);
+	if (ses[NQD_A_SESSION_PATH_MTU_BYTES].present)
+		s->mtu = nxa_u32(&ses[NQD_A_SESSION_PATH_MTU_BYTES]) - s->overhead;
 	if (ses[NQD_A_SESSION_MAX_IDLE_TIMEOUT_MS].present)
 		s->idle_timeout_ms = nxa_u32(&ses[NQD_A_SESSION_MAX_IDLE_TIMEOUT_MS]);
 	if (ses[NQD_A_SESSION_USER].present)
@@ -304,6 +307,8 @@ int nx_session_install(struct nx_session *s, uint64_t attempt, const struct nxa 
 	struct nx_tunnel *t = s->tunnel;
 
 	s->attempt = attempt;
+	s->path_limit = args->path_mtu_bytes;
+	s->mtu = args->path_mtu_bytes - s->overhead;
 	args->id = s->id;
 	args->tunnel = t->config->name;
 	args->ifindex = t->ifindex;

@@ -108,6 +108,7 @@ void nx_tunnel_free(struct nx_tunnel *t)
 	nx_requests_forget(&t->manager->priv->dp.requests, t);
 	nx_tunnel_disarm_timer(t);
 	nx_roam_stop(t);
+	p->mtu_timer = sd_event_source_disable_unref(p->mtu_timer);
 	nx_cover_stop(t);
 	nx_resolve_cancel(p->resolve);
 	if (p->replay_fd >= 0)

@@ -60,6 +60,9 @@ struct nx_session {
 	uint16_t cipher, key_exchange;	/* TLS numbers, 0 = not known */
 	bool has_psk;			/* one is mixed into the authentication */
 	uint32_t idle_timeout_ms;	/* negotiated, 0 = not known */
+	uint32_t overhead;		/* bytes of a packet around an inner one */
+	uint32_t mtu;			/* inner packets the path carries now; 0 = not known */
+	uint32_t path_limit;		/* UDP payload the data plane may try; 0 = not known */
 	uint64_t connected_since_s;	/* wall clock */
 	bool installed;			/* the data plane has it */
 	bool old_key;			/* came in with the server's old key; false if adopted */

@@ -33,7 +33,9 @@ struct fake {
 	struct nx_manager *m;
 	int mon, hsd, dp;
 	char config[64], state_dir[64];
-	const char *remote, *local; /* of the sessions nexus-hsd reports; local NULL: not told */
+	/* of the sessions nexus-hsd reports; local NULL: not told */
+	const char *remote, *local;
+	bool inner_ipv6;
 	/* the last message taken from a peer */
 	uint8_t buf[NX_IPC_MAX_LEN];
 	struct nxm_hdr hdr;
@@ -336,6 +338,8 @@ static void report_session(struct fake *f, uint64_t attempt, bool with_address)
 	nest = nxm_nest_begin(&m, HS_A_NET);
 	if (with_address)
 		put_prefix(&m, HS_A_NET_ADDRESS, "\x0a\x42\x00\x02", 4, 32);
+	if (f->inner_ipv6)
+		put_prefix(&m, HS_A_NET_ADDRESS, "\xfd\x66\0\0\0\0\0\0\0\0\0\0\0\0\0\x02", 16, 128);
 	put_prefix(&m, HS_A_NET_ROUTE, "\x0a\x42\x00\x00", 4, 24);
 	nxm_put_u32(&m, HS_A_NET_MTU, 1300);
 	nxm_nest_end(&m, nest);
@@ -912,6 +916,91 @@ static void test_return_without_session(void **state)
 	expect(f, f->hsd, HS_CMD_CONNECT);
 }
 
+/* ---- the MTU of the device ---- */
+
+static void send_path_mtu(struct fake *f, uint64_t id, uint32_t bytes)
+{
+	uint8_t buf[256];
+	struct nxm m;
+	size_t nest;
+
+	begin(&m, buf, sizeof(buf), NXM_FAMILY_DCO, NQD_CMD_EVENT, 0);
+	nest = nxm_nest_begin(&m, NQD_A_EVENT);
+	nxm_put_u8(&m, NQD_A_EVENT_TYPE, NQD_EVENT_PATH_MTU_CHANGED);
+	nxm_nest_end(&m, nest);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
+	nxm_put_u32(&m, NQD_A_SESSION_PATH_MTU_BYTES, bytes);
+	nxm_nest_end(&m, nest);
+	send_to(f->dp, &m, NULL);
+}
+
+/* The path carries @bytes: then the device has @mtu, in the kernel too. */
+static void expect_mtu(struct fake *f, uint64_t id, uint32_t bytes, uint32_t mtu)
+{
+	struct nx_tunnel *t = nx_manager_find_tunnel(f->m, "office");
+
+	send_path_mtu(f, id, bytes);
+	run_until(f, t->mtu == mtu);
+	assert_int_equal(nx_link_mtu(f->m->priv->nl, t->ifindex), mtu);
+}
+
+/* It follows the path down and up, not above what the server offered (1300) or below what IPv6 needs. */
+static void test_device_mtu(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id;
+
+	NEED(f);
+	t = connect_roaming(f, &id);
+	assert_int_equal(t->mtu, 1300);
+	expect_mtu(f, id, 1200, 1157);
+	assert_null(t->priv->mtu_timer);
+	expect_mtu(f, id, 1300, 1257);
+	expect_mtu(f, id, 1472, 1300);
+	assert_int_equal(nx_device_mtu(NULL, 0, 1100, 1000), 1000);
+	assert_int_equal(nx_device_mtu(NULL, 0, 1100, 0), 1100);
+}
+
+static void test_device_mtu_ipv6(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id;
+
+	NEED(f);
+	f->inner_ipv6 = true;
+	t = connect_roaming(f, &id);
+	expect_mtu(f, id, 1200, 1280);
+	assert_non_null(t->priv->mtu_timer);
+	assert_int_equal(t->n_addresses, 2);
+	expect_mtu(f, id, 1333, 1290);
+	assert_null(t->priv->mtu_timer);
+	/* A smaller one that was configured is kept. */
+	assert_int_equal(nx_device_mtu(t->addresses, 2, 1400, 1000), 1000);
+	assert_int_equal(nx_device_mtu(t->addresses, 2, 1100, 1200), 1200);
+	assert_int_equal(nx_device_mtu(t->addresses, 2, 1100, 1400), 1280);
+}
+
+/* The uplink takes smaller packets now: the data plane must not try larger ones. */
+static void test_path_limit(void **state)
+{
+	struct nxa tb[NQD_A_MAX + 1], ses[NQD_A_SESSION_MAX + 1];
+	struct fake *f = *state;
+	struct nxm_error e;
+	uint64_t id;
+
+	NEED(f);
+	connect_roaming(f, &id);
+	ip("link set up1 mtu 1300");
+	expect(f, f->dp, NQD_CMD_UPDATE_SESSION);
+	assert_int_equal(nxa_parse(f->hdr.attrs, f->hdr.attrs_len, &nqd_top_set, tb, f->buf, &e),
+			 0);
+	assert_int_equal(nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, f->buf, &e), 0);
+	assert_int_equal(nxa_u32(&ses[NQD_A_SESSION_PATH_MTU_BYTES]), 1272);
+}
+
 /* ---- a server and its cover's profile ---- */
 
 #define COVER "127.0.0.1:8443"
@@ -1138,6 +1227,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sleep, setup_roaming, teardown),
 		cmocka_unit_test_setup_teardown(test_return_without_session, setup_roaming,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_device_mtu, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_device_mtu_ipv6, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_path_limit, setup_roaming, teardown),
 		cmocka_unit_test_setup_teardown(test_cover_profile, setup_server, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_profiles, setup_server, teardown),
 	};
