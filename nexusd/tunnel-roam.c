@@ -215,12 +215,13 @@ static bool is_at(const struct nx_session *s, const struct nx_prefix *address)
 static void move(struct nx_tunnel *t, struct nx_session *s, const struct nx_prefix *address)
 {
 	struct nx_roam *r = &t->priv->roam;
-	char a[NX_ADDR_STRLEN], b[NX_ADDR_STRLEN];
-	struct nx_prefix here = nx_prefix_of_endpoint(&s->local);
+	char from[NX_ADDR_STRLEN], at[NX_ADDR_STRLEN];
+	struct nx_endpoint to = s->local;
 
+	nx_endpoint_set_address(&to, address);
 	nx_log_full(LOG_NOTICE, "Moving", t->config->name,
-		    "the network changed: moving from %s to %s", nx_prefix_format(&here, a),
-		    nx_prefix_format(address, b));
+		    "the network changed: moving from %s to %s",
+		    nx_endpoint_format(&s->local, from), nx_endpoint_format(&to, at));
 	r->moving = true;
 	r->to = *address;
 	r->asked_us = r->moved_us = nx_now_us();
@@ -399,6 +400,8 @@ void nx_roam_path_changed(struct nx_tunnel *t, struct nx_session *s)
 	/* Validated or not, packets leave there now: do they come back? */
 	if (r->moving && is_at(s, &r->to))
 		ask(t, s);
+	else if (r->moving)
+		renew(t, &s->remote, "the new path does not carry");
 	nx_roam_network_changed(t);
 }
 

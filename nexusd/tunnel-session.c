@@ -35,11 +35,11 @@ void nx_session_free(struct nx_session *s)
 
 	nx_dp_forget(&t->manager->priv->dp, s);
 	if (s->installed) {
+		if (s == TAILQ_FIRST(&t->sessions))
+			nx_roam_session_gone(t);
 		TAILQ_REMOVE(&t->sessions, s, entry);
 		if (t->config->role == NX_ROLE_SERVER)
 			nx_session_bus_removed(s);
-		else
-			nx_roam_session_gone(t);
 	} else {
 		TAILQ_REMOVE(&t->priv->installing, s, entry);
 	}

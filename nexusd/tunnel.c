@@ -463,18 +463,21 @@ void nx_tunnel_path_changed(struct nx_tunnel *t, struct nx_session *s,
 	bool server = t->config->role == NX_ROLE_SERVER;
 	char was[NX_ADDR_STRLEN], is[NX_ADDR_STRLEN];
 
-	nx_log_full(LOG_NOTICE, "PathChanged", t->config->name, "%s is now at %s, was at %s",
-		    server ? s->user_name : "this end",
-		    nx_endpoint_format(server ? remote : local, is),
-		    nx_endpoint_format(server ? &s->remote : &s->local, was));
-	s->local = *local;
-	s->remote = *remote;
-	if (server) {
-		nx_session_bus_moved(s);
-	} else {
-		nx_tunnel_bus_properties_changed(t, names);
-		nx_roam_path_changed(t, s);
+	/* Of a move that failed the data plane says that all is as it was. */
+	if (!nx_endpoint_equal(local, &s->local) || !nx_endpoint_equal(remote, &s->remote)) {
+		nx_log_full(LOG_NOTICE, "PathChanged", t->config->name,
+			    "%s is now at %s, was at %s", server ? s->user_name : "this end",
+			    nx_endpoint_format(server ? remote : local, is),
+			    nx_endpoint_format(server ? &s->remote : &s->local, was));
+		s->local = *local;
+		s->remote = *remote;
+		if (server)
+			nx_session_bus_moved(s);
+		else
+			nx_tunnel_bus_properties_changed(t, names);
 	}
+	if (!server)
+		nx_roam_path_changed(t, s);
 }
 
 /* ---- up ---- */

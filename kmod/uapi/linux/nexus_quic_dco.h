@@ -75,7 +75,8 @@ enum nqd_event {
 	NQD_EVENT_CONGESTION_STATE,	/* NQD_A_EVENT_CONGESTION */
 	NQD_EVENT_FATAL_ERROR,
 	NQD_EVENT_FRAMES_PUNTED,	/* NQD_A_EVENT_FRAMES: frames the data plane does not own */
-	NQD_EVENT_PATH_CHANGED,		/* NQD_A_SESSION_LOCAL_ADDR, _REMOTE_ADDR: the active path now */
+	/* NQD_A_SESSION_LOCAL_ADDR and _REMOTE_ADDR: the path now; the one before if a move failed */
+	NQD_EVENT_PATH_CHANGED,
 	__NQD_EVENT_MAX,
 	NQD_EVENT_MAX = __NQD_EVENT_MAX - 1,
 };

@@ -864,6 +864,27 @@ static void test_move_refused(void **state)
 	expect_replaced(f, id);
 }
 
+/* It has tried, and the path does not carry: no time is lost either. */
+static void test_move_failed(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id;
+
+	NEED(f);
+	t = connect_roaming(f, &id);
+	run_until(f, t->priv->roam.ifindex);
+	ip("route replace default via 203.0.113.1");
+	expect_told(f, id, "203.0.113.5:4000");
+	acknowledge(f, f->dp, 0);
+	assert_false(t->priv->renewing);
+	send_path_changed(f, id, f->local, f->remote);
+	run_until(f, t->priv->renewing);
+	assert_true(nx_now_us() - t->priv->roam.moved_us < 900000);
+	f->local = "203.0.113.5:4000";
+	expect_replaced(f, id);
+}
+
 static uint64_t slept_s;
 
 static int sleeping_clock(clockid_t id, struct timespec *ts)
@@ -890,8 +911,12 @@ static void test_sleep(void **state)
 	slept_s = 60;
 	expect_told(f, id, "192.0.2.10:4000");
 	acknowledge(f, f->dp, 0);
+	while (t->priv->roam.asked_us) {
+		answer_stats(f, 0);
+		run_until(f, !t->priv->roam.query_us);
+	}
 	assert_false(t->priv->renewing);
-	slept_s = 60 + t->config->idle_timeout_s;
+	slept_s = 61 + t->config->idle_timeout_s;
 	run_until(f, t->priv->renewing);
 	assert_true(nx_now_us() - t->priv->roam.asked_us < 900000);
 	expect_replaced(f, id);
@@ -1224,6 +1249,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_return, setup_roaming, teardown),
 		cmocka_unit_test_setup_teardown(test_late_answer, setup_roaming, teardown),
 		cmocka_unit_test_setup_teardown(test_move_refused, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_move_failed, setup_roaming, teardown),
 		cmocka_unit_test_setup_teardown(test_sleep, setup_roaming, teardown),
 		cmocka_unit_test_setup_teardown(test_return_without_session, setup_roaming,
 						teardown),
