@@ -773,6 +773,21 @@ static void test_move(void **state)
 	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
 }
 
+/* Somebody gives the tunnel's packets, by their mark, a way of their own. */
+static void test_policy_route(void **state)
+{
+	struct fake *f = *state;
+	char command[64];
+	uint64_t id;
+
+	NEED(f);
+	snprintf(command, sizeof(command), "rule add fwmark %u table 77",
+		 connect_roaming(f, &id)->priv->mark);
+	ip("route add default via 203.0.113.1 table 77");
+	ip(command);
+	expect_told(f, id, "203.0.113.5:4000");
+}
+
 /* The new session takes the place of the old one, and nobody sees a moment without. */
 static void expect_replaced(struct fake *f, uint64_t old)
 {
@@ -1246,6 +1261,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restarts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_move, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_policy_route, setup_roaming, teardown),
 		cmocka_unit_test_setup_teardown(test_return, setup_roaming, teardown),
 		cmocka_unit_test_setup_teardown(test_late_answer, setup_roaming, teardown),
 		cmocka_unit_test_setup_teardown(test_move_refused, setup_roaming, teardown),
