@@ -36,6 +36,8 @@ enum nx_reason nx_reason_of_down(enum nqd_down_reason r)
 	case NQD_DOWN_DELETED:
 	case NQD_DOWN_REPLACED:
 		return NX_REASON_REQUESTED;
+	case NQD_DOWN_UNCONFIRMED:
+		return NX_REASON_TIMEOUT;
 	}
 	return NX_REASON_NONE;
 }
