@@ -348,7 +348,7 @@ bool nx_tunnel_config_equal_but_users(const struct nx_tunnel_config *a,
 	       !memcmp(a->server_public_key, b->server_public_key, 32) &&
 	       a->short_id == b->short_id &&
 	       same_text(a->preshared_key_file, b->preshared_key_file) &&
-	       a->autoconnect == b->autoconnect &&
+	       a->autoconnect == b->autoconnect && a->rekey_interval_s == b->rekey_interval_s &&
 	       nx_prefix_list_equal(a->allowed_ips, a->n_allowed_ips, b->allowed_ips,
 				    b->n_allowed_ips) &&
 	       same_endpoints(a, b) && same_text(a->cover, b->cover) &&

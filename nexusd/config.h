@@ -57,6 +57,7 @@ struct nx_tunnel_config {
 	uint64_t short_id;
 	char *preshared_key_file;
 	bool autoconnect;
+	uint32_t rekey_interval_s;	/* 0 = never */
 	struct nx_prefix *allowed_ips;	/* n == 0: all the server offers */
 	size_t n_allowed_ips;
 

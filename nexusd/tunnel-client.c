@@ -82,6 +82,7 @@ void nx_client_reset(struct nx_tunnel *t)
 		(void)nx_hsd_cancel(&t->manager->priv->hsd, t->config->name, p->attempt);
 	p->attempt = 0;
 	nx_tunnel_disarm_timer(t);
+	nx_client_renew_stop(t);
 }
 
 /* ---- failure and retry ---- */
@@ -95,8 +96,7 @@ static int on_retry(sd_event_source *s, uint64_t usec, void *userdata)
 	return 0;
 }
 
-/* Only jitter: without randomness all clients of a server come back at the same moment. */
-static uint32_t jitter(void)
+uint32_t nx_jitter(void)
 {
 	uint32_t random;
 
@@ -108,10 +108,16 @@ static uint32_t jitter(void)
 void nx_client_retry(struct nx_tunnel *t, enum nx_reason reason, const char *text)
 {
 	struct nx_tunnel_private *p = t->priv;
-	uint32_t random = jitter();
+	unsigned int renew_failures = p->renew_failures;
+	uint32_t random = nx_jitter();
 	uint64_t delay;
 
 	nx_client_reset(t);
+	if (!TAILQ_EMPTY(&t->sessions)) {
+		p->renew_failures = renew_failures;
+		nx_client_renew_failed(t, text);
+		return;
+	}
 	/* A session that was up is replaced at once; only what fails again has to wait. */
 	delay = p->failures ? nx_backoff_us(p->failures, is_refusal(reason), random)
 			    : 10000 + random % 100000;
@@ -133,7 +139,7 @@ static bool doubt_refusal(struct nx_tunnel *t, enum nx_reason reason, const char
 	if (p->refusals < NX_REFUSALS_BELIEVED)
 		p->refusals++;
 	if (p->refusals == NX_REFUSALS_BELIEVED ||
-	    nx_tunnel_arm_timer(t, nx_doubt_us(p->refusals, jitter()), on_retry) < 0)
+	    nx_tunnel_arm_timer(t, nx_doubt_us(p->refusals, nx_jitter()), on_retry) < 0)
 		return false;
 	nx_log_full(LOG_INFO, NULL, t->config->name, "%s; trying once more", text);
 	return true;
@@ -298,7 +304,8 @@ void nx_client_step(struct nx_tunnel *t)
 	bool opened = false;
 	int pair;
 
-	if (!TAILQ_EMPTY(&t->sessions) || !TAILQ_EMPTY(&p->installing) || p->attempt || p->timer)
+	if ((!TAILQ_EMPTY(&t->sessions) && !p->renewing) || !TAILQ_EMPTY(&p->installing) ||
+	    p->attempt || p->timer)
 		return;
 	if (!nx_dp_connected(&t->manager->priv->dp) || !have_remotes(t))
 		return;
@@ -414,7 +421,7 @@ static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const s
 	args.socket_fd = p->pairs[pair].dp_fd;
 	args.path_mtu_bytes = mtu + overhead > NX_UDP_PAYLOAD_MIN ? mtu + overhead
 								  : NX_UDP_PAYLOAD_MIN;
-	args.flags = NQD_SESSION_F_DEFAULT_ROUTE;
+	args.flags = NQD_SESSION_F_DEFAULT_ROUTE | NQD_SESSION_F_REPLACE;
 	r = nx_session_install(s, nxa_u64(&tb[HS_A_ATTEMPT]), tb, &args);
 	if (r)
 		nx_session_free(s);
@@ -450,9 +457,49 @@ void nx_client_installed(struct nx_tunnel *t, struct nx_session *s)
 	char addr[NX_ADDR_STRLEN];
 
 	p->failures = p->refusals = 0;
+	nx_client_renew_arm(t, 0);
+	if (s->waits)
+		return;
 	memset(&p->rate, 0, sizeof(p->rate));
 	nx_tunnel_set_state(t, NX_TUNNEL_CONNECTED, NX_REASON_NONE, "%s", "");
 	nx_log_full(LOG_NOTICE, "Connected", t->config->name, "connected to %s",
 		    nx_endpoint_format(&s->remote, addr));
 	nx_tunnel_net_changed(t);
+}
+
+static void replaced(struct nx_tunnel *t, struct nx_session *old, struct nx_session *s)
+{
+	s->waits = false;
+	s->connected_since_s = old->connected_since_s;
+	nx_session_free(old);
+	nx_log_full(LOG_INFO, "Renewed", t->config->name, "the session has fresh keys");
+	nx_tunnel_net_changed(t);
+}
+
+void nx_client_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
+			    const char *text)
+{
+	struct nx_tunnel_private *p = t->priv;
+	struct nx_session *other = nx_session_other(s);
+
+	if (other && reason == NQD_DOWN_REPLACED) {
+		replaced(t, s, other);
+		return;
+	}
+	nx_log_full(LOG_NOTICE, "SessionDown", t->config->name,
+		    "session of the server ended: %s%s%s", nx_reason_str(nx_reason_of_down(reason)),
+		    text[0] ? ": " : "", text);
+	nx_session_free(s);
+	if (other) {
+		nx_client_renew_failed(t, text);
+		return;
+	}
+	p->failures = 0;
+	if (!p->renewing || !p->attempt) {
+		nx_client_retry(t, nx_reason_of_down(reason), text);
+		return;
+	}
+	/* The attempt that was to renew it now connects. */
+	p->renewing = false;
+	nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, nx_reason_of_down(reason), "%s", text);
 }

@@ -2,7 +2,8 @@
 /*
  * A tunnel inside: tunnel.c drives the state machine, tunnel-client.c and tunnel-server.c are what
  * the roles do differently, tunnel-net.c is the device with its addresses and routes,
- * tunnel-session.c makes sessions out of nexus-hsd's reports, tunnel-stats.c counts.
+ * tunnel-session.c makes sessions out of nexus-hsd's reports, tunnel-renew.c replaces a client's in
+ * time, tunnel-stats.c counts.
  *
  * The machine is level-triggered: nx_tunnel_step() looks at what is there and does the next thing
  * that is missing; every event ends in it. So a restart of nexus-hsd or of nexus-dp needs no path
@@ -96,6 +97,9 @@ struct nx_tunnel_private {
 	uint64_t attempt; /* running, 0 = none */
 	unsigned int failures;
 	unsigned int refusals; /* in a row, nothing else between them */
+	bool renewing; /* an attempt is wanted or running though there is a session */
+	unsigned int renew_failures;
+	sd_event_source *renew_timer;
 	sd_event_source *timer; /* retry, guard of an attempt, or end of a disconnect */
 	struct nx_cover cover; /* server */
 	int state_fd; /* memfd with the net offer, stored at the monitor */
@@ -142,8 +146,21 @@ void nx_client_reset(struct nx_tunnel *t);
 uint32_t nx_client_wanted_mtu(struct nx_tunnel *t);
 void nx_client_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const struct nxa *tb);
 void nx_client_installed(struct nx_tunnel *t, struct nx_session *s);
+void nx_client_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
+			    const char *text);
 void nx_client_retry(struct nx_tunnel *t, enum nx_reason reason, const char *text);
 enum nx_reason nx_reason_of_down(enum nqd_down_reason r);
+/* Only jitter: without randomness all clients of a server come back at the same moment. */
+uint32_t nx_jitter(void);
+
+/* ---- tunnel-renew.c ---- */
+/* The session in use was established @age_s ago: renew it in time. */
+void nx_client_renew_arm(struct nx_tunnel *t, uint64_t age_s);
+void nx_client_renew_stop(struct nx_tunnel *t);
+/* Now, unless it is being done; @why is for people. */
+void nx_client_renew(struct nx_tunnel *t, const char *why);
+/* Try again later; the session stays. */
+void nx_client_renew_failed(struct nx_tunnel *t, const char *text);
 
 /* ---- tunnel-server.c ---- */
 /* 0 when open; -EAGAIN: tried again later; other errors have failed the tunnel. */
@@ -160,6 +177,8 @@ void nx_server_mark_revoked(const struct nx_manager *m, struct nx_tunnel_config 
 const struct nx_user_config *nx_server_user(const struct nx_tunnel *t, uint64_t short_id);
 void nx_server_user_routes(struct nx_tunnel *t, const struct nx_user_config *u, bool add);
 void nx_server_drop_session(struct nx_tunnel *t, struct nx_session *s);
+void nx_server_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
+			    const char *text);
 
 /* ---- tunnel-net.c ---- */
 /* Make the TUN device if it is not there: 0 or -errno with the tunnel failed. */
@@ -192,6 +211,10 @@ int nx_state_load(int fd, struct nx_endpoint *remote, struct nx_net_offer *offer
 int nx_session_install(struct nx_session *s, uint64_t attempt, const struct nxa *hs,
 		       struct nx_dp_session *args);
 struct nx_session *nx_tunnel_find_session(struct nx_tunnel *t, uint64_t id);
+/* Another installed session of the same user, whose place @s takes or that takes its; or NULL. */
+struct nx_session *nx_session_other(const struct nx_session *s);
+/* Is one of that user being installed? */
+bool nx_session_installing(const struct nx_tunnel *t, uint64_t user);
 void nx_tunnel_drop_sessions(struct nx_tunnel *t);
 
 #endif /* NX_TUNNEL_INTERNAL_H */

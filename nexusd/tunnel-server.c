@@ -293,21 +293,55 @@ void nx_server_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const
 void nx_server_installed(struct nx_tunnel *t, struct nx_session *s)
 {
 	const struct nx_user_config *u = nx_server_user(t, s->user);
-	struct nx_session *other, *next;
 	char addr[NX_ADDR_STRLEN];
 
-	/* The data plane has closed the older session of the user (NQD_SESSION_F_REPLACE). */
-	for (other = TAILQ_FIRST(&t->sessions); other; other = next) {
-		next = TAILQ_NEXT(other, entry);
-		if (other != s && other->user == s->user)
-			nx_session_free(other);
-	}
+	if (s->waits)
+		return;
 	if (u)
 		nx_server_user_routes(t, u, true);
 	nx_log_full(LOG_NOTICE, "SessionUp", t->config->name, "%s connected from %s%s",
 		    s->user_name, nx_endpoint_format(&s->remote, addr),
 		    s->old_key ? " with the old server key" : "");
 	nx_session_bus_added(s);
+}
+
+/*
+ * @s has taken the place of @old. From the same address it is the same connection with fresh keys,
+ * and the same object on D-Bus.
+ */
+static void replaced(struct nx_tunnel *t, struct nx_session *old, struct nx_session *s)
+{
+	bool waited = s->waits;
+
+	s->waits = false;
+	if (waited && nx_endpoint_equal(&old->remote, &s->remote)) {
+		s->connected_since_s = old->connected_since_s;
+		s->peer_id = old->peer_id;
+		old->waits = true; /* its object is not its own any more */
+		nx_session_free(old);
+		nx_log_full(LOG_INFO, "SessionRenewed", t->config->name,
+			    "the session of %s has fresh keys", s->user_name);
+		nx_session_bus_changed(s);
+		return;
+	}
+	nx_session_free(old);
+	if (waited)
+		nx_server_installed(t, s);
+}
+
+void nx_server_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
+			    const char *text)
+{
+	struct nx_session *other = nx_session_other(s);
+
+	if (other && reason == NQD_DOWN_REPLACED) {
+		replaced(t, s, other);
+		return;
+	}
+	nx_log_full(LOG_NOTICE, "SessionDown", t->config->name, "session of %s ended: %s%s%s",
+		    s->user_name, nx_reason_str(nx_reason_of_down(reason)), text[0] ? ": " : "",
+		    text);
+	nx_server_drop_session(t, s);
 }
 
 /* ---- reload ---- */

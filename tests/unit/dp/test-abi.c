@@ -596,6 +596,17 @@ static void replacement(void **state)
 	expect(abi_add_session(&abi, &b, &e), 0, &e, NULL);
 	expect(delete_user(77, &e), 0, &e, NULL);
 	assert_int_equal(dump(NQD_CMD_GET_STATS).n, 0);
+	/* The peer's data plane was heard before the hand-over: at once. */
+	abi.events[NQD_EVENT_SESSION_DOWN] = 0;
+	expect(abi_add_session(&abi, &a, &e), 0, &e, NULL);
+	b.greeted = true;
+	expect(abi_add_session(&abi, &b, &e), 0, &e, NULL);
+	assert_int_equal(abi.events[NQD_EVENT_SESSION_DOWN], 1);
+	assert_int_equal(abi_stat(&abi, 2, NQD_A_STATS_FRAME_ERRORS), 0);
+	expect(simple(NQD_CMD_UPDATE_SESSION, 1, 0, &e), -ESHUTDOWN, &e, NULL);
+	expect(delete_user(77, &e), 0, &e, NULL);
+	assert_int_equal(dump(NQD_CMD_GET_STATS).n, 0);
+	b.greeted = false;
 	/* The default session of nobody in particular. */
 	a.user = b.user = 0;
 	a.n_routes = b.n_routes = 0;
