@@ -100,6 +100,7 @@ static int adopt_state(struct nx_tunnel *t)
 		t->dns_domains = offer.dns_domains;
 		offer.dns = offer.dns_domains = NULL;
 	}
+	p->max_age_s = offer.max_age_s;
 	nx_net_offer_free(&offer);
 	return r;
 }
@@ -263,8 +264,10 @@ static void resume(struct nx_tunnel *t)
 	p->wanted = true;
 	(void)nx_manager_choose_data_plane(t->manager, t);
 	if (t->config->role == NX_ROLE_SERVER) {
-		TAILQ_FOREACH (s, &t->sessions, entry)
+		TAILQ_FOREACH (s, &t->sessions, entry) {
+			nx_server_limit_age(s, (uint64_t)time(NULL) - s->last_handshake_s);
 			nx_session_bus_added(s);
+		}
 		nx_tunnel_set_state(t, NX_TUNNEL_CONNECTING, NX_REASON_NONE, "%s", "");
 	} else if (s) {
 		if (adopt_state(t) < 0)

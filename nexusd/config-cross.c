@@ -357,6 +357,7 @@ bool nx_tunnel_config_equal_but_users(const struct nx_tunnel_config *a,
 	       nx_prefix_list_equal(a->routes, a->n_routes, b->routes, b->n_routes) &&
 	       same_texts(a->dns, b->dns) && same_texts(a->dns_domains, b->dns_domains) &&
 	       a->time_window_s == b->time_window_s &&
+	       a->max_session_age_s == b->max_session_age_s &&
 	       !memcmp(&a->relay, &b->relay, sizeof(a->relay)) &&
 	       !memcmp(&a->gate, &b->gate, sizeof(a->gate));
 }

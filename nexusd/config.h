@@ -72,6 +72,7 @@ struct nx_tunnel_config {
 	size_t n_addresses, n_routes;
 	char **dns, **dns_domains;
 	uint32_t time_window_s;
+	uint32_t max_session_age_s;	/* 0 = no end */
 	struct nx_relay_config relay;
 	struct nx_gate_config gate;
 	struct nx_user_config *users;

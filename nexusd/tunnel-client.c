@@ -411,6 +411,7 @@ static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const s
 	overhead = nx_session_overhead(ses);
 	mtu = min_nonzero(min_nonzero(payload - overhead, offer.mtu), t->config->mtu);
 	r = apply_offer(t, &offer, &s->remote, mtu);
+	p->max_age_s = offer.max_age_s;
 	nx_net_offer_free(&offer);
 	if (r || !p->wanted) {
 		/* A failed device took the tunnel and its sessions down. */

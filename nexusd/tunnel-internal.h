@@ -59,6 +59,7 @@ struct nx_net_offer {
 	size_t n_addresses, n_routes;
 	char **dns, **dns_domains;
 	uint32_t mtu;
+	uint32_t max_age_s; /* the server ends a session that old; 0 = never */
 };
 
 struct nx_tunnel_private {
@@ -97,6 +98,7 @@ struct nx_tunnel_private {
 	uint64_t attempt; /* running, 0 = none */
 	unsigned int failures;
 	unsigned int refusals; /* in a row, nothing else between them */
+	uint32_t max_age_s; /* of the server, for its sessions */
 	bool renewing; /* an attempt is wanted or running though there is a session */
 	unsigned int renew_failures;
 	sd_event_source *renew_timer;
@@ -177,6 +179,8 @@ void nx_server_mark_revoked(const struct nx_manager *m, struct nx_tunnel_config 
 const struct nx_user_config *nx_server_user(const struct nx_tunnel *t, uint64_t short_id);
 void nx_server_user_routes(struct nx_tunnel *t, const struct nx_user_config *u, bool add);
 void nx_server_drop_session(struct nx_tunnel *t, struct nx_session *s);
+/* An installed session whose handshake was @age_s ago: end it when it is too old. */
+void nx_server_limit_age(struct nx_session *s, uint64_t age_s);
 void nx_server_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
 			    const char *text);
 

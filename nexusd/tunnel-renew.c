@@ -5,21 +5,17 @@
  * attempt is an ordinary one, on the same sockets; the data plane moves to the new session when both
  * ends have it (NQD_SESSION_F_REPLACE). An attempt that fails changes nothing but the time of the next.
  */
-#include <errno.h>
-#include <stdlib.h>
-#include <sys/random.h>
-#include <unistd.h>
 #include "backoff.h"
 #include "lib/log.h"
 #include "tunnel-internal.h"
 
 #define US_PER_S 1000000ull
 
-static int arm(struct nx_tunnel *t, uint64_t delay_us);
-
 static int on_due(sd_event_source *s, uint64_t usec, void *userdata)
 {
-	nx_client_renew(userdata, "its keys are old enough");
+	struct nx_tunnel *t = userdata;
+
+	nx_client_renew(t, t->priv->renew_failures ? "once more" : "its keys are old enough");
 	return 0;
 }
 
@@ -34,10 +30,14 @@ static int arm(struct nx_tunnel *t, uint64_t delay_us)
 
 void nx_client_renew_arm(struct nx_tunnel *t, uint64_t age_s)
 {
-	uint64_t interval_us = t->config->rekey_interval_s * US_PER_S, age_us = age_s * US_PER_S;
 	struct nx_tunnel_private *p = t->priv;
-	uint64_t due_us = nx_renew_due_us(interval_us, nx_jitter());
+	uint64_t interval_us = t->config->rekey_interval_s * US_PER_S, age_us = age_s * US_PER_S;
+	uint64_t latest_us = p->max_age_s * US_PER_S / 4 * 3, due_us;
 
+	/* A server that ends old sessions says so; there is time for a second attempt. */
+	if (latest_us && (!interval_us || latest_us < interval_us))
+		interval_us = latest_us;
+	due_us = nx_renew_due_us(interval_us, nx_jitter());
 	p->renewing = false;
 	p->renew_failures = 0;
 	p->renew_timer = sd_event_source_disable_unref(p->renew_timer);

@@ -290,11 +290,39 @@ void nx_server_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const
 	(void)nx_hsd_cancel(&t->manager->priv->hsd, t->config->name, attempt);
 }
 
+static int on_too_old(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct nx_session *s = userdata;
+	struct nx_tunnel *t = s->tunnel;
+
+	nx_log_full(LOG_NOTICE, "SessionTooOld", t->config->name,
+		    "session of %s ended: it is older than max_session_age_s", s->user_name);
+	(void)nx_dp_delete_session(&t->manager->priv->dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
+	/* If another waits to take its place, it does so now, and the data plane says so. */
+	if (!nx_session_other(s))
+		nx_server_drop_session(t, s);
+	return 0;
+}
+
+void nx_server_limit_age(struct nx_session *s, uint64_t age_s)
+{
+	struct nx_tunnel *t = s->tunnel;
+	uint64_t max_s = t->config->max_session_age_s;
+
+	if (max_s && sd_event_add_time_relative(t->manager->event, &s->age_timer, CLOCK_MONOTONIC,
+						max_s > age_s ? (max_s - age_s) * 1000000 : 0, 0,
+						on_too_old, s) < 0)
+		nx_log_full(LOG_ERR, NULL, t->config->name,
+			    "no timer: the session of %s will not end by its age", s->user_name);
+}
+
 void nx_server_installed(struct nx_tunnel *t, struct nx_session *s)
 {
 	const struct nx_user_config *u = nx_server_user(t, s->user);
 	char addr[NX_ADDR_STRLEN];
 
+	if (!s->age_timer)
+		nx_server_limit_age(s, 0);
 	if (s->waits)
 		return;
 	if (u)

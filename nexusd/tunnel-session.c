@@ -34,6 +34,7 @@ void nx_session_free(struct nx_session *s)
 	struct nx_tunnel *t = s->tunnel;
 
 	nx_dp_forget(&t->manager->priv->dp, s);
+	sd_event_source_disable_unref(s->age_timer);
 	if (s->installed) {
 		TAILQ_REMOVE(&t->sessions, s, entry);
 		if (t->config->role == NX_ROLE_SERVER && !s->waits)
@@ -227,6 +228,8 @@ int nx_net_offer_parse(const void *data, size_t len, struct nx_net_offer *o)
 		r = parse_texts(data, len, HS_A_NET_DNS_DOMAIN, false, &o->dns_domains);
 	if (!r && tb[HS_A_NET_MTU].present)
 		o->mtu = nxa_u32(&tb[HS_A_NET_MTU]);
+	if (!r && tb[HS_A_NET_MAX_AGE_S].present)
+		o->max_age_s = nxa_u32(&tb[HS_A_NET_MAX_AGE_S]);
 	if (r)
 		nx_net_offer_free(o);
 	return r;

@@ -65,6 +65,7 @@ struct nx_session {
 	bool installed;			/* the data plane has it */
 	bool old_key;			/* came in with the server's old key; false if adopted */
 	bool waits;			/* to take the place of another, which carries on */
+	sd_event_source *age_timer;	/* server: when it is too old */
 	bool superseded;		/* by one whose installation was not answered yet */
 	uint64_t attempt;		/* of nexus-hsd, while it is being installed */
 };

@@ -115,6 +115,8 @@ static const struct bad bad_files[] = {
 	  "t.conf:9: tunnel.office.keepalive_s: 120 is not below idle_timeout_s (120): the tunnel would idle out first" },
 	{ CLIENT("rekey_interval_s = 4;"),
 	  "t.conf:9: tunnel.office.rekey_interval_s: 4 is out of range; right is 5 to 604800" },
+	{ SERVER("max_session_age_s = 9;"),
+	  "t.conf:9: tunnel.public.max_session_age_s: 9 is out of range; right is 10 to 2592000" },
 	{ SERVER("rekey_interval_s = 3600;"),
 	  "t.conf:9: tunnel.public.rekey_interval_s: belongs to a tunnel with role = \"client\"" },
 	{ CLIENT("idle_timeout_s = 4294967400L;"),
