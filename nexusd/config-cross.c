@@ -353,7 +353,7 @@ bool nx_tunnel_config_equal_but_users(const struct nx_tunnel_config *a,
 	       !memcmp(a->server_public_key, b->server_public_key, 32) &&
 	       a->short_id == b->short_id &&
 	       same_text(a->preshared_key_file, b->preshared_key_file) &&
-	       a->autoconnect == b->autoconnect &&
+	       a->autoconnect == b->autoconnect && a->rekey_interval_s == b->rekey_interval_s &&
 	       nx_prefix_list_equal(a->allowed_ips, a->n_allowed_ips, b->allowed_ips,
 				    b->n_allowed_ips) &&
 	       same_endpoints(a, b) && same_text(a->cover, b->cover) &&
@@ -362,6 +362,7 @@ bool nx_tunnel_config_equal_but_users(const struct nx_tunnel_config *a,
 	       nx_prefix_list_equal(a->routes, a->n_routes, b->routes, b->n_routes) &&
 	       same_texts(a->dns, b->dns) && same_texts(a->dns_domains, b->dns_domains) &&
 	       a->time_window_s == b->time_window_s &&
+	       a->max_session_age_s == b->max_session_age_s &&
 	       !memcmp(&a->relay, &b->relay, sizeof(a->relay)) &&
 	       !memcmp(&a->gate, &b->gate, sizeof(a->gate));
 }

@@ -79,8 +79,8 @@ void nx_value_choice(struct nx_reader *rd, const config_setting_t *s,
 		     const struct nx_value_rule *rule, void *field, size_t *count);
 void nx_value_u32(struct nx_reader *rd, const config_setting_t *s, const struct nx_value_rule *rule,
 		  void *field, size_t *count);
-void nx_value_mtu(struct nx_reader *rd, const config_setting_t *s, const struct nx_value_rule *rule,
-		  void *field, size_t *count);
+void nx_value_u32_or_0(struct nx_reader *rd, const config_setting_t *s,
+		       const struct nx_value_rule *rule, void *field, size_t *count);
 void nx_value_name(struct nx_reader *rd, const config_setting_t *s,
 		   const struct nx_value_rule *rule, void *field, size_t *count);
 void nx_value_interface(struct nx_reader *rd, const config_setting_t *s,

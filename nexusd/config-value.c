@@ -421,9 +421,9 @@ void nx_value_congestion(struct nx_reader *rd, const config_setting_t *s,
 		store_string(rd, field, v);
 }
 
-/* 0 stands for "from the path". */
-void nx_value_mtu(struct nx_reader *rd, const config_setting_t *s, const struct nx_value_rule *rule,
-		  void *field, size_t *count)
+/* 0 stands for "from the path" or "never". */
+void nx_value_u32_or_0(struct nx_reader *rd, const config_setting_t *s,
+		       const struct nx_value_rule *rule, void *field, size_t *count)
 {
 	if (config_setting_type(s) == CONFIG_TYPE_INT && config_setting_get_int(s) == 0)
 		*(uint32_t *)field = 0;

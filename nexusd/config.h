@@ -61,6 +61,7 @@ struct nx_tunnel_config {
 	uint64_t short_id;
 	char *preshared_key_file;
 	bool autoconnect;
+	uint32_t rekey_interval_s;	/* 0 = never */
 	struct nx_prefix *allowed_ips;	/* n == 0: all the server offers */
 	size_t n_allowed_ips;
 
@@ -76,6 +77,7 @@ struct nx_tunnel_config {
 	char **dns, **dns_domains;
 	uint32_t time_window_s;
 	bool roaming;			/* sessions follow clients to other addresses */
+	uint32_t max_session_age_s;	/* 0 = no end */
 	struct nx_relay_config relay;
 	struct nx_gate_config gate;
 	struct nx_user_config *users;

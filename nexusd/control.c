@@ -265,6 +265,10 @@ static void on_dp_event(void *userdata, const struct nxa *ev, const struct nxa *
 	case NQD_EVENT_PATH_CHANGED:
 		on_path_changed(t, s, ses);
 		break;
+	case NQD_EVENT_PEER_SILENT:
+		if (t->config->role == NX_ROLE_CLIENT)
+			nx_client_renew(t, "the server does not answer");
+		break;
 	case NQD_EVENT_FATAL_ERROR:
 		nx_log_full(LOG_ERR, "DataPlaneError", t->config->name, "data plane: %s", text);
 		break;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 #include "backoff.h"
 #include "lib/log.h"
@@ -36,6 +37,8 @@ enum nx_reason nx_reason_of_down(enum nqd_down_reason r)
 	case NQD_DOWN_DELETED:
 	case NQD_DOWN_REPLACED:
 		return NX_REASON_REQUESTED;
+	case NQD_DOWN_UNCONFIRMED:
+		return NX_REASON_TIMEOUT;
 	}
 	return NX_REASON_NONE;
 }
@@ -80,12 +83,22 @@ static void stop_trying(struct nx_tunnel *t)
 		(void)nx_hsd_cancel(&t->manager->priv->hsd, t->config->name, p->attempt);
 	p->attempt = 0;
 	nx_tunnel_disarm_timer(t);
+	nx_client_renew_stop(t);
 }
 
 void nx_client_reset(struct nx_tunnel *t)
 {
 	stop_trying(t);
 	t->priv->n_remotes = t->priv->next_remote = 0;
+}
+
+void nx_client_stop_renewal(struct nx_tunnel *t)
+{
+	const struct nx_session *s = TAILQ_FIRST(&t->sessions);
+
+	stop_trying(t);
+	if (s)
+		nx_client_renew_arm(t, (uint64_t)time(NULL) - s->last_handshake_s);
 }
 
 /* ---- failure and retry ---- */
@@ -99,8 +112,7 @@ static int on_retry(sd_event_source *s, uint64_t usec, void *userdata)
 	return 0;
 }
 
-/* Only jitter: without randomness all clients of a server come back at the same moment. */
-static uint32_t jitter(void)
+uint32_t nx_jitter(void)
 {
 	uint32_t random;
 
@@ -112,10 +124,16 @@ static uint32_t jitter(void)
 void nx_client_retry(struct nx_tunnel *t, enum nx_reason reason, const char *text)
 {
 	struct nx_tunnel_private *p = t->priv;
-	uint32_t random = jitter();
+	unsigned int renew_failures = p->renew_failures;
+	uint32_t random = nx_jitter();
 	uint64_t delay;
 
 	nx_client_reset(t);
+	if (!TAILQ_EMPTY(&t->sessions)) {
+		p->renew_failures = renew_failures;
+		nx_client_renew_failed(t, text);
+		return;
+	}
 	/* A session that was up is replaced at once; only what fails again has to wait. */
 	delay = p->failures ? nx_backoff_us(p->failures, is_refusal(reason), random)
 			    : 10000 + random % 100000;
@@ -140,7 +158,7 @@ static bool doubt_refusal(struct nx_tunnel *t, enum nx_reason reason, const char
 	if (p->refusals < NX_REFUSALS_BELIEVED)
 		p->refusals++;
 	if (p->refusals == NX_REFUSALS_BELIEVED ||
-	    nx_tunnel_arm_timer(t, nx_doubt_us(p->refusals, jitter()), on_retry) < 0)
+	    nx_tunnel_arm_timer(t, nx_doubt_us(p->refusals, nx_jitter()), on_retry) < 0)
 		return false;
 	nx_log_full(LOG_INFO, NULL, t->config->name, "%s; trying once more", text);
 	return true;
@@ -196,8 +214,6 @@ static int on_attempt_guard(sd_event_source *s, uint64_t usec, void *userdata)
 	return 0;
 }
 
-/* ---- a new session in place of one that may be lost ---- */
-
 void nx_client_prefer(struct nx_tunnel *t, const struct nx_endpoint *remote)
 {
 	struct nx_tunnel_private *p = t->priv;
@@ -212,37 +228,6 @@ void nx_client_prefer(struct nx_tunnel *t, const struct nx_endpoint *remote)
 		p->n_remotes = 1;
 	p->remotes[0] = *remote;
 	p->next_remote = 0;
-}
-
-void nx_client_renew(struct nx_tunnel *t, const char *why)
-{
-	struct nx_tunnel_private *p = t->priv;
-
-	if (!p->wanted || t->state != NX_TUNNEL_CONNECTED || p->renewing ||
-	    !TAILQ_EMPTY(&p->installing) || p->attempt)
-		return;
-	p->renewing = true;
-	p->failures = p->refusals = 0;
-	nx_log_full(LOG_NOTICE, "Renewing", t->config->name, "a fresh handshake: %s", why);
-	nx_tunnel_step(t);
-}
-
-void nx_client_stop_renewal(struct nx_tunnel *t)
-{
-	t->priv->renewing = false;
-	stop_trying(t);
-}
-
-/* Their keys are given up before the new session comes: the device has one at a time. */
-static void drop_predecessors(struct nx_tunnel *t)
-{
-	struct nx_session *s;
-
-	while ((s = TAILQ_FIRST(&t->sessions))) {
-		(void)nx_dp_delete_session(&t->manager->priv->dp, s->id, NX_CLOSE_NO_ERROR, "",
-					   NULL, NULL);
-		nx_session_free(s);
-	}
 }
 
 /* ---- attempts ---- */
@@ -488,6 +473,7 @@ static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const s
 	mtu = nx_device_mtu(offer.addresses, offer.n_addresses, args.path_mtu_bytes - s->overhead,
 			    p->mtu_limit);
 	r = apply_offer(t, &offer, &s->remote, mtu);
+	p->max_age_s = offer.max_age_s;
 	nx_net_offer_free(&offer);
 	if (r || !p->wanted) {
 		/* A failed device took the tunnel and its sessions down. */
@@ -496,8 +482,7 @@ static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const s
 		return r ? r : -ECANCELED;
 	}
 	args.socket_fd = p->pairs[pair].dp_fd;
-	args.flags = NQD_SESSION_F_DEFAULT_ROUTE;
-	drop_predecessors(t);
+	args.flags = NQD_SESSION_F_DEFAULT_ROUTE | NQD_SESSION_F_REPLACE;
 	r = nx_session_install(s, nxa_u64(&tb[HS_A_ATTEMPT]), tb, &args);
 	if (r)
 		nx_session_free(s);
@@ -533,12 +518,52 @@ void nx_client_installed(struct nx_tunnel *t, struct nx_session *s)
 	char addr[NX_ADDR_STRLEN];
 
 	p->failures = p->refusals = 0;
-	p->renewing = false;
+	nx_client_renew_arm(t, 0);
 	/* The network may have changed during the handshake. */
 	nx_roam_network_changed(t);
+	if (s->waits)
+		return;
 	memset(&p->rate, 0, sizeof(p->rate));
 	nx_tunnel_set_state(t, NX_TUNNEL_CONNECTED, NX_REASON_NONE, "%s", "");
 	nx_log_full(LOG_NOTICE, "Connected", t->config->name, "connected to %s",
 		    nx_endpoint_format(&s->remote, addr));
 	nx_tunnel_net_changed(t);
+}
+
+static void replaced(struct nx_tunnel *t, struct nx_session *old, struct nx_session *s)
+{
+	s->waits = false;
+	s->connected_since_s = old->connected_since_s;
+	nx_session_free(old);
+	nx_log_full(LOG_INFO, "Renewed", t->config->name, "the session has fresh keys");
+	nx_tunnel_follow_mtu(t);
+	nx_tunnel_net_changed(t);
+}
+
+void nx_client_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
+			    const char *text)
+{
+	struct nx_tunnel_private *p = t->priv;
+	struct nx_session *other = nx_session_other(s);
+
+	if (other && reason == NQD_DOWN_REPLACED) {
+		replaced(t, s, other);
+		return;
+	}
+	nx_log_full(LOG_NOTICE, "SessionDown", t->config->name,
+		    "session of the server ended: %s%s%s", nx_reason_str(nx_reason_of_down(reason)),
+		    text[0] ? ": " : "", text);
+	nx_session_free(s);
+	if (other) {
+		nx_client_renew_failed(t, text);
+		return;
+	}
+	p->failures = 0;
+	if (!p->renewing || !p->attempt) {
+		nx_client_retry(t, nx_reason_of_down(reason), text);
+		return;
+	}
+	/* The attempt that was to renew it now connects. */
+	p->renewing = false;
+	nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, nx_reason_of_down(reason), "%s", text);
 }

@@ -2,8 +2,8 @@
 /*
  * A tunnel inside: tunnel.c drives the state machine, tunnel-client.c and tunnel-server.c are what
  * the roles do differently, tunnel-net.c is the device with its addresses and routes,
- * tunnel-session.c makes sessions out of nexus-hsd's reports, tunnel-roam.c lets a client follow the
- * network, tunnel-stats.c counts.
+ * tunnel-session.c makes sessions out of nexus-hsd's reports, tunnel-renew.c replaces a client's in
+ * time, tunnel-roam.c lets a client follow the network, tunnel-stats.c counts.
  *
  * The machine is level-triggered: nx_tunnel_step() looks at what is there and does the next thing
  * that is missing; every event ends in it. So a restart of nexus-hsd or of nexus-dp needs no path
@@ -78,6 +78,7 @@ struct nx_net_offer {
 	size_t n_addresses, n_routes;
 	char **dns, **dns_domains;
 	uint32_t mtu;
+	uint32_t max_age_s; /* the server ends a session that old; 0 = never */
 };
 
 struct nx_tunnel_private {
@@ -119,7 +120,10 @@ struct nx_tunnel_private {
 	unsigned int failures;
 	unsigned int refusals; /* in a row, nothing else between them */
 	uint32_t mtu_limit; /* of server and configuration, 0 = none */
-	bool renewing; /* a fresh handshake is wanted though there is a session */
+	uint32_t max_age_s; /* of the server, for its sessions */
+	bool renewing; /* an attempt is wanted or running though there is a session */
+	unsigned int renew_failures;
+	sd_event_source *renew_timer;
 	struct nx_roam roam;
 	sd_event_source *timer; /* retry, guard of an attempt, or end of a disconnect */
 	struct nx_cover cover; /* server */
@@ -171,19 +175,27 @@ void nx_client_reset(struct nx_tunnel *t);
 uint32_t nx_client_wanted_mtu(struct nx_tunnel *t);
 void nx_client_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const struct nxa *tb);
 void nx_client_installed(struct nx_tunnel *t, struct nx_session *s);
+void nx_client_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
+			    const char *text);
 void nx_client_retry(struct nx_tunnel *t, enum nx_reason reason, const char *text);
 /* The route to the server may have another MTU: tell the data plane how far to search. */
 void nx_client_limit_path(struct nx_tunnel *t, struct nx_session *s);
 /* The next attempt goes to @remote first. */
 void nx_client_prefer(struct nx_tunnel *t, const struct nx_endpoint *remote);
-/*
- * A fresh handshake now, unless it is being made, while the session stays: the new one takes its place.
- * @why is for people.
- */
-void nx_client_renew(struct nx_tunnel *t, const char *why);
-/* The old session will do. */
+/* The old session will do until its time is over. */
 void nx_client_stop_renewal(struct nx_tunnel *t);
 enum nx_reason nx_reason_of_down(enum nqd_down_reason r);
+/* Only jitter: without randomness all clients of a server come back at the same moment. */
+uint32_t nx_jitter(void);
+
+/* ---- tunnel-renew.c ---- */
+/* The session in use was established @age_s ago: renew it in time. */
+void nx_client_renew_arm(struct nx_tunnel *t, uint64_t age_s);
+void nx_client_renew_stop(struct nx_tunnel *t);
+/* Now, unless it is being done; @why is for people. */
+void nx_client_renew(struct nx_tunnel *t, const char *why);
+/* Try again later; the session stays. */
+void nx_client_renew_failed(struct nx_tunnel *t, const char *text);
 
 /* ---- tunnel-roam.c ---- */
 /* Something in this network namespace has changed. */
@@ -211,6 +223,10 @@ void nx_server_mark_revoked(const struct nx_manager *m, struct nx_tunnel_config 
 const struct nx_user_config *nx_server_user(const struct nx_tunnel *t, uint64_t short_id);
 void nx_server_user_routes(struct nx_tunnel *t, const struct nx_user_config *u, bool add);
 void nx_server_drop_session(struct nx_tunnel *t, struct nx_session *s);
+/* An installed session whose handshake was @age_s ago: end it when it is too old. */
+void nx_server_limit_age(struct nx_session *s, uint64_t age_s);
+void nx_server_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
+			    const char *text);
 
 /* ---- tunnel-net.c ---- */
 /* Make the TUN device if it is not there: 0 or -errno with the tunnel failed. */
@@ -252,6 +268,10 @@ int nx_state_load(int fd, struct nx_endpoint *remote, struct nx_net_offer *offer
 int nx_session_install(struct nx_session *s, uint64_t attempt, const struct nxa *hs,
 		       struct nx_dp_session *args);
 struct nx_session *nx_tunnel_find_session(struct nx_tunnel *t, uint64_t id);
+/* Another installed session of the same user, whose place @s takes or that takes its; or NULL. */
+struct nx_session *nx_session_other(const struct nx_session *s);
+/* Is one of that user being installed? */
+bool nx_session_installing(const struct nx_tunnel *t, uint64_t user);
 void nx_tunnel_drop_sessions(struct nx_tunnel *t);
 
 #endif /* NX_TUNNEL_INTERNAL_H */

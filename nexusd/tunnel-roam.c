@@ -63,7 +63,8 @@ static void renew(struct nx_tunnel *t, const struct nx_endpoint *remote, const c
 {
 	struct nx_endpoint to = *remote;
 
-	if (t->priv->renewing)
+	/* One that failed is tried again in its time. */
+	if (t->priv->renewing || t->priv->renew_failures)
 		return;
 	nx_client_prefer(t, &to);
 	nx_client_renew(t, why);
@@ -129,7 +130,7 @@ static void settled(struct nx_tunnel *t)
 
 	r->check = sd_event_source_disable_unref(r->check);
 	r->asked_us = 0;
-	if (t->priv->renewing)
+	if (t->priv->renewing || t->priv->renew_failures)
 		nx_client_stop_renewal(t);
 	nx_log_full(LOG_INFO, "ServerAnswers", t->config->name, "the server answers");
 }
@@ -326,7 +327,7 @@ static void follow(struct nx_tunnel *t, struct nx_session *s, const struct nx_wa
 	}
 	away_us = end_absence(t);
 	/* What was sent before went into the void. */
-	if (due && t->priv->renewing)
+	if (due && (t->priv->renewing || t->priv->renew_failures))
 		nx_client_stop_renewal(t);
 	if (away_us >= idle_us(t, s))
 		renew(t, &s->remote, "the server has dropped the session meanwhile");

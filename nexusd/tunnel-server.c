@@ -295,18 +295,41 @@ void nx_server_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const
 	(void)nx_hsd_cancel(&t->manager->priv->hsd, t->config->name, attempt);
 }
 
+static int on_too_old(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct nx_session *s = userdata;
+	struct nx_tunnel *t = s->tunnel;
+
+	nx_log_full(LOG_NOTICE, "SessionTooOld", t->config->name,
+		    "session of %s ended: it is older than max_session_age_s", s->user_name);
+	(void)nx_dp_delete_session(&t->manager->priv->dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
+	/* If another waits to take its place, it does so now, and the data plane says so. */
+	if (!nx_session_other(s))
+		nx_server_drop_session(t, s);
+	return 0;
+}
+
+void nx_server_limit_age(struct nx_session *s, uint64_t age_s)
+{
+	struct nx_tunnel *t = s->tunnel;
+	uint64_t max_s = t->config->max_session_age_s;
+
+	if (max_s && sd_event_add_time_relative(t->manager->event, &s->age_timer, CLOCK_MONOTONIC,
+						max_s > age_s ? (max_s - age_s) * 1000000 : 0, 0,
+						on_too_old, s) < 0)
+		nx_log_full(LOG_ERR, NULL, t->config->name,
+			    "no timer: the session of %s will not end by its age", s->user_name);
+}
+
 void nx_server_installed(struct nx_tunnel *t, struct nx_session *s)
 {
 	const struct nx_user_config *u = nx_server_user(t, s->user);
-	struct nx_session *other, *next;
 	char addr[NX_ADDR_STRLEN];
 
-	/* The data plane has closed the older session of the user (NQD_SESSION_F_REPLACE). */
-	for (other = TAILQ_FIRST(&t->sessions); other; other = next) {
-		next = TAILQ_NEXT(other, entry);
-		if (other != s && other->user == s->user)
-			nx_session_free(other);
-	}
+	if (!s->age_timer)
+		nx_server_limit_age(s, 0);
+	if (s->waits)
+		return;
 	if (u)
 		nx_server_user_routes(t, u, true);
 	nx_log_full(LOG_NOTICE, "SessionUp", t->config->name, "%s connected from %s%s",
@@ -314,6 +337,45 @@ void nx_server_installed(struct nx_tunnel *t, struct nx_session *s)
 		    s->old_key ? " with the old server key" : "");
 	nx_tunnel_follow_mtu(t);
 	nx_session_bus_added(s);
+}
+
+/*
+ * @s has taken the place of @old. From the same address it is the same connection with fresh keys,
+ * and the same object on D-Bus.
+ */
+static void replaced(struct nx_tunnel *t, struct nx_session *old, struct nx_session *s)
+{
+	bool waited = s->waits;
+
+	s->waits = false;
+	if (waited && nx_endpoint_equal(&old->remote, &s->remote)) {
+		s->connected_since_s = old->connected_since_s;
+		s->peer_id = old->peer_id;
+		old->waits = true; /* its object is not its own any more */
+		nx_session_free(old);
+		nx_log_full(LOG_INFO, "SessionRenewed", t->config->name,
+			    "the session of %s has fresh keys", s->user_name);
+		nx_session_bus_changed(s);
+		return;
+	}
+	nx_session_free(old);
+	if (waited)
+		nx_server_installed(t, s);
+}
+
+void nx_server_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
+			    const char *text)
+{
+	struct nx_session *other = nx_session_other(s);
+
+	if (other && reason == NQD_DOWN_REPLACED) {
+		replaced(t, s, other);
+		return;
+	}
+	nx_log_full(LOG_NOTICE, "SessionDown", t->config->name, "session of %s ended: %s%s%s",
+		    s->user_name, nx_reason_str(nx_reason_of_down(reason)), text[0] ? ": " : "",
+		    text);
+	nx_server_drop_session(t, s);
 }
 
 /* ---- reload ---- */

@@ -63,9 +63,14 @@ struct nx_session {
 	uint32_t overhead;		/* bytes of a packet around an inner one */
 	uint32_t mtu;			/* inner packets the path carries now; 0 = not known */
 	uint32_t path_limit;		/* UDP payload the data plane may try; 0 = not known */
-	uint64_t connected_since_s;	/* wall clock */
+	uint64_t connected_since_s;	/* wall clock; of the first session of the line */
+	uint64_t last_handshake_s;	/* wall clock */
+	uint64_t peer_id;		/* of its D-Bus object: that of the session it replaced */
 	bool installed;			/* the data plane has it */
 	bool old_key;			/* came in with the server's old key; false if adopted */
+	bool waits;			/* to take the place of another, which carries on */
+	sd_event_source *age_timer;	/* server: when it is too old */
+	bool superseded;		/* by one whose installation was not answered yet */
 	uint64_t attempt;		/* of nexus-hsd, while it is being installed */
 };
 
@@ -128,5 +133,7 @@ void nx_session_bus_added(struct nx_session *s);
 void nx_session_bus_removed(struct nx_session *s);
 /* The session of a peer has other addresses. */
 void nx_session_bus_moved(struct nx_session *s);
+/* Another session took its place: what concerns keys and handshake has changed. */
+void nx_session_bus_changed(struct nx_session *s);
 
 #endif /* NX_TUNNEL_H */

@@ -167,6 +167,16 @@ bool nq_check_stateless_reset(struct nq_conn *c, const u8 *token, u64 now_us)
 	return true;
 }
 
+const u8 *nq_active_reset_token(const struct nq_conn *c, u64 *seq)
+{
+	const struct nq_cid *r = &c->cids.remote[0];
+
+	if (c->state != NQ_ACTIVE || !r->has_token)
+		return NULL;
+	*seq = r->seq;
+	return r->token;
+}
+
 /* ---- ours ---- */
 
 int nq_add_local_cid(struct nq_conn *c, const struct nq_cid *cid)

@@ -58,6 +58,17 @@ void nq_cc_set_mss(struct nq_cc *cc, u32 mss)
 	clamp_cwnd(cc);
 }
 
+void nq_cc_continue(struct nq_cc *cc, const struct nq_cc *old)
+{
+	bool slow_start = nq_cc_slow_start(old);
+
+	cc->cwnd = old->cwnd;
+	clamp_cwnd(cc);
+	cc->ssthresh = slow_start ? old->ssthresh : cc->cwnd;
+	cc->state = NQ_CC_OPEN;
+	cc->ops->init(cc);
+}
+
 void nq_cc_on_ack(struct nq_cc *cc, u64 bytes, bool in_use, u64 now_us, u32 srtt_us)
 {
 	if (!bytes)

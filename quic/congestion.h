@@ -64,6 +64,8 @@ const struct nq_cc_ops *nq_cc_find(const char *name);
 
 void nq_cc_init(struct nq_cc *cc, const struct nq_cc_ops *ops, u32 mss, u64 max_cwnd);
 void nq_cc_set_mss(struct nq_cc *cc, u32 mss);
+/* Begin with the window that @old has now, growing from there as it would. */
+void nq_cc_continue(struct nq_cc *cc, const struct nq_cc *old);
 
 /* Was a packet sent at @sent_us sent before the present reduction? */
 static inline bool nq_cc_in_recovery(const struct nq_cc *cc, u64 sent_us)

@@ -31,6 +31,9 @@
 #define NQ_DEFAULT_RTT_US 333000
 /* No sample counts for more: four and more of them fit 32 bits. */
 #define NQ_RTT_MAX_US 60000000
+/* The peer is silent after three PTOs with backoff, but a path has some time to recover. */
+#define NQ_SILENT_PTOS (1 + 2 + 4)
+#define NQ_SILENT_US 500000
 
 /* ---- a sent packet ---- */
 
@@ -204,7 +207,8 @@ struct nq_conn {
 	u8 path_data[NQ_PATH_MAX][NQ_PATH_DATA_LEN];
 
 	u64 idle_from_us, idle_us, keepalive_us;
-	u64 close_end_us;
+	u64 silent_from_us; /* idle_from_us of which NQ_EV_SILENT was raised */
+	u64 close_end_us, close_again_us;
 	u64 close_rx,
 		close_rx_next; /* packets received while closing: when the close is repeated */
 	bool close_wanted;
@@ -247,7 +251,6 @@ static inline u64 nq_max(u64 a, u64 b)
 
 /* ---- recovery.c ---- */
 void nq_rtt_update(struct nq_rtt *r, u32 latest_us, u32 ack_delay_us, u64 now_us);
-u64 nq_pto_us(const struct nq_conn *c);
 u64 nq_loss_timeout_us(const struct nq_conn *c);
 void nq_loss_on_timeout(struct nq_conn *c, u64 now_us);
 /* 0, or -EPROTO if the peer acknowledges what was never sent. */

@@ -179,6 +179,10 @@ bool nq_tx_ecn(const struct nq_conn *c);
  * without a length).
  */
 int nq_tx_queue_frames(struct nq_conn *c, const u8 *frames, u32 len);
+/* The same with a DATAGRAM that holds the context prefix and no IP packet. */
+int nq_tx_queue_empty_datagram(struct nq_conn *c);
+/* Are queued frames still unacknowledged? */
+bool nq_tx_frames_pending(const struct nq_conn *c);
 
 /* ---- receiving ----------------------------------------------------------------------------- */
 
@@ -239,6 +243,7 @@ enum nq_event {
 	NQ_EV_CID_WANTED = 1 << 7,	/* the peer retired one of ours: nq_add_local_cid() */
 	NQ_EV_CID_RETIRED = 1 << 8,	/* nq_take_retired_cid() has ids to unhash */
 	NQ_EV_DUPLICATE = 1 << 9,
+	NQ_EV_SILENT = 1 << 10,		/* not a packet of the peer for PTOs: once until one comes */
 };
 
 /* The events since the last call, cleared. */
@@ -288,7 +293,17 @@ int nq_take_retired_cid(struct nq_conn *c, struct nq_cid *cid);
  */
 bool nq_check_stateless_reset(struct nq_conn *c, const u8 *token, u64 now_us);
 
+/* The reset token of the remote ID in use, with its number; NULL: none, or the end has come. */
+const u8 *nq_active_reset_token(const struct nq_conn *c, u64 *seq);
+
 void nq_set_path_mtu(struct nq_conn *c, u32 udp_payload_bytes);
+/*
+ * @c goes on where @old stops sending, on the same path: round-trip time, window and packet size are
+ * @old's. What @old still has in flight leaves the path while @c, paced, begins to fill it.
+ */
+void nq_continue_path(struct nq_conn *c, const struct nq_conn *old, u64 now_us);
+/* Probe timeout (RFC 9002 6.2.1) without backoff. */
+u64 nq_pto_us(const struct nq_conn *c);
 void nq_set_keepalive(struct nq_conn *c, u32 keepalive_ms, u64 now_us);
 
 struct nq_stats {

@@ -120,6 +120,12 @@ static const struct bad bad_files[] = {
 	  "t.conf:9: tunnel.office.keepalive_s: 4000 is out of range; right is 0 to 3600" },
 	{ CLIENT("keepalive_s = 120;"),
 	  "t.conf:9: tunnel.office.keepalive_s: 120 is not below idle_timeout_s (120): the tunnel would idle out first" },
+	{ CLIENT("rekey_interval_s = 4;"),
+	  "t.conf:9: tunnel.office.rekey_interval_s: 4 is out of range; right is 5 to 604800" },
+	{ SERVER("max_session_age_s = 9;"),
+	  "t.conf:9: tunnel.public.max_session_age_s: 9 is out of range; right is 10 to 2592000" },
+	{ SERVER("rekey_interval_s = 3600;"),
+	  "t.conf:9: tunnel.public.rekey_interval_s: belongs to a tunnel with role = \"client\"" },
 	{ CLIENT("idle_timeout_s = 4294967400L;"),
 	  "t.conf:9: tunnel.office.idle_timeout_s: 4294967400 is out of range; right is 5 to 86400" },
 	{ CLIENT("autoconnect = \"yes\";"),
@@ -314,6 +320,7 @@ static void test_client(void **state)
 	assert_string_equal(t->ciphers[1], "aes-128-gcm");
 	assert_null(t->ciphers[2]);
 	assert_int_equal(t->idle_timeout_s, 120);
+	assert_int_equal(t->rekey_interval_s, 7200);
 	assert_string_equal(t->congestion, "newreno");
 	nx_config_free(c);
 }

@@ -67,6 +67,9 @@ void nx_session_bus_removed(struct nx_session *s)
 void nx_session_bus_moved(struct nx_session *s)
 {
 }
+void nx_session_bus_changed(struct nx_session *s)
+{
+}
 int nx_manager_bus_start(struct nx_manager *m)
 {
 	return 0;
@@ -359,14 +362,16 @@ static uint64_t expect_add_session(struct fake *f)
 			 0);
 	assert_true(tb[NQD_A_KEYS].present);
 	assert_int_equal(nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, f->buf, &e), 0);
-	assert_int_equal(nxa_u32(&ses[NQD_A_SESSION_FLAGS]),
-			 NQD_SESSION_F_ACK_PENDING | NQD_SESSION_F_DEFAULT_ROUTE);
+	assert_int_equal(nxa_u32(&ses[NQD_A_SESSION_FLAGS]), NQD_SESSION_F_ACK_PENDING |
+								     NQD_SESSION_F_DEFAULT_ROUTE |
+								     NQD_SESSION_F_REPLACE);
 	assert_string_equal(nxa_str(&ses[NQD_A_SESSION_TUNNEL]), "office");
 	assert_int_equal(nxa_u32(&ses[NQD_A_SESSION_PATH_MTU_BYTES]), 1300 + 43);
 	return nxa_u64(&ses[NQD_A_SESSION_ID]);
 }
 
-static void send_down(struct fake *f, uint64_t id, enum nqd_down_reason reason)
+static void send_event(struct fake *f, uint64_t id, enum nqd_event type,
+		       enum nqd_down_reason reason)
 {
 	uint8_t buf[256];
 	struct nxm m;
@@ -374,13 +379,18 @@ static void send_down(struct fake *f, uint64_t id, enum nqd_down_reason reason)
 
 	begin(&m, buf, sizeof(buf), NXM_FAMILY_DCO, NQD_CMD_EVENT, 0);
 	nest = nxm_nest_begin(&m, NQD_A_EVENT);
-	nxm_put_u8(&m, NQD_A_EVENT_TYPE, NQD_EVENT_SESSION_DOWN);
+	nxm_put_u8(&m, NQD_A_EVENT_TYPE, (uint8_t)type);
 	nxm_put_u8(&m, NQD_A_EVENT_REASON, reason);
 	nxm_nest_end(&m, nest);
 	nest = nxm_nest_begin(&m, NQD_A_SESSION);
 	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
 	nxm_nest_end(&m, nest);
 	send_to(f->dp, &m, NULL);
+}
+
+static void send_down(struct fake *f, uint64_t id, enum nqd_down_reason reason)
+{
+	send_event(f, id, NQD_EVENT_SESSION_DOWN, reason);
 }
 
 /* ---- tests ---- */
@@ -550,6 +560,146 @@ static void test_refused_once(void **state)
 	acknowledge(f, f->dp, 0);
 	expect_state(f, NX_TUNNEL_CONNECTED);
 	assert_int_equal(nx_manager_find_tunnel(f->m, "office")->priv->refusals, 0);
+}
+
+/* Installed after @attempt; its number. */
+static uint64_t install(struct fake *f, uint64_t attempt)
+{
+	uint64_t id;
+
+	report_session(f, attempt, true);
+	id = expect_add_session(f);
+	acknowledge(f, f->dp, 0);
+	expect(f, f->hsd, HS_CMD_INSTALLED);
+	return id;
+}
+
+static void expect_sessions(struct fake *f, unsigned int want)
+{
+	struct nx_tunnel *t = nx_manager_find_tunnel(f->m, "office");
+	struct nx_session *s;
+	unsigned int n = 0;
+
+	for (int i = 0; i < STEPS_MAX; i++) {
+		n = 0;
+		TAILQ_FOREACH (s, &t->sessions, entry)
+			n++;
+		if (n == want)
+			return;
+		assert_true(sd_event_run(f->event, 20000) >= 0);
+	}
+	fail_msg("%u sessions instead of %u", n, want);
+}
+
+/* The server is silent: a new attempt, and the state does not change. */
+static uint64_t expect_renewal(struct fake *f, uint64_t id)
+{
+	struct nx_tunnel *t = nx_manager_find_tunnel(f->m, "office");
+
+	send_event(f, id, NQD_EVENT_PEER_SILENT, 0);
+	expect(f, f->hsd, HS_CMD_CONNECT);
+	acknowledge(f, f->hsd, 0);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+	assert_true(t->priv->renewing);
+	return attempt_of(f);
+}
+
+static void report_timeout(struct fake *f, uint64_t attempt)
+{
+	uint8_t buf[256];
+	struct nxm m;
+
+	begin(&m, buf, sizeof(buf), NXM_FAMILY_HS, HS_CMD_FAILED, 0);
+	nxm_put_str(&m, HS_A_TUNNEL, "office");
+	nxm_put_u64(&m, HS_A_ATTEMPT, attempt);
+	nxm_put_u8(&m, HS_A_REASON, HS_REASON_TIMEOUT);
+	send_to(f->hsd, &m, NULL);
+}
+
+/* A session takes the place of another; an attempt or a session that fails leaves the old one. */
+static void test_renewal(void **state)
+{
+	struct fake *f = *state;
+	struct nx_session *s;
+	uint64_t id, next, attempt, began;
+	struct nx_tunnel *t;
+
+	NEED(f);
+	id = install(f, start(f));
+	expect_state(f, NX_TUNNEL_CONNECTED);
+	t = nx_manager_find_tunnel(f->m, "office");
+	assert_non_null(t->priv->renew_timer);
+	TAILQ_FIRST(&t->sessions)->connected_since_s = 1000;
+	TAILQ_FIRST(&t->sessions)->last_handshake_s = 1000;
+
+	/* No answer: again after about a second, all the while connected. */
+	began = nx_now_us();
+	report_timeout(f, expect_renewal(f, id));
+	expect(f, f->hsd, HS_CMD_CONNECT);
+	acknowledge(f, f->hsd, 0);
+	assert_true(nx_now_us() - began >= 700000);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+	assert_int_equal(t->reason, NX_REASON_NONE);
+
+	/* Both ends have it; until the data plane says so, the old one counts. */
+	next = install(f, attempt_of(f));
+	expect_sessions(f, 2);
+	assert_true(TAILQ_FIRST(&t->sessions)->id == id);
+	send_down(f, id, NQD_DOWN_REPLACED);
+	expect_sessions(f, 1);
+	s = TAILQ_FIRST(&t->sessions);
+	assert_true(s->id == next && !s->waits);
+	assert_int_equal(s->connected_since_s, 1000);
+	assert_true(s->last_handshake_s > 1000);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+	assert_non_null(t->priv->renew_timer);
+	assert_int_equal(t->priv->renew_failures, 0);
+	id = next;
+
+	/* The data plane moves over before it answers. */
+	report_session(f, expect_renewal(f, id), true);
+	next = expect_add_session(f);
+	send_down(f, id, NQD_DOWN_REPLACED);
+	acknowledge(f, f->dp, 0);
+	expect(f, f->hsd, HS_CMD_INSTALLED);
+	expect_sessions(f, 1);
+	s = TAILQ_FIRST(&t->sessions);
+	assert_true(s->id == next && !s->waits);
+	assert_int_equal(s->connected_since_s, 1000);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+	id = next;
+
+	/* The server's data plane never took it. */
+	next = install(f, expect_renewal(f, id));
+	send_down(f, next, NQD_DOWN_UNCONFIRMED);
+	expect_sessions(f, 1);
+	assert_true(TAILQ_FIRST(&t->sessions)->id == id);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+	assert_int_equal(t->priv->renew_failures, 1);
+
+	/* The old one ends before the attempt does: that one connects. */
+	attempt = expect_renewal(f, id);
+	send_down(f, id, NQD_DOWN_PEER_CLOSED);
+	expect_state(f, NX_TUNNEL_RECONNECTING);
+	assert_int_equal(t->reason, NX_REASON_PEER_CLOSED);
+	assert_true(t->priv->attempt == attempt);
+	id = install(f, attempt);
+	expect_state(f, NX_TUNNEL_CONNECTED);
+	assert_true(TAILQ_FIRST(&t->sessions)->connected_since_s > 1000);
+
+	/* Down in the middle of it. */
+	expect_renewal(f, id);
+	assert_int_equal(nx_tunnel_disconnect(t), 0);
+	assert_null(t->priv->renew_timer);
+	assert_false(t->priv->renewing);
+	expect(f, f->hsd, HS_CMD_DEL_TUNNEL);
+}
+
+static void test_renew_times(void **state)
+{
+	assert_int_equal(nx_renew_due_us(8000, 0), 8000);
+	assert_int_equal(nx_renew_due_us(8000, 0xffff), 7000);
+	assert_int_equal(nx_renew_due_us(604800000000ull, 0xffffffff), 529200000000ull);
 }
 
 static void test_restarts(void **state)
@@ -803,7 +953,10 @@ static void expect_replaced(struct fake *f, uint64_t old)
 	id = expect_add_session(f);
 	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
 	acknowledge(f, f->dp, 0);
-	run_until(f, !TAILQ_EMPTY(&t->sessions));
+	run_until(f, TAILQ_EMPTY(&t->priv->installing));
+	assert_true(TAILQ_FIRST(&t->sessions)->id == old);
+	send_down(f, old, NQD_DOWN_REPLACED);
+	run_until(f, TAILQ_FIRST(&t->sessions)->id != old);
 	assert_true(TAILQ_FIRST(&t->sessions)->id == id && id != old);
 	assert_null(TAILQ_NEXT(TAILQ_FIRST(&t->sessions), entry));
 	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
@@ -1259,6 +1412,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_renewal, setup, teardown),
+		cmocka_unit_test(test_renew_times),
 		cmocka_unit_test_setup_teardown(test_restarts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_move, setup_roaming, teardown),
 		cmocka_unit_test_setup_teardown(test_policy_route, setup_roaming, teardown),
