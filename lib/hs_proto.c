@@ -39,6 +39,7 @@ static const struct nxa_policy net[] = {
 	A(HS_A_NET_MTU, U32()),
 	A(HS_A_NET_KEEPALIVE_MS, U32()),
 	A(HS_A_NET_ROUTE_EPOCH, U32()),
+	A(HS_A_NET_MAX_AGE_S, U32()),
 };
 const struct nxa_set hs_net_set = { .name = "hs_net_set", .max = HS_A_NET_MAX, .policy = net };
 
@@ -111,5 +112,6 @@ static const struct nxa_policy hs[] = {
 	A(HS_A_DIFFERENCE, STRING(0, 255), REPEATS),
 	A(HS_A_OLD_KEY_UNTIL_S, U64),
 	A(HS_A_OLD_KEY, FLAG),
+	A(HS_A_MAX_AGE_S, U32()),
 };
 const struct nxa_set hs_set = { .name = "hs_set", .max = HS_A_MAX, .policy = hs };

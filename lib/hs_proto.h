@@ -102,6 +102,7 @@ enum hs_attr {
 	HS_A_OLD_KEY_UNTIL_S,		/* u64; server: until this time (seconds since 1970) its former key,
 					 * "secret:TUNNEL:old-private-key", is accepted as well */
 	HS_A_OLD_KEY,			/* flag; session: the client knows the server by its former key */
+	HS_A_MAX_AGE_S,			/* u32; server: what clients are told of it, 0 = never */
 	__HS_A_MAX,
 	HS_A_MAX = __HS_A_MAX - 1,
 };
@@ -138,6 +139,7 @@ enum hs_net_attr {
 	HS_A_NET_MTU,			/* u32, 0 = from path */
 	HS_A_NET_KEEPALIVE_MS,		/* u32 */
 	HS_A_NET_ROUTE_EPOCH,		/* u32 */
+	HS_A_NET_MAX_AGE_S,		/* u32: the server ends a session that old; 0 = never */
 	__HS_A_NET_MAX,
 	HS_A_NET_MAX = __HS_A_NET_MAX - 1,
 };

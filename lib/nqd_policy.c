@@ -169,6 +169,7 @@ static const struct nxa_policy stats[] = {
 	A(NQD_A_STATS_PACING_RATE_BYTES_PER_S, U64),
 	A(NQD_A_STATS_LAST_RX_AGO_MS, U64),
 	A(NQD_A_STATS_UPTIME_MS, U64),
+	A(NQD_A_STATS_HANDSHAKE_AGO_MS, U64),
 };
 SET(nqd_stats_set, stats);
 

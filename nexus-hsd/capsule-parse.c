@@ -237,6 +237,9 @@ static int parse_number(struct parser *ps, uint64_t type, struct hs_reader *r, u
 	case HS_SETTING_DP_CAPS:
 		ps->out->dp_caps = (uint32_t)v;
 		break;
+	case HS_SETTING_MAX_AGE:
+		ps->out->max_age_s = (uint32_t)v;
+		break;
 	}
 	return 0;
 }
@@ -259,7 +262,7 @@ static int parse_settings(struct parser *ps, struct hs_reader *r)
 			err = parse_dns(ps, &value);
 		else if (type == HS_SETTING_DOMAIN)
 			err = parse_domain(ps, &value);
-		else if (type >= HS_SETTING_MTU && type <= HS_SETTING_DP_CAPS)
+		else if (type >= HS_SETTING_MTU && type <= HS_SETTING_MAX_AGE)
 			err = parse_number(ps, type, &value, &seen);
 	}
 	if (!err && r->bad)

@@ -181,6 +181,8 @@ static void put_settings(struct writer *w, const struct hs_net *n)
 	put_number(w, HS_SETTING_KEEPALIVE, n->keepalive_ms);
 	put_number(w, HS_SETTING_ROUTE_EPOCH, n->route_epoch);
 	put_number(w, HS_SETTING_DP_CAPS, n->dp_caps);
+	if (n->max_age_s)
+		put_number(w, HS_SETTING_MAX_AGE, n->max_age_s);
 	for (size_t i = 0; i < n->n_dns; i++) {
 		const size_t len = hs_addr_len(n->dns[i].family);
 

@@ -40,6 +40,7 @@ struct hs_net {
 	uint32_t keepalive_ms;
 	uint32_t route_epoch;
 	uint32_t dp_caps;		/* bit 0: understands key updates by secrets; others 0 */
+	uint32_t max_age_s;		/* the server ends a session that old; 0 = never */
 };
 
 /* Encode a client's request (addresses may be empty: any) or a server's answer. Bytes or -EMSGSIZE. */

@@ -119,6 +119,8 @@ static int parse_offer(struct parse *ps)
 	net->keepalive_ms = ps->cfg->keepalive_ms;
 	if (ps->tb[HS_A_ROUTE_EPOCH].present)
 		net->route_epoch = nxa_u32(&ps->tb[HS_A_ROUTE_EPOCH]);
+	if (ps->tb[HS_A_MAX_AGE_S].present)
+		net->max_age_s = nxa_u32(&ps->tb[HS_A_MAX_AGE_S]);
 	net->dp_caps = 1;
 	return 0;
 }

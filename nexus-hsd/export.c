@@ -201,6 +201,7 @@ static void put_net(struct nxm *m, const struct hs_net *n)
 	nxm_put_u32(m, HS_A_NET_MTU, n->mtu);
 	nxm_put_u32(m, HS_A_NET_KEEPALIVE_MS, n->keepalive_ms);
 	nxm_put_u32(m, HS_A_NET_ROUTE_EPOCH, n->route_epoch);
+	nxm_put_u32(m, HS_A_NET_MAX_AGE_S, n->max_age_s);
 	nxm_nest_end(m, nest);
 }
 

@@ -39,6 +39,7 @@ const struct model_field model_tunnel_fields[] = {
 	TUNNEL("KeyExchange", "key_exchange", 's', key_exchange),
 	TUNNEL("PresharedKey", "preshared_key", 'b', preshared_key),
 	TUNNEL("ConnectedSince", "connected_since", 't', connected_since),
+	TUNNEL("LastHandshake", "last_handshake", 't', last_handshake),
 	TUNNEL("CoverAddress", "cover_address", 's', cover_address),
 	TUNNEL("CoverState", "cover_state", 's', cover_state),
 	TUNNEL("CoverLearnt", "cover_learnt", 't', cover_learnt),
@@ -54,6 +55,7 @@ const struct model_field model_peer_fields[] = {
 	PEER("PresharedKey", "preshared_key", 'b', preshared_key),
 	PEER("ConnectedSince", "connected_since", 't', connected_since),
 	PEER("OldServerKey", "old_server_key", 'b', old_server_key),
+	PEER("LastHandshake", "last_handshake", 't', last_handshake),
 	{ NULL },
 };
 

@@ -25,7 +25,7 @@ struct model_peer {
 	char *user, *endpoint, *cipher, *key_exchange;
 	int preshared_key; /* as sd-bus reads a boolean */
 	char **addresses;
-	uint64_t connected_since;
+	uint64_t connected_since, last_handshake;
 	int old_server_key; /* boolean as sd-bus has it */
 	struct model_stats stats;
 };
@@ -40,7 +40,7 @@ struct model_tunnel {
 	char *cover_address, *cover_state;
 	char **addresses, **routes, **dns, **dns_domains, **revoked_users;
 	uint32_t mtu;
-	uint64_t connected_since, cover_learnt;
+	uint64_t connected_since, last_handshake, cover_learnt;
 	struct model_stats stats, earlier;
 	struct model_peer *peers;
 	size_t n_peers;

@@ -52,6 +52,13 @@ static void print_key_exchange(const char *key_exchange, bool preshared_key)
 		fputs(", preshared key", stdout);
 }
 
+static const char *key_age_str(uint64_t handshake)
+{
+	uint64_t now = (uint64_t)time(NULL);
+
+	return ctl_duration_str(now > handshake ? now - handshake : 0);
+}
+
 static void print_since(uint64_t since)
 {
 	time_t then = since, now = time(NULL);
@@ -216,6 +223,7 @@ static void print_peer(const struct model_peer *p)
 	if (p->key_exchange[0]) {
 		fputs(", ", stdout);
 		print_key_exchange(p->key_exchange, p->preshared_key);
+		printf(", keys %s old", key_age_str(p->last_handshake));
 	}
 	if (p->old_server_key)
 		fputs(", old server key", stdout);
@@ -248,6 +256,8 @@ static void print_tunnel(const struct model_tunnel *t)
 		label("key exchange");
 		print_key_exchange(t->key_exchange, t->preshared_key);
 		putchar('\n');
+		label("keys");
+		printf("%s old\n", key_age_str(t->last_handshake));
 	}
 	if (t->data_plane[0] || t->data_plane_reason[0]) {
 		label("data plane");

@@ -92,6 +92,9 @@ static int adopt_state(struct nx_tunnel *t)
 	r = nx_state_load(p->state_fd, &remote, &offer);
 	if (r)
 		return r;
+	p->mtu_limit = offer.mtu;
+	if (t->config->mtu && (!offer.mtu || t->config->mtu < offer.mtu))
+		p->mtu_limit = t->config->mtu;
 	r = nx_route_plan(offer.routes, offer.n_routes, t->config->allowed_ips,
 			  t->config->n_allowed_ips, &remote, &plan, &n);
 	if (!r) {
@@ -100,6 +103,7 @@ static int adopt_state(struct nx_tunnel *t)
 		t->dns_domains = offer.dns_domains;
 		offer.dns = offer.dns_domains = NULL;
 	}
+	p->max_age_s = offer.max_age_s;
 	nx_net_offer_free(&offer);
 	return r;
 }
@@ -141,6 +145,17 @@ static bool acceptable(const struct nx_tunnel *t, const struct nx_session *s)
 	return TAILQ_EMPTY(&t->sessions);
 }
 
+/* Whether it follows its client was decided when it was installed. */
+static bool roams_as_configured(const struct nx_tunnel *t, const struct nx_session *s,
+				const struct nxa *ses)
+{
+	const struct nxa *flags = &ses[NQD_A_SESSION_FLAGS];
+	bool roams = flags->present && nxa_u32(flags) & NQD_SESSION_F_MIGRATION;
+
+	return t->config->role == NX_ROLE_CLIENT ||
+	       roams == nx_user_roams(t->config, nx_server_user(t, s->user));
+}
+
 static void fill_user(struct nx_tunnel *t, struct nx_session *s)
 {
 	const struct nx_user_config *u = nx_server_user(t, s->user);
@@ -155,17 +170,26 @@ static void fill_user(struct nx_tunnel *t, struct nx_session *s)
 	s->n_addresses = u->n_addresses;
 }
 
+struct ages {
+	uint64_t uptime_ms, handshake_ms;
+};
+
 /* One session of the dump: keep it, or delete it. */
-static void adopt_session(struct nx_manager *m, const struct nxa *ses, uint64_t uptime_ms)
+static void adopt_session(struct nx_manager *m, const struct nxa *ses, const struct ages *ages)
 {
 	const struct nxa *name = &ses[NQD_A_SESSION_TUNNEL];
 	uint64_t id = nxa_u64(&ses[NQD_A_SESSION_ID]);
 	struct nx_tunnel *t = name->present ? nx_manager_find_tunnel(m, nxa_str(name)) : NULL;
 	struct nx_session *s = t ? nx_session_new(t, id) : NULL;
 
+	/* It ends by itself, and may still take what the peer sends to it. */
+	if (s && ses[NQD_A_SESSION_STATE].present &&
+	    nxa_u8(&ses[NQD_A_SESSION_STATE]) >= NQD_SESSION_CLOSING) {
+		nx_session_free(s);
+		return;
+	}
 	if (!s || nx_session_fill(s, ses) < 0 || !acceptable(t, s) ||
-	    (ses[NQD_A_SESSION_STATE].present &&
-	     nxa_u8(&ses[NQD_A_SESSION_STATE]) >= NQD_SESSION_CLOSING)) {
+	    !roams_as_configured(t, s, ses)) {
 		if (s)
 			nx_session_free(s);
 		(void)nx_dp_delete_session(&m->priv->dp, id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
@@ -179,20 +203,25 @@ static void adopt_session(struct nx_manager *m, const struct nxa *ses, uint64_t 
 	TAILQ_REMOVE(&t->priv->installing, s, entry);
 	TAILQ_INSERT_TAIL(&t->sessions, s, entry);
 	s->installed = true;
-	s->connected_since_s = (uint64_t)time(NULL) - uptime_ms / 1000;
+	s->connected_since_s = (uint64_t)time(NULL) - ages->uptime_ms / 1000;
+	s->last_handshake_s = (uint64_t)time(NULL) - ages->handshake_ms / 1000;
 	nx_log_full(LOG_NOTICE, "SessionAdopted", t->config->name, "session of %s goes on",
 		    s->user_name[0] ? s->user_name : "the server");
 }
 
-static uint64_t uptime_of(const struct nxa *stats, const void *base)
+static struct ages ages_of(const struct nxa *stats, const void *base)
 {
 	struct nxa st[NQD_A_STATS_MAX + 1];
+	struct ages ages = { 0 };
 	struct nxm_error e;
 
-	if (!stats->present || nxa_parse_nest(stats, &nqd_stats_set, st, base, &e) < 0 ||
-	    !st[NQD_A_STATS_UPTIME_MS].present)
-		return 0;
-	return nxa_u64(&st[NQD_A_STATS_UPTIME_MS]);
+	if (!stats->present || nxa_parse_nest(stats, &nqd_stats_set, st, base, &e) < 0)
+		return ages;
+	if (st[NQD_A_STATS_UPTIME_MS].present)
+		ages.uptime_ms = nxa_u64(&st[NQD_A_STATS_UPTIME_MS]);
+	if (st[NQD_A_STATS_HANDSHAKE_AGO_MS].present)
+		ages.handshake_ms = nxa_u64(&st[NQD_A_STATS_HANDSHAKE_AGO_MS]);
+	return ages;
 }
 
 static void release(struct nx_manager *m);
@@ -201,6 +230,7 @@ static void on_dump(void *userdata, const struct nx_chan_msg *msg, int err, cons
 {
 	struct nxa tb[NQD_A_MAX + 1], ses[NQD_A_SESSION_MAX + 1];
 	struct nx_manager *m = userdata;
+	struct ages ages;
 	struct nxm_error e;
 
 	if (!msg) {
@@ -212,8 +242,10 @@ static void on_dump(void *userdata, const struct nx_chan_msg *msg, int err, cons
 	if (nxa_parse(msg->hdr.attrs, msg->hdr.attrs_len, &nqd_top_set, tb, msg->buf, &e) == 0 &&
 	    tb[NQD_A_SESSION].present &&
 	    nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, msg->buf, &e) == 0 &&
-	    ses[NQD_A_SESSION_ID].present)
-		adopt_session(m, ses, uptime_of(&tb[NQD_A_STATS], msg->buf));
+	    ses[NQD_A_SESSION_ID].present) {
+		ages = ages_of(&tb[NQD_A_STATS], msg->buf);
+		adopt_session(m, ses, &ages);
+	}
 }
 
 /* ---- start ---- */
@@ -247,14 +279,19 @@ static void resume(struct nx_tunnel *t)
 	p->wanted = true;
 	(void)nx_manager_choose_data_plane(t->manager, t);
 	if (t->config->role == NX_ROLE_SERVER) {
-		TAILQ_FOREACH (s, &t->sessions, entry)
+		TAILQ_FOREACH (s, &t->sessions, entry) {
+			nx_server_limit_age(s, (uint64_t)time(NULL) - s->last_handshake_s);
 			nx_session_bus_added(s);
+		}
 		nx_tunnel_set_state(t, NX_TUNNEL_CONNECTING, NX_REASON_NONE, "%s", "");
 	} else if (s) {
 		if (adopt_state(t) < 0)
 			nx_log_full(LOG_WARNING, NULL, t->config->name,
 				    "the routes of this session are not known any more");
 		nx_tunnel_set_state(t, NX_TUNNEL_CONNECTED, NX_REASON_NONE, "%s", "");
+		nx_client_renew_arm(t, (uint64_t)time(NULL) - s->last_handshake_s);
+		/* The network may have changed while nobody looked. */
+		nx_roam_network_changed(t);
 	} else if (adopt_state(t) == 0) {
 		nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, NX_REASON_DATA_PLANE_LOST, "%s",
 				    "there was no session any more when nexusd restarted");

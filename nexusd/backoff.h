@@ -28,6 +28,15 @@ static inline uint64_t nx_backoff_us(unsigned int failures, bool refused, uint32
 }
 
 /*
+ * When a session of that interval (> 0) is renewed: up to an eighth earlier, so that the clients a
+ * server has had since it started do not come together for ever. @random: any number.
+ */
+static inline uint64_t nx_renew_due_us(uint64_t interval_us, uint32_t random)
+{
+	return interval_us - interval_us / 8 * (random & 0xffff) / 0xffff;
+}
+
+/*
  * A first flight can be refused though its credential is right: one of its datagrams was lost or late,
  * so that the server could not judge it, or it had no budget left to do so. A refusal is therefore
  * believed when it has come so many times in a row; a new flight follows the first almost at once and

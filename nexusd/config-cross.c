@@ -313,12 +313,17 @@ static bool same_texts(char *const *a, char *const *b)
 	return !*a && !*b;
 }
 
+bool nx_user_roams(const struct nx_tunnel_config *t, const struct nx_user_config *u)
+{
+	return u->roaming == NX_CHOICE_NONE ? t->roaming : u->roaming == NX_CHOICE_YES;
+}
+
 bool nx_user_config_equal(const struct nx_user_config *a, const struct nx_user_config *b)
 {
 	return same_text(a->name, b->name) && !memcmp(a->public_key, b->public_key, 32) &&
 	       a->short_id == b->short_id &&
 	       same_text(a->preshared_key_file, b->preshared_key_file) &&
-	       same_text(a->group, b->group) &&
+	       same_text(a->group, b->group) && a->roaming == b->roaming &&
 	       nx_prefix_list_equal(a->addresses, a->n_addresses, b->addresses, b->n_addresses) &&
 	       nx_prefix_list_equal(a->allowed_ips, a->n_allowed_ips, b->allowed_ips,
 				    b->n_allowed_ips);
@@ -355,7 +360,7 @@ bool nx_tunnel_config_equal_but_users(const struct nx_tunnel_config *a,
 	       !memcmp(a->server_public_key, b->server_public_key, 32) &&
 	       a->short_id == b->short_id &&
 	       same_text(a->preshared_key_file, b->preshared_key_file) &&
-	       a->autoconnect == b->autoconnect &&
+	       a->autoconnect == b->autoconnect && a->rekey_interval_s == b->rekey_interval_s &&
 	       nx_prefix_list_equal(a->allowed_ips, a->n_allowed_ips, b->allowed_ips,
 				    b->n_allowed_ips) &&
 	       same_endpoints(a, b) && same_text(a->cover, b->cover) &&
@@ -364,13 +369,15 @@ bool nx_tunnel_config_equal_but_users(const struct nx_tunnel_config *a,
 	       nx_prefix_list_equal(a->routes, a->n_routes, b->routes, b->n_routes) &&
 	       same_texts(a->dns, b->dns) && same_texts(a->dns_domains, b->dns_domains) &&
 	       a->time_window_s == b->time_window_s &&
+	       a->max_session_age_s == b->max_session_age_s &&
 	       !memcmp(&a->relay, &b->relay, sizeof(a->relay)) &&
 	       !memcmp(&a->gate, &b->gate, sizeof(a->gate));
 }
 
 bool nx_tunnel_config_equal(const struct nx_tunnel_config *a, const struct nx_tunnel_config *b)
 {
-	if (!nx_tunnel_config_equal_but_users(a, b) || !same_keys(a, b) || a->n_users != b->n_users)
+	if (!nx_tunnel_config_equal_but_users(a, b) || !same_keys(a, b) ||
+	    a->roaming != b->roaming || a->n_users != b->n_users)
 		return false;
 	for (size_t i = 0; i < a->n_users; i++)
 		if (!nx_user_config_equal(&a->users[i], &b->users[i]))

@@ -74,10 +74,13 @@ void nx_value_role(struct nx_reader *rd, const config_setting_t *s,
 		   const struct nx_value_rule *rule, void *field, size_t *count);
 void nx_value_bool(struct nx_reader *rd, const config_setting_t *s,
 		   const struct nx_value_rule *rule, void *field, size_t *count);
+/* A bool that knows whether it was set: enum nx_choice. */
+void nx_value_choice(struct nx_reader *rd, const config_setting_t *s,
+		     const struct nx_value_rule *rule, void *field, size_t *count);
 void nx_value_u32(struct nx_reader *rd, const config_setting_t *s, const struct nx_value_rule *rule,
 		  void *field, size_t *count);
-void nx_value_mtu(struct nx_reader *rd, const config_setting_t *s, const struct nx_value_rule *rule,
-		  void *field, size_t *count);
+void nx_value_u32_or_0(struct nx_reader *rd, const config_setting_t *s,
+		       const struct nx_value_rule *rule, void *field, size_t *count);
 void nx_value_name(struct nx_reader *rd, const config_setting_t *s,
 		   const struct nx_value_rule *rule, void *field, size_t *count);
 void nx_value_interface(struct nx_reader *rd, const config_setting_t *s,
@@ -136,8 +139,8 @@ void nx_config_check_all(struct nx_reader *rd, const config_setting_t *tunnels,
 /* A tunnel taken out of its nx_config belongs to the tunnel object. */
 void nx_tunnel_config_free(struct nx_tunnel_config *t);
 /*
- * Everything but the users and a server's keys alike? Then a reload can keep the sessions of users that
- * stay.
+ * Everything but a server's users, their default for roaming and its keys alike? Then a reload can keep
+ * the sessions of users that stay.
  */
 bool nx_tunnel_config_equal_but_users(const struct nx_tunnel_config *a,
 				      const struct nx_tunnel_config *b);
@@ -158,6 +161,9 @@ void nx_config_check_files(struct nx_config_report *report, const char *secret_d
  * (config-time.c).
  */
 int nx_time_parse(const char *text, uint64_t *unix_time_s);
+
+/* May sessions of this user move to another outer address? */
+bool nx_user_roams(const struct nx_tunnel_config *t, const struct nx_user_config *u);
 
 /* The number that stands for a group's name in the data plane; 0 for no group. */
 uint32_t nx_group_id(const char *name);

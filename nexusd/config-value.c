@@ -176,6 +176,15 @@ void nx_value_bool(struct nx_reader *rd, const config_setting_t *s,
 		*(bool *)field = config_setting_get_bool(s);
 }
 
+void nx_value_choice(struct nx_reader *rd, const config_setting_t *s,
+		     const struct nx_value_rule *rule, void *field, size_t *count)
+{
+	bool value = false;
+
+	nx_value_bool(rd, s, rule, &value, count);
+	*(enum nx_choice *)field = value ? NX_CHOICE_YES : NX_CHOICE_NO;
+}
+
 void nx_value_u32(struct nx_reader *rd, const config_setting_t *s, const struct nx_value_rule *rule,
 		  void *field, size_t *count)
 {
@@ -419,9 +428,9 @@ void nx_value_congestion(struct nx_reader *rd, const config_setting_t *s,
 		store_string(rd, field, v);
 }
 
-/* 0 stands for "from the path". */
-void nx_value_mtu(struct nx_reader *rd, const config_setting_t *s, const struct nx_value_rule *rule,
-		  void *field, size_t *count)
+/* 0 stands for "from the path" or "never". */
+void nx_value_u32_or_0(struct nx_reader *rd, const config_setting_t *s,
+		       const struct nx_value_rule *rule, void *field, size_t *count)
 {
 	if (config_setting_type(s) == CONFIG_TYPE_INT && config_setting_get_int(s) == 0)
 		*(uint32_t *)field = 0;

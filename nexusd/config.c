@@ -17,6 +17,7 @@
 
 #define DEFAULT_IDLE_TIMEOUT_S 120
 #define DEFAULT_TIME_WINDOW_S 90
+#define DEFAULT_REKEY_INTERVAL_S 7200
 #define DEFAULT_RELAY                                                               \
 	{                                                                           \
 		.max_flows = 1024, .max_flows_per_site = 256, .idle_timeout_s = 60, \
@@ -33,7 +34,7 @@ static const struct nx_setting tunnel_settings[] = {
 	{ "role", NX_FOR_BOTH, true, nx_value_role, T(role), {} },
 	{ "interface", NX_FOR_BOTH, true, nx_value_interface, T(interface), {} },
 	{ "private_key_file", NX_FOR_BOTH, true, nx_value_file, T(private_key_file), {} },
-	{ "mtu", NX_FOR_BOTH, false, nx_value_mtu, T(mtu), { .min = 576, .max = 65000 } },
+	{ "mtu", NX_FOR_BOTH, false, nx_value_u32_or_0, T(mtu), { .min = 576, .max = 65000 } },
 	{ "keepalive_s", NX_FOR_BOTH, false, nx_value_u32, T(keepalive_s), { .max = 3600 } },
 	{ "idle_timeout_s",
 	  NX_FOR_BOTH,
@@ -63,6 +64,12 @@ static const struct nx_setting tunnel_settings[] = {
 	{ "short_id", NX_FOR_CLIENT, true, nx_value_short_id, T(short_id), {} },
 	{ "preshared_key_file", NX_FOR_CLIENT, false, nx_value_file, T(preshared_key_file), {} },
 	{ "autoconnect", NX_FOR_CLIENT, false, nx_value_bool, T(autoconnect), {} },
+	{ "rekey_interval_s",
+	  NX_FOR_CLIENT,
+	  false,
+	  nx_value_u32_or_0,
+	  T(rekey_interval_s),
+	  { .min = 5, .max = 604800 } },
 	{ "allowed_ips",
 	  NX_FOR_CLIENT,
 	  false,
@@ -105,6 +112,13 @@ static const struct nx_setting tunnel_settings[] = {
 	  nx_value_u32,
 	  T(time_window_s),
 	  { .min = 5, .max = 3600 } },
+	{ "roaming", NX_FOR_SERVER, false, nx_value_bool, T(roaming), {} },
+	{ "max_session_age_s",
+	  NX_FOR_SERVER,
+	  false,
+	  nx_value_u32_or_0,
+	  T(max_session_age_s),
+	  { .min = 10, .max = 2592000 } },
 	{ "relay", NX_FOR_SERVER, false, nx_value_relay, T(relay), {} },
 	{ "gate", NX_FOR_SERVER, false, nx_value_gate, T(gate), {} },
 	{ "users", NX_FOR_SERVER, false, nx_value_users, T(users), { .count_offset = T(n_users) } },
@@ -166,6 +180,7 @@ static const struct nx_setting user_settings[] = {
 	  U(allowed_ips),
 	  { .network = true, .count_offset = U(n_allowed_ips) } },
 	{ "group", NX_FOR_BOTH, false, nx_value_name, U(group), { .max = 63 } },
+	{ "roaming", NX_FOR_BOTH, false, nx_value_choice, U(roaming), {} },
 	{ "preshared_key_file", NX_FOR_BOTH, false, nx_value_file, U(preshared_key_file), {} },
 };
 
@@ -274,6 +289,8 @@ static void read_tunnel(struct nx_reader *rd, const config_setting_t *s, struct 
 	t->line = config_setting_source_line(s);
 	t->idle_timeout_s = DEFAULT_IDLE_TIMEOUT_S;
 	t->time_window_s = DEFAULT_TIME_WINDOW_S;
+	t->roaming = true;
+	t->rekey_interval_s = DEFAULT_REKEY_INTERVAL_S;
 	t->relay = (struct nx_relay_config)DEFAULT_RELAY;
 	t->gate.max_auth_per_s = DEFAULT_MAX_AUTH_PER_S;
 	t->gate.max_auth_per_site_per_s = DEFAULT_MAX_AUTH_PER_SITE_PER_S;

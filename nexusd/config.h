@@ -16,6 +16,9 @@
 enum nx_dco_mode { NX_DCO_DISABLED, NX_DCO_PREFERRED, NX_DCO_REQUIRED };
 enum nx_role { NX_ROLE_CLIENT, NX_ROLE_SERVER };
 
+/* A setting that may be left to another one. */
+enum nx_choice { NX_CHOICE_NONE, NX_CHOICE_NO, NX_CHOICE_YES };
+
 struct nx_user_config {
 	char *name;
 	uint8_t public_key[32];
@@ -24,6 +27,7 @@ struct nx_user_config {
 	struct nx_prefix *addresses, *allowed_ips;
 	size_t n_addresses, n_allowed_ips;
 	char *group;			/* NULL = reaches nobody */
+	enum nx_choice roaming;		/* NX_CHOICE_NONE: as the tunnel has it */
 	bool revoked;			/* not of the file: locked out for now (revoked.h) */
 };
 
@@ -58,6 +62,7 @@ struct nx_tunnel_config {
 	uint64_t short_id;
 	char *preshared_key_file;
 	bool autoconnect;
+	uint32_t rekey_interval_s;	/* 0 = never */
 	struct nx_prefix *allowed_ips;	/* n == 0: all the server offers */
 	size_t n_allowed_ips;
 
@@ -72,6 +77,8 @@ struct nx_tunnel_config {
 	size_t n_addresses, n_routes;
 	char **dns, **dns_domains;
 	uint32_t time_window_s;
+	bool roaming;			/* sessions follow clients to other addresses */
+	uint32_t max_session_age_s;	/* 0 = no end */
 	struct nx_relay_config relay;
 	struct nx_gate_config gate;
 	struct nx_user_config *users;

@@ -17,6 +17,8 @@
 #include "lib/log.h"
 #include "lib/sandbox.h"
 #include "net-link.h"
+#include "net-watch.h"
+#include "prefix.h"
 #include "tunnel-internal.h"
 
 #define ALIVE_INTERVAL_US 500000
@@ -218,6 +220,19 @@ static void on_hsd_down(void *userdata)
 
 /* ---- events of the data plane ---- */
 
+static void on_path_changed(struct nx_tunnel *t, struct nx_session *s, const struct nxa *ses)
+{
+	const struct nxa *local = &ses[NQD_A_SESSION_LOCAL_ADDR];
+	const struct nxa *remote = &ses[NQD_A_SESSION_REMOTE_ADDR];
+	struct nx_endpoint to = s->local, from;
+
+	if (!remote->present || nx_endpoint_from_bytes(remote->data, remote->len, &from) < 0 ||
+	    (local->present && nx_endpoint_from_bytes(local->data, local->len, &to) < 0))
+		nx_err("event of the data plane refused: addresses of a path");
+	else
+		nx_tunnel_path_changed(t, s, &to, &from);
+}
+
 static void on_dp_event(void *userdata, const struct nxa *ev, const struct nxa *ses)
 {
 	struct nx_manager *m = userdata;
@@ -242,6 +257,17 @@ static void on_dp_event(void *userdata, const struct nxa *ev, const struct nxa *
 					       ? nxa_u8(&ev[NQD_A_EVENT_REASON])
 					       : NQD_DOWN_DELETED,
 				       text);
+		break;
+	case NQD_EVENT_PATH_MTU_CHANGED:
+		if (ses[NQD_A_SESSION_PATH_MTU_BYTES].present)
+			nx_tunnel_path_mtu(t, s, nxa_u32(&ses[NQD_A_SESSION_PATH_MTU_BYTES]));
+		break;
+	case NQD_EVENT_PATH_CHANGED:
+		on_path_changed(t, s, ses);
+		break;
+	case NQD_EVENT_PEER_SILENT:
+		if (t->config->role == NX_ROLE_CLIENT)
+			nx_client_renew(t, "the server does not answer");
 		break;
 	case NQD_EVENT_FATAL_ERROR:
 		nx_log_full(LOG_ERR, "DataPlaneError", t->config->name, "data plane: %s", text);
@@ -348,11 +374,40 @@ static void on_secret_result(void *userdata, const char *name, int err, const ch
 	nx_tunnel_secret_result(t, name, err, text);
 }
 
+/* ---- the machine ---- */
+
+static void on_network_changed(void *userdata)
+{
+	struct nx_manager *m = userdata;
+	struct nx_tunnel *t;
+
+	TAILQ_FOREACH (t, &m->tunnels, entry)
+		nx_roam_network_changed(t);
+}
+
+static void resumed(struct nx_manager *m, uint64_t slept_us)
+{
+	struct nx_tunnel *t;
+
+	nx_log_full(LOG_NOTICE, "Resumed", NULL, "the machine is awake again");
+	TAILQ_FOREACH (t, &m->tunnels, entry)
+		nx_roam_resumed(t, slept_us);
+}
+
+void nx_manager_resumed(struct nx_manager *m)
+{
+	resumed(m, nx_sleep_clock_slept(&m->priv->sleep_clock));
+}
+
+/* On a clock that goes on during sleep: after it the timer is overdue, and this runs first. */
 static int on_alive(sd_event_source *s, uint64_t usec, void *userdata)
 {
 	struct nx_manager *m = userdata;
+	uint64_t slept_us = nx_sleep_clock_slept(&m->priv->sleep_clock);
 
 	(void)nx_mon_notify(&m->priv->mon, MON_CMD_ALIVE);
+	if (slept_us)
+		resumed(m, slept_us);
 	(void)sd_event_source_set_time_relative(s, ALIVE_INTERVAL_US);
 	return sd_event_source_set_enabled(s, SD_EVENT_ON);
 }
@@ -508,8 +563,9 @@ struct nx_manager *nx_control_new(sd_event *event, int monitor_fd, const struct 
 	if (!r)
 		r = nx_mon_open(&p->mon, event, monitor_fd, &mon_ops, m);
 	if (r >= 0)
-		r = sd_event_add_time_relative(event, &p->alive, CLOCK_MONOTONIC, 0, 0, on_alive,
-					       m);
+		r = nx_net_watch_start(&p->net_watch, event, on_network_changed, m);
+	if (r >= 0)
+		r = sd_event_add_time_relative(event, &p->alive, CLOCK_BOOTTIME, 0, 0, on_alive, m);
 	if (r >= 0)
 		return m;
 err:
@@ -532,6 +588,7 @@ void nx_control_free(struct nx_manager *m)
 	nx_manager_bus_stop(m);
 	nx_revoked_free(&p->revoked);
 	p->alive = sd_event_source_disable_unref(p->alive);
+	nx_net_watch_stop(&p->net_watch);
 	nx_hsd_close(&p->hsd);
 	nx_dp_close(&p->dp);
 	while ((t = TAILQ_FIRST(&m->tunnels))) {

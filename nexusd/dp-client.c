@@ -255,6 +255,37 @@ int nx_dp_set_peer_group(struct nx_dp *d, uint64_t id, uint32_t group)
 	return nx_request_send(&d->requests, &m, NULL, 0, NULL, NULL);
 }
 
+int nx_dp_set_path_mtu(struct nx_dp *d, uint64_t id, uint32_t bytes)
+{
+	uint8_t buf[128];
+	struct nxm m;
+	size_t nest;
+
+	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_UPDATE_SESSION, NLM_F_ACK);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
+	nxm_put_u32(&m, NQD_A_SESSION_PATH_MTU_BYTES, bytes);
+	nxm_nest_end(&m, nest);
+	return nx_request_send(&d->requests, &m, NULL, 0, NULL, NULL);
+}
+
+int nx_dp_migrate(struct nx_dp *d, uint64_t id, int fd, const struct nx_endpoint *local,
+		  const struct nx_endpoint *remote, nx_reply_fn fn, void *userdata)
+{
+	uint8_t buf[256];
+	struct nxm m;
+	size_t nest;
+
+	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_UPDATE_SESSION, NLM_F_ACK);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
+	nxm_put_u32(&m, NQD_A_SESSION_SOCKET_FD, 0);
+	nxm_put(&m, NQD_A_SESSION_LOCAL_ADDR, local, nx_endpoint_len(local));
+	nxm_put(&m, NQD_A_SESSION_REMOTE_ADDR, remote, nx_endpoint_len(remote));
+	nxm_nest_end(&m, nest);
+	return nx_request_send(&d->requests, &m, &fd, 1, fn, userdata);
+}
+
 static void put_close(struct nxm *m, uint64_t code, const char *reason)
 {
 	if (!reason)

@@ -54,6 +54,14 @@ int nx_dp_delete_device(struct nx_dp *d, int ifindex, nx_reply_fn fn, void *user
 int nx_dp_add_session(struct nx_dp *d, const struct nx_dp_session *s, const struct nxa *hs,
 		      nx_reply_fn fn, void *userdata);
 int nx_dp_set_peer_group(struct nx_dp *d, uint64_t id, uint32_t group);
+/*
+ * Move a client's session to the path between these addresses, through data socket @fd; NQD_EVENT_PATH_CHANGED
+ * says when. With the addresses it has, the server is asked at once whether it is still there.
+ */
+int nx_dp_migrate(struct nx_dp *d, uint64_t id, int fd, const struct nx_endpoint *local,
+		  const struct nx_endpoint *remote, nx_reply_fn fn, void *userdata);
+/* The largest UDP payload the path may be tried with. */
+int nx_dp_set_path_mtu(struct nx_dp *d, uint64_t id, uint32_t bytes);
 /* With CONNECTION_CLOSE of @code if @reason is set. */
 int nx_dp_delete_session(struct nx_dp *d, uint64_t id, uint64_t code, const char *reason,
 			 nx_reply_fn fn, void *userdata);

@@ -142,6 +142,7 @@ static void put_server(struct nxm *m, const struct nx_tunnel_config *c)
 	for (char **s = c->dns_domains; s && *s; s++)
 		nxm_put_str(m, HS_A_DNS_DOMAIN, *s);
 	nxm_put_u32(m, HS_A_TIME_WINDOW_S, c->time_window_s);
+	nxm_put_u32(m, HS_A_MAX_AGE_S, c->max_session_age_s);
 	if (nx_old_key_wanted(c))
 		nxm_put_u64(m, HS_A_OLD_KEY_UNTIL_S, c->old_key_until_s);
 	nxm_put_u32(m, HS_A_RELAY_MAX_FLOWS, c->relay.max_flows);

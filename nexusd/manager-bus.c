@@ -323,6 +323,21 @@ static int on_name_reply(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
+/* PrepareForSleep(b start): true before the machine sleeps, false when it is awake again. */
+static int on_prepare_for_sleep(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct nx_manager_bus *face = userdata;
+	int start, r;
+
+	/* The bus lets only logind's broadcasts through to us; anybody may send us a signal of our own. */
+	if (sd_bus_message_get_destination(m))
+		return 0;
+	r = sd_bus_message_read(m, "b", &start);
+	if (r >= 0 && !start)
+		nx_manager_resumed(face->manager);
+	return 0;
+}
+
 static int connection_setup(struct nx_manager_bus *face)
 {
 	struct nx_manager *manager = face->manager;
@@ -335,6 +350,12 @@ static int connection_setup(struct nx_manager_bus *face)
 	r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local",
 				      "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
 				      "Disconnected", on_disconnected, NULL, face);
+	if (r < 0)
+		return r;
+	/* Whether there is a logind or not. Without one the clocks tell (sleep-clock.h), half a second later. */
+	r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.login1",
+				      "/org/freedesktop/login1", "org.freedesktop.login1.Manager",
+				      "PrepareForSleep", on_prepare_for_sleep, NULL, face);
 	if (r < 0)
 		return r;
 	r = sd_bus_add_object_manager(bus, NULL, NX_BUS_PATH);

@@ -10,6 +10,8 @@
 #include "manager.h"
 #include "revoked.h"
 #include "mon-client.h"
+#include "net-watch.h"
+#include "sleep-clock.h"
 
 struct nl_sock;
 
@@ -34,6 +36,8 @@ struct nx_manager_private {
 	bool stopping;
 	uint64_t last_attempt; /* numbers of client attempts */
 	sd_event_source *alive;
+	struct nx_net_watch net_watch;
+	struct nx_sleep_clock sleep_clock;
 };
 
 /* The descriptor stored under @name, now the caller's; -1 if there is none. */

@@ -35,6 +35,9 @@ struct nx_tunnel *nx_manager_find_tunnel(struct nx_manager *m, const char *name)
 /* Read and apply the configuration again. 0 or -EINVAL with @error ("file:line: setting: text"). */
 int nx_manager_reload(struct nx_manager *m, char *error, size_t error_len);
 
+/* The machine has slept: logind says so. */
+void nx_manager_resumed(struct nx_manager *m);
+
 /* ---- manager-bus.c ---- */
 /* Connect to the system bus (or DBUS_SYSTEM_BUS_ADDRESS), own the name, export the objects. Without
  * a bus it keeps trying in the background and the tunnels work regardless. 0 or -errno.

@@ -145,6 +145,18 @@ int nx_link_configure(struct nl_sock *sk, int ifindex, uint32_t mtu)
 	return r;
 }
 
+int nx_link_set_mtu(struct nl_sock *sk, int ifindex, uint32_t mtu)
+{
+	struct rtnl_link *changes = rtnl_link_alloc();
+	int r;
+
+	if (changes)
+		rtnl_link_set_mtu(changes, mtu);
+	r = change_link(sk, ifindex, changes);
+	rtnl_link_put(changes);
+	return r;
+}
+
 int nx_link_delete(struct nl_sock *sk, int ifindex)
 {
 	struct rtnl_link *link = rtnl_link_alloc();
@@ -352,6 +364,105 @@ int nx_route_delete(struct nl_sock *sk, int ifindex, const struct nx_prefix *p, 
 	r = nl_errno(rtnl_route_delete(sk, route, 0));
 	rtnl_route_put(route);
 	return r == -ENODEV ? 0 : r;
+}
+
+/* ---- the way of a packet ---- */
+
+/* The one answer to a question for a route. */
+static int take_route(struct nl_msg *msg, void *arg)
+{
+	struct rtnl_route **route = arg;
+
+	if (!*route && rtnl_route_parse(nlmsg_hdr(msg), route) < 0)
+		*route = NULL;
+	return NL_OK;
+}
+
+/* The kernel's error is an answer as well: there is no route. */
+static int receive_route(struct nl_sock *sk, struct rtnl_route **route)
+{
+	struct nl_cb *base = nl_socket_get_cb(sk), *cb = nl_cb_clone(base);
+	int r = -NLE_NOMEM;
+
+	*route = NULL;
+	if (cb)
+		r = nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, take_route, route);
+	if (r >= 0)
+		r = nl_recvmsgs(sk, cb);
+	if (r >= 0)
+		r = nl_wait_for_ack(sk);
+	nl_cb_put(cb);
+	nl_cb_put(base);
+	if (r >= 0 && *route)
+		return 0;
+	rtnl_route_put(*route);
+	return -ENETUNREACH;
+}
+
+/* The question of nx_way_find(); rtnl_route_lookup() knows no mark. */
+static struct nl_msg *route_question(const struct nx_endpoint *remote, uint32_t mark)
+{
+	struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, 0);
+	struct nx_prefix to = nx_prefix_of_endpoint(remote);
+	struct rtmsg hdr = { .rtm_family = to.family, .rtm_dst_len = to.len };
+
+	if (!msg)
+		return NULL;
+	if (nlmsg_append(msg, &hdr, sizeof(hdr), NLMSG_ALIGNTO) < 0 ||
+	    nla_put(msg, RTA_DST, (int)nx_family_bytes(to.family), to.addr) < 0 ||
+	    (mark && nla_put_u32(msg, RTA_MARK, mark) < 0)) {
+		nlmsg_free(msg);
+		return NULL;
+	}
+	return msg;
+}
+
+static int read_way(struct rtnl_route *route, struct nx_way *way)
+{
+	struct nl_addr *local = rtnl_route_get_pref_src(route);
+	uint8_t type = rtnl_route_get_type(route);
+
+	if ((type != RTN_UNICAST && type != RTN_LOCAL) || !local ||
+	    rtnl_route_get_nnexthops(route) < 1)
+		return -ENETUNREACH;
+	way->ifindex = rtnl_route_nh_get_ifindex(rtnl_route_nexthop_n(route, 0));
+	return nx_prefix_from_bytes(nl_addr_get_binary_addr(local), nl_addr_get_len(local),
+				    8 * nl_addr_get_len(local), &way->local);
+}
+
+static bool link_carries(struct nl_sock *sk, int ifindex)
+{
+	struct rtnl_link *link;
+	bool carries;
+
+	if (rtnl_link_get_kernel(sk, ifindex, NULL, &link) < 0)
+		return false;
+	carries = rtnl_link_get_flags(link) & IFF_UP && rtnl_link_get_carrier(link);
+	rtnl_link_put(link);
+	return carries;
+}
+
+int nx_way_find(struct nl_sock *sk, const struct nx_endpoint *remote, uint32_t mark,
+		struct nx_way *way)
+{
+	struct nl_msg *msg = route_question(remote, mark);
+	struct rtnl_route *route;
+	int r;
+
+	if (!msg)
+		return -ENOMEM;
+	r = nl_send_auto(sk, msg);
+	nlmsg_free(msg);
+	if (r < 0)
+		return nl_errno(r);
+	r = receive_route(sk, &route);
+	if (r)
+		return r;
+	r = read_way(route, way);
+	rtnl_route_put(route);
+	if (!r && !link_carries(sk, way->ifindex))
+		r = -ENETUNREACH;
+	return r;
 }
 
 /* ---- rules ---- */

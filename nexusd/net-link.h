@@ -24,6 +24,8 @@ int nx_tun_identify(int fd, char name[16], int *ifindex);
 int nx_link_configure(struct nl_sock *sk, int ifindex, uint32_t mtu);
 /* Remove the device even while descriptors of it are open elsewhere. */
 int nx_link_delete(struct nl_sock *sk, int ifindex);
+/* 0 or -errno. */
+int nx_link_set_mtu(struct nl_sock *sk, int ifindex, uint32_t mtu);
 uint32_t nx_link_mtu(struct nl_sock *sk, int ifindex);
 
 int nx_address_add(struct nl_sock *sk, int ifindex, const struct nx_prefix *p);
@@ -34,6 +36,19 @@ int nx_address_list(struct nl_sock *sk, int ifindex, struct nx_prefix **list, si
 /* @table 0 is the main table. -EEXIST: the network is already reached through another device. */
 int nx_route_add(struct nl_sock *sk, int ifindex, const struct nx_prefix *p, uint32_t table);
 int nx_route_delete(struct nl_sock *sk, int ifindex, const struct nx_prefix *p, uint32_t table);
+
+/* How a packet to somewhere leaves now: from which address, through which device. */
+struct nx_way {
+	struct nx_prefix local; /* an address, of full length */
+	int ifindex;
+};
+
+/*
+ * The way of packets marked @mark to @remote, by all rules and tables. -ENETUNREACH: there is none,
+ * or its device is down or has no carrier; other -errno.
+ */
+int nx_way_find(struct nl_sock *sk, const struct nx_endpoint *remote, uint32_t mark,
+		struct nx_way *way);
 
 /*
  * Send what is not marked @mark to table @mark, after all but the default route of the main table

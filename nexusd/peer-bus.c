@@ -19,7 +19,7 @@ static char *peer_path(const struct nx_session *s)
 	char *path = NULL;
 	char id[21];
 
-	snprintf(id, sizeof(id), "%" PRIu64, s->id);
+	snprintf(id, sizeof(id), "%" PRIu64, s->peer_id);
 	if (sd_bus_path_encode_many(&path, PEER_PATH, s->tunnel->config->name, id) < 0)
 		return NULL;
 	return path;
@@ -36,8 +36,8 @@ static struct nx_session *peer_by_path(struct nx_manager *manager, const char *p
 	t = nx_manager_find_tunnel(manager, name);
 	if (t && t->config->role == NX_ROLE_SERVER) {
 		TAILQ_FOREACH (s, &t->sessions, entry) {
-			snprintf(text, sizeof(text), "%" PRIu64, s->id);
-			if (!strcmp(text, id))
+			snprintf(text, sizeof(text), "%" PRIu64, s->peer_id);
+			if (!s->waits && !strcmp(text, id))
 				break;
 		}
 	}
@@ -161,7 +161,17 @@ static int get_old_server_key(sd_bus *bus, const char *path, const char *interfa
 	return sd_bus_message_append(reply, "b", s->old_key);
 }
 
-/* A client may roam: Endpoint is not constant, but nobody is told. */
+static int get_last_handshake(sd_bus *bus, const char *path, const char *interface,
+			      const char *property, sd_bus_message *reply, void *userdata,
+			      sd_bus_error *error)
+{
+	struct nx_session *s = userdata;
+
+	return sd_bus_message_append(reply, "t", s->last_handshake_s);
+}
+
+#define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+
 const sd_bus_vtable nx_peer_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_METHOD_WITH_ARGS("GetStatistics", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", statistics),
@@ -169,14 +179,15 @@ const sd_bus_vtable nx_peer_vtable[] = {
 	SD_BUS_METHOD_WITH_ARGS("Disconnect", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_disconnect,
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_PROPERTY("User", "s", get_user, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-	SD_BUS_PROPERTY("Endpoint", "s", get_endpoint, 0, 0),
+	SD_BUS_PROPERTY("Endpoint", "s", get_endpoint, 0, CHANGES),
 	SD_BUS_PROPERTY("Addresses", "as", get_addresses, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-	SD_BUS_PROPERTY("Cipher", "s", get_cipher, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-	SD_BUS_PROPERTY("KeyExchange", "s", get_key_exchange, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-	SD_BUS_PROPERTY("PresharedKey", "b", get_preshared_key, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	SD_BUS_PROPERTY("Cipher", "s", get_cipher, 0, CHANGES),
+	SD_BUS_PROPERTY("KeyExchange", "s", get_key_exchange, 0, CHANGES),
+	SD_BUS_PROPERTY("PresharedKey", "b", get_preshared_key, 0, CHANGES),
 	SD_BUS_PROPERTY("ConnectedSince", "t", get_connected_since, 0,
 			SD_BUS_VTABLE_PROPERTY_CONST),
-	SD_BUS_PROPERTY("OldServerKey", "b", get_old_server_key, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	SD_BUS_PROPERTY("OldServerKey", "b", get_old_server_key, 0, CHANGES),
+	SD_BUS_PROPERTY("LastHandshake", "t", get_last_handshake, 0, CHANGES),
 	SD_BUS_VTABLE_END,
 };
 
@@ -205,6 +216,8 @@ int nx_peer_bus_enumerate(struct nx_tunnel *t, char ***paths, size_t *n)
 	if (t->config->role != NX_ROLE_SERVER)
 		return 0;
 	TAILQ_FOREACH (s, &t->sessions, entry) {
+		if (s->waits)
+			continue;
 		r = nx_bus_push_path(paths, n, peer_path(s));
 		if (r < 0)
 			return r;
@@ -236,6 +249,19 @@ void nx_session_bus_added(struct nx_session *s)
 	free(path);
 }
 
+void nx_session_bus_changed(struct nx_session *s)
+{
+	char *path = path_to_emit(s);
+
+	if (!path)
+		return;
+	log_emit(s, "PropertiesChanged",
+		 sd_bus_emit_properties_changed(s->tunnel->manager->bus, path, NX_BUS_IFACE_PEER,
+						"Cipher", "KeyExchange", "PresharedKey",
+						"OldServerKey", "LastHandshake", NULL));
+	free(path);
+}
+
 /* As with tunnels, the session may be off the list by now. */
 void nx_session_bus_removed(struct nx_session *s)
 {
@@ -248,5 +274,17 @@ void nx_session_bus_removed(struct nx_session *s)
 		s->tunnel->manager->bus, path, NX_BUS_IFACE_PEER, "org.freedesktop.DBus.Peer",
 		"org.freedesktop.DBus.Introspectable", "org.freedesktop.DBus.Properties", NULL);
 	log_emit(s, "InterfacesRemoved", r);
+	free(path);
+}
+
+void nx_session_bus_moved(struct nx_session *s)
+{
+	char *path = path_to_emit(s);
+
+	if (!path)
+		return;
+	log_emit(s, "PropertiesChanged",
+		 sd_bus_emit_properties_changed(s->tunnel->manager->bus, path, NX_BUS_IFACE_PEER,
+						"Endpoint", NULL));
 	free(path);
 }

@@ -241,6 +241,15 @@ void nx_endpoint_set_port(struct nx_endpoint *e, uint16_t port)
 		e->in.sin_port = htons(port);
 }
 
+void nx_endpoint_set_address(struct nx_endpoint *e, const struct nx_prefix *address)
+{
+	e->sa.sa_family = address->family;
+	if (address->family == AF_INET6)
+		memcpy(&e->in6.sin6_addr, address->addr, 16);
+	else
+		memcpy(&e->in.sin_addr, address->addr, 4);
+}
+
 socklen_t nx_endpoint_len(const struct nx_endpoint *e)
 {
 	return e->sa.sa_family == AF_INET6 ? sizeof(e->in6) : sizeof(e->in);

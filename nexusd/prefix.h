@@ -36,6 +36,8 @@ bool nx_endpoint_collides(const struct nx_endpoint *a, const struct nx_endpoint 
 bool nx_endpoint_is_wildcard(const struct nx_endpoint *e);
 uint16_t nx_endpoint_port(const struct nx_endpoint *e);
 void nx_endpoint_set_port(struct nx_endpoint *e, uint16_t port);
+/* Another address of the same family; the port stays. */
+void nx_endpoint_set_address(struct nx_endpoint *e, const struct nx_prefix *address);
 socklen_t nx_endpoint_len(const struct nx_endpoint *e);
 /* From bytes that a message holds: exactly a sockaddr_in or sockaddr_in6. 0 or -EINVAL. */
 int nx_endpoint_from_bytes(const void *data, size_t len, struct nx_endpoint *e);

@@ -487,6 +487,13 @@ GETTER(get_connected_since)
 	return sd_bus_message_append(reply, "t", s ? s->connected_since_s : 0);
 }
 
+GETTER(get_last_handshake)
+{
+	const struct nx_session *s = client_session(userdata);
+
+	return sd_bus_message_append(reply, "t", s ? s->last_handshake_s : 0);
+}
+
 GETTER(get_cover_address)
 {
 	struct nx_tunnel *t = userdata;
@@ -557,6 +564,7 @@ const sd_bus_vtable nx_tunnel_vtable[] = {
 	SD_BUS_PROPERTY("Congestion", "s", get_congestion, 0, CHANGES),
 	SD_BUS_PROPERTY("PresharedKey", "b", get_preshared_key, 0, CHANGES),
 	SD_BUS_PROPERTY("ConnectedSince", "t", get_connected_since, 0, CHANGES),
+	SD_BUS_PROPERTY("LastHandshake", "t", get_last_handshake, 0, CHANGES),
 	SD_BUS_PROPERTY("RevokedUsers", "as", get_revoked_users, 0, CHANGES),
 	SD_BUS_PROPERTY("CoverAddress", "s", get_cover_address, 0, CHANGES),
 	SD_BUS_PROPERTY("CoverState", "s", get_cover_state, 0, CHANGES),

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 #include "backoff.h"
 #include "lib/log.h"
@@ -36,6 +37,8 @@ enum nx_reason nx_reason_of_down(enum nqd_down_reason r)
 	case NQD_DOWN_DELETED:
 	case NQD_DOWN_REPLACED:
 		return NX_REASON_REQUESTED;
+	case NQD_DOWN_UNCONFIRMED:
+		return NX_REASON_TIMEOUT;
 	}
 	return NX_REASON_NONE;
 }
@@ -69,17 +72,33 @@ static bool is_refusal(enum nx_reason r)
 	       r == NX_REASON_CONFIGURATION;
 }
 
-void nx_client_reset(struct nx_tunnel *t)
+/* No attempt, no pause before one. */
+static void stop_trying(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
 
 	nx_resolve_cancel(p->resolve);
 	p->resolve = NULL;
-	p->n_remotes = p->next_remote = 0;
 	if (p->attempt)
 		(void)nx_hsd_cancel(&t->manager->priv->hsd, t->config->name, p->attempt);
 	p->attempt = 0;
 	nx_tunnel_disarm_timer(t);
+	nx_client_renew_stop(t);
+}
+
+void nx_client_reset(struct nx_tunnel *t)
+{
+	stop_trying(t);
+	t->priv->n_remotes = t->priv->next_remote = 0;
+}
+
+void nx_client_stop_renewal(struct nx_tunnel *t)
+{
+	const struct nx_session *s = TAILQ_FIRST(&t->sessions);
+
+	stop_trying(t);
+	if (s)
+		nx_client_renew_arm(t, (uint64_t)time(NULL) - s->last_handshake_s);
 }
 
 /* ---- failure and retry ---- */
@@ -93,8 +112,7 @@ static int on_retry(sd_event_source *s, uint64_t usec, void *userdata)
 	return 0;
 }
 
-/* Only jitter: without randomness all clients of a server come back at the same moment. */
-static uint32_t jitter(void)
+uint32_t nx_jitter(void)
 {
 	uint32_t random;
 
@@ -106,15 +124,24 @@ static uint32_t jitter(void)
 void nx_client_retry(struct nx_tunnel *t, enum nx_reason reason, const char *text)
 {
 	struct nx_tunnel_private *p = t->priv;
-	uint32_t random = jitter();
+	unsigned int renew_failures = p->renew_failures;
+	uint32_t random = nx_jitter();
 	uint64_t delay;
 
 	nx_client_reset(t);
+	if (!TAILQ_EMPTY(&t->sessions)) {
+		p->renew_failures = renew_failures;
+		nx_client_renew_failed(t, text);
+		return;
+	}
 	/* A session that was up is replaced at once; only what fails again has to wait. */
 	delay = p->failures ? nx_backoff_us(p->failures, is_refusal(reason), random)
 			    : 10000 + random % 100000;
 	p->failures++;
-	nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, reason, "%s", text);
+	if (TAILQ_EMPTY(&t->sessions))
+		nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, reason, "%s", text);
+	else
+		nx_log_full(LOG_INFO, NULL, t->config->name, "%s; the session stays", text);
 	if (nx_tunnel_arm_timer(t, delay, on_retry) < 0)
 		nx_tunnel_fail(t, reason, text);
 }
@@ -131,7 +158,7 @@ static bool doubt_refusal(struct nx_tunnel *t, enum nx_reason reason, const char
 	if (p->refusals < NX_REFUSALS_BELIEVED)
 		p->refusals++;
 	if (p->refusals == NX_REFUSALS_BELIEVED ||
-	    nx_tunnel_arm_timer(t, nx_doubt_us(p->refusals, jitter()), on_retry) < 0)
+	    nx_tunnel_arm_timer(t, nx_doubt_us(p->refusals, nx_jitter()), on_retry) < 0)
 		return false;
 	nx_log_full(LOG_INFO, NULL, t->config->name, "%s; trying once more", text);
 	return true;
@@ -187,6 +214,22 @@ static int on_attempt_guard(sd_event_source *s, uint64_t usec, void *userdata)
 	return 0;
 }
 
+void nx_client_prefer(struct nx_tunnel *t, const struct nx_endpoint *remote)
+{
+	struct nx_tunnel_private *p = t->priv;
+	struct nx_endpoint first = p->remotes[0];
+	size_t i = 0;
+
+	while (i < p->n_remotes && !nx_endpoint_equal(&p->remotes[i], remote))
+		i++;
+	if (i < p->n_remotes)
+		p->remotes[i] = first;
+	else
+		p->n_remotes = 1;
+	p->remotes[0] = *remote;
+	p->next_remote = 0;
+}
+
 /* ---- attempts ---- */
 
 static void on_connect(void *userdata, const struct nx_chan_msg *msg, int err, const char *text)
@@ -227,7 +270,11 @@ static void on_resolved(void *userdata, int err, const char *text, const struct 
 	struct nx_tunnel_private *p = t->priv;
 
 	p->resolve = NULL;
-	if (err) {
+	/* Perhaps the name server is beyond the tunnel that is to be renewed. */
+	if (err && p->renewing) {
+		list = &p->roam.remote;
+		n = 1;
+	} else if (err) {
 		if (!p->failures)
 			p->failures = 1;
 		nx_client_retry(t, NX_REASON_TIMEOUT, text);
@@ -280,6 +327,7 @@ static void start_attempt(struct nx_tunnel *t, int pair)
 	int r;
 
 	p->attempt = ++t->manager->priv->last_attempt;
+	p->roam.remote = *remote;
 	nx_log_full(LOG_INFO, "Connecting", t->config->name, "connecting to %s",
 		    nx_endpoint_format(remote, addr));
 	r = nx_hsd_connect(&t->manager->priv->hsd, t->config->name, p->attempt, remote,
@@ -296,7 +344,9 @@ void nx_client_step(struct nx_tunnel *t)
 	bool opened = false;
 	int pair;
 
-	if (!TAILQ_EMPTY(&t->sessions) || !TAILQ_EMPTY(&p->installing) || p->attempt || p->timer)
+	if (!TAILQ_EMPTY(&t->sessions) && !p->renewing)
+		return;
+	if (!TAILQ_EMPTY(&p->installing) || p->attempt || p->timer)
 		return;
 	if (!nx_dp_connected(&t->manager->priv->dp) || !have_remotes(t))
 		return;
@@ -372,11 +422,31 @@ static uint32_t min_nonzero(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
+/* The largest UDP payload worth trying towards the server. */
+static uint32_t path_limit(const struct nx_tunnel *t, const struct nx_session *s)
+{
+	const struct nx_tunnel_private *p = t->priv;
+	uint32_t bytes = nx_path_payload(&s->remote, p->mark);
+
+	if (p->mtu_limit && p->mtu_limit + s->overhead < bytes)
+		bytes = p->mtu_limit + s->overhead;
+	return bytes < NX_UDP_PAYLOAD_MIN ? NX_UDP_PAYLOAD_MIN : bytes;
+}
+
+void nx_client_limit_path(struct nx_tunnel *t, struct nx_session *s)
+{
+	uint32_t bytes = path_limit(t, s);
+
+	if (s->path_limit && s->path_limit != bytes)
+		(void)nx_dp_set_path_mtu(&t->manager->priv->dp, s->id, bytes);
+	s->path_limit = bytes;
+}
+
 /* Everything that can go wrong with a report; the attempt is cancelled then. */
 static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const struct nxa *tb)
 {
 	struct nx_tunnel_private *p = t->priv;
-	uint32_t pair = nxa_u32(&tb[HS_A_SOCKET]), payload, overhead, mtu;
+	uint32_t pair = nxa_u32(&tb[HS_A_SOCKET]), mtu;
 	struct nxa ses[NQD_A_SESSION_MAX + 1];
 	struct nx_dp_session args = {};
 	struct nx_net_offer offer;
@@ -398,10 +468,12 @@ static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const s
 		return r;
 	}
 	s->user = 0;
-	payload = nx_path_payload(&s->remote, p->mark);
-	overhead = nx_session_overhead(ses);
-	mtu = min_nonzero(min_nonzero(payload - overhead, offer.mtu), t->config->mtu);
+	p->mtu_limit = min_nonzero(offer.mtu, t->config->mtu);
+	args.path_mtu_bytes = path_limit(t, s);
+	mtu = nx_device_mtu(offer.addresses, offer.n_addresses, args.path_mtu_bytes - s->overhead,
+			    p->mtu_limit);
 	r = apply_offer(t, &offer, &s->remote, mtu);
+	p->max_age_s = offer.max_age_s;
 	nx_net_offer_free(&offer);
 	if (r || !p->wanted) {
 		/* A failed device took the tunnel and its sessions down. */
@@ -410,9 +482,7 @@ static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const s
 		return r ? r : -ECANCELED;
 	}
 	args.socket_fd = p->pairs[pair].dp_fd;
-	args.path_mtu_bytes = mtu + overhead > NX_UDP_PAYLOAD_MIN ? mtu + overhead
-								  : NX_UDP_PAYLOAD_MIN;
-	args.flags = NQD_SESSION_F_DEFAULT_ROUTE;
+	args.flags = NQD_SESSION_F_DEFAULT_ROUTE | NQD_SESSION_F_REPLACE;
 	r = nx_session_install(s, nxa_u64(&tb[HS_A_ATTEMPT]), tb, &args);
 	if (r)
 		nx_session_free(s);
@@ -448,9 +518,52 @@ void nx_client_installed(struct nx_tunnel *t, struct nx_session *s)
 	char addr[NX_ADDR_STRLEN];
 
 	p->failures = p->refusals = 0;
+	nx_client_renew_arm(t, 0);
+	/* The network may have changed during the handshake. */
+	nx_roam_network_changed(t);
+	if (s->waits)
+		return;
 	memset(&p->rate, 0, sizeof(p->rate));
 	nx_tunnel_set_state(t, NX_TUNNEL_CONNECTED, NX_REASON_NONE, "%s", "");
 	nx_log_full(LOG_NOTICE, "Connected", t->config->name, "connected to %s",
 		    nx_endpoint_format(&s->remote, addr));
 	nx_tunnel_net_changed(t);
+}
+
+static void replaced(struct nx_tunnel *t, struct nx_session *old, struct nx_session *s)
+{
+	s->waits = false;
+	s->connected_since_s = old->connected_since_s;
+	nx_session_free(old);
+	nx_log_full(LOG_INFO, "Renewed", t->config->name, "the session has fresh keys");
+	nx_tunnel_follow_mtu(t);
+	nx_tunnel_net_changed(t);
+}
+
+void nx_client_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
+			    const char *text)
+{
+	struct nx_tunnel_private *p = t->priv;
+	struct nx_session *other = nx_session_other(s);
+
+	if (other && reason == NQD_DOWN_REPLACED) {
+		replaced(t, s, other);
+		return;
+	}
+	nx_log_full(LOG_NOTICE, "SessionDown", t->config->name,
+		    "session of the server ended: %s%s%s", nx_reason_str(nx_reason_of_down(reason)),
+		    text[0] ? ": " : "", text);
+	nx_session_free(s);
+	if (other) {
+		nx_client_renew_failed(t, text);
+		return;
+	}
+	p->failures = 0;
+	if (!p->renewing || !p->attempt) {
+		nx_client_retry(t, nx_reason_of_down(reason), text);
+		return;
+	}
+	/* The attempt that was to renew it now connects. */
+	p->renewing = false;
+	nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, nx_reason_of_down(reason), "%s", text);
 }

@@ -2,7 +2,8 @@
 /*
  * A tunnel inside: tunnel.c drives the state machine, tunnel-client.c and tunnel-server.c are what
  * the roles do differently, tunnel-net.c is the device with its addresses and routes,
- * tunnel-session.c makes sessions out of nexus-hsd's reports, tunnel-stats.c counts.
+ * tunnel-session.c makes sessions out of nexus-hsd's reports, tunnel-renew.c replaces a client's in
+ * time, tunnel-roam.c lets a client follow the network, tunnel-stats.c counts.
  *
  * The machine is level-triggered: nx_tunnel_step() looks at what is there and does the next thing
  * that is missing; every event ends in it. So a restart of nexus-hsd or of nexus-dp needs no path
@@ -13,6 +14,7 @@
 
 #include "cover.h"
 #include "manager-internal.h"
+#include "net-link.h"
 #include "resolve.h"
 #include "route-plan.h"
 #include "udp-pair.h"
@@ -29,6 +31,8 @@
 #define NX_CLIENT_CID_LEN 20
 #define NX_CONTEXT_PREFIX_LEN 1
 #define NX_UDP_PAYLOAD_MIN 1200
+/* What IPv6 needs of a link (RFC 8200 5); the kernel takes it off a device with less. */
+#define NX_IPV6_MTU_MIN 1280
 /* Nothing measures larger paths yet. */
 #define NX_PATH_MTU_MAX 1500
 
@@ -52,12 +56,29 @@ struct nx_rate {
 	uint64_t tx_per_s, rx_per_s;
 };
 
+/* What a client knows of the network below it: tunnel-roam.c. Times by nx_now_us() unless said. */
+struct nx_roam {
+	sd_event_source *look, *check;
+	struct nx_endpoint remote; /* the server as last known; AF_UNSPEC: not yet */
+	int ifindex; /* packets to it left there at the last look */
+	bool absent; /* no way led to the server at the last look */
+	bool unsure; /* the session is to be asked at the next look */
+	uint64_t absent_since_us; /* CLOCK_BOOTTIME */
+	uint64_t slept_us; /* since the last look */
+	uint64_t asked_us; /* 0: the session is taken for alive */
+	uint64_t query_us; /* 0: no question to the data plane is open */
+	bool moving;
+	struct nx_prefix to;
+	uint64_t moved_us; /* 0: this session has not */
+};
+
 /* What the capsules agreed on, for this client. */
 struct nx_net_offer {
 	struct nx_prefix *addresses, *routes;
 	size_t n_addresses, n_routes;
 	char **dns, **dns_domains;
 	uint32_t mtu;
+	uint32_t max_age_s; /* the server ends a session that old; 0 = never */
 };
 
 struct nx_tunnel_private {
@@ -85,6 +106,8 @@ struct nx_tunnel_private {
 	struct nx_planned_route *planned;
 	size_t n_planned;
 	bool rules4, rules6;
+	sd_event_source *mtu_timer; /* a path that is too small for IPv6: is it still? */
+	bool mtu_warned;
 
 	TAILQ_HEAD(, nx_session) installing; /* ADD_SESSION sent */
 	struct nx_rate rate;
@@ -96,6 +119,12 @@ struct nx_tunnel_private {
 	uint64_t attempt; /* running, 0 = none */
 	unsigned int failures;
 	unsigned int refusals; /* in a row, nothing else between them */
+	uint32_t mtu_limit; /* of server and configuration, 0 = none */
+	uint32_t max_age_s; /* of the server, for its sessions */
+	bool renewing; /* an attempt is wanted or running though there is a session */
+	unsigned int renew_failures;
+	sd_event_source *renew_timer;
+	struct nx_roam roam;
 	sd_event_source *timer; /* retry, guard of an attempt, or end of a disconnect */
 	struct nx_cover cover; /* server */
 	int state_fd; /* memfd with the net offer, stored at the monitor */
@@ -136,14 +165,48 @@ void nx_tunnel_attempt_failed(struct nx_tunnel *t, uint64_t attempt, enum hs_rea
 void nx_tunnel_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
 			    const char *text);
 
+/* The data plane sends @s between other addresses now. */
+void nx_tunnel_path_changed(struct nx_tunnel *t, struct nx_session *s,
+			    const struct nx_endpoint *local, const struct nx_endpoint *remote);
+
 /* ---- tunnel-client.c ---- */
 void nx_client_step(struct nx_tunnel *t);
 void nx_client_reset(struct nx_tunnel *t);
 uint32_t nx_client_wanted_mtu(struct nx_tunnel *t);
 void nx_client_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const struct nxa *tb);
 void nx_client_installed(struct nx_tunnel *t, struct nx_session *s);
+void nx_client_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
+			    const char *text);
 void nx_client_retry(struct nx_tunnel *t, enum nx_reason reason, const char *text);
+/* The route to the server may have another MTU: tell the data plane how far to search. */
+void nx_client_limit_path(struct nx_tunnel *t, struct nx_session *s);
+/* The next attempt goes to @remote first. */
+void nx_client_prefer(struct nx_tunnel *t, const struct nx_endpoint *remote);
+/* The old session will do until its time is over. */
+void nx_client_stop_renewal(struct nx_tunnel *t);
 enum nx_reason nx_reason_of_down(enum nqd_down_reason r);
+/* Only jitter: without randomness all clients of a server come back at the same moment. */
+uint32_t nx_jitter(void);
+
+/* ---- tunnel-renew.c ---- */
+/* The session in use was established @age_s ago: renew it in time. */
+void nx_client_renew_arm(struct nx_tunnel *t, uint64_t age_s);
+void nx_client_renew_stop(struct nx_tunnel *t);
+/* Now, unless it is being done; @why is for people. */
+void nx_client_renew(struct nx_tunnel *t, const char *why);
+/* Try again later; the session stays. */
+void nx_client_renew_failed(struct nx_tunnel *t, const char *text);
+
+/* ---- tunnel-roam.c ---- */
+/* Something in this network namespace has changed. */
+void nx_roam_network_changed(struct nx_tunnel *t);
+/* The machine has slept, for @slept_us if that is known. */
+void nx_roam_resumed(struct nx_tunnel *t, uint64_t slept_us);
+/* Session @s has another active path: its addresses are the new ones. */
+void nx_roam_path_changed(struct nx_tunnel *t, struct nx_session *s);
+void nx_roam_session_gone(struct nx_tunnel *t);
+void nx_roam_stop(struct nx_tunnel *t);
+int nx_roam_on_look(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* ---- tunnel-server.c ---- */
 /* 0 when open; -EAGAIN: tried again later; other errors have failed the tunnel. */
@@ -160,6 +223,10 @@ void nx_server_mark_revoked(const struct nx_manager *m, struct nx_tunnel_config 
 const struct nx_user_config *nx_server_user(const struct nx_tunnel *t, uint64_t short_id);
 void nx_server_user_routes(struct nx_tunnel *t, const struct nx_user_config *u, bool add);
 void nx_server_drop_session(struct nx_tunnel *t, struct nx_session *s);
+/* An installed session whose handshake was @age_s ago: end it when it is too old. */
+void nx_server_limit_age(struct nx_session *s, uint64_t age_s);
+void nx_server_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
+			    const char *text);
 
 /* ---- tunnel-net.c ---- */
 /* Make the TUN device if it is not there: 0 or -errno with the tunnel failed. */
@@ -170,7 +237,16 @@ int nx_tunnel_configure_device(struct nx_tunnel *t, const struct nx_prefix *addr
 void nx_tunnel_set_routes(struct nx_tunnel *t, struct nx_planned_route *routes, size_t n);
 /* Routes, rules, addresses and the device itself. */
 void nx_tunnel_remove_device(struct nx_tunnel *t);
-void nx_tunnel_warn_mtu(struct nx_tunnel *t);
+/*
+ * MTU of a device with these addresses when inner packets of @carried bytes get through: not above @limit
+ * (0 = none), and otherwise not below what IPv6 needs.
+ */
+uint32_t nx_device_mtu(const struct nx_prefix *addresses, size_t n, uint32_t carried,
+		       uint32_t limit);
+/* Sessions have come, gone, or found another path MTU: the device has what the best of them carries. */
+void nx_tunnel_follow_mtu(struct nx_tunnel *t);
+/* The path of @s carries UDP payloads of so many bytes. */
+void nx_tunnel_path_mtu(struct nx_tunnel *t, struct nx_session *s, uint32_t payload_bytes);
 uint32_t nx_tunnel_default_mark(const char *name);
 void nx_tunnel_create_dp_device(struct nx_tunnel *t);
 
@@ -192,6 +268,10 @@ int nx_state_load(int fd, struct nx_endpoint *remote, struct nx_net_offer *offer
 int nx_session_install(struct nx_session *s, uint64_t attempt, const struct nxa *hs,
 		       struct nx_dp_session *args);
 struct nx_session *nx_tunnel_find_session(struct nx_tunnel *t, uint64_t id);
+/* Another installed session of the same user, whose place @s takes or that takes its; or NULL. */
+struct nx_session *nx_session_other(const struct nx_session *s);
+/* Is one of that user being installed? */
+bool nx_session_installing(const struct nx_tunnel *t, uint64_t user);
 void nx_tunnel_drop_sessions(struct nx_tunnel *t);
 
 #endif /* NX_TUNNEL_INTERNAL_H */

@@ -136,19 +136,133 @@ static int set_addresses(struct nx_tunnel *t, const struct nx_prefix *addresses,
 	return r ? r : replace_list(&t->addresses, &t->n_addresses, addresses, n);
 }
 
-/* The kernel takes IPv6 off a device with a smaller MTU; say so before somebody wonders. */
-void nx_tunnel_warn_mtu(struct nx_tunnel *t)
+/* ---- MTU ---- */
+
+/* A path is given so long to be found larger. */
+#define MTU_WARN_US 3000000
+
+static bool has_ipv6(const struct nx_prefix *addresses, size_t n)
 {
-	for (size_t i = 0; i < t->n_addresses && t->mtu < 1280; i++) {
-		if (t->addresses[i].family != AF_INET6)
-			continue;
+	for (size_t i = 0; i < n; i++)
+		if (addresses[i].family == AF_INET6)
+			return true;
+	return false;
+}
+
+uint32_t nx_device_mtu(const struct nx_prefix *addresses, size_t n, uint32_t carried,
+		       uint32_t limit)
+{
+	if (limit && limit <= carried)
+		return limit;
+	if (carried < NX_IPV6_MTU_MIN && has_ipv6(addresses, n))
+		return limit && limit < NX_IPV6_MTU_MIN ? limit : NX_IPV6_MTU_MIN;
+	return carried;
+}
+
+/* Somebody wants it so; say what it means before somebody else wonders. */
+static void warn_configured_mtu(struct nx_tunnel *t)
+{
+	if (t->mtu < NX_IPV6_MTU_MIN && has_ipv6(t->addresses, t->n_addresses))
 		nx_log_full(
 			LOG_WARNING, "MtuTooSmall", t->config->name,
 			"the interface MTU of %u bytes is below the 1280 bytes IPv6 needs: IPv6 will not work in this tunnel",
 			t->mtu);
-		return;
+}
+
+/* A session with inner IPv6 over a path that does not carry what IPv6 needs; or NULL. */
+static const struct nx_session *narrow_session(const struct nx_tunnel *t)
+{
+	bool server = t->config->role == NX_ROLE_SERVER;
+	const struct nx_session *s;
+
+	if (t->mtu < NX_IPV6_MTU_MIN)
+		return NULL;
+	TAILQ_FOREACH (s, &t->sessions, entry)
+		if (s->mtu && s->mtu < NX_IPV6_MTU_MIN &&
+		    (server ? has_ipv6(s->addresses, s->n_addresses)
+			    : has_ipv6(t->addresses, t->n_addresses)))
+			return s;
+	return NULL;
+}
+
+static int on_mtu_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct nx_tunnel *t = userdata;
+	const struct nx_session *s = narrow_session(t);
+	char addr[NX_ADDR_STRLEN];
+
+	t->priv->mtu_timer = sd_event_source_disable_unref(t->priv->mtu_timer);
+	if (!s)
+		return 0;
+	t->priv->mtu_warned = true;
+	nx_log_full(
+		LOG_WARNING, "PathTooSmallForIpv6", t->config->name,
+		"the path to %s carries inner packets of %u bytes, but IPv6 expects 1280 of every link (RFC 8200): "
+		"larger ones are dropped and answered with Packet Too Big, which senders need not heed below 1280, "
+		"so IPv6 connections may stall; IPv4 is not affected",
+		nx_endpoint_format(&s->remote, addr), s->mtu);
+	return 0;
+}
+
+static void watch_narrow_paths(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	if (!narrow_session(t)) {
+		p->mtu_warned = false;
+		p->mtu_timer = sd_event_source_disable_unref(p->mtu_timer);
+	} else if (!p->mtu_warned && !p->mtu_timer) {
+		(void)sd_event_add_time_relative(t->manager->event, &p->mtu_timer, CLOCK_MONOTONIC,
+						 MTU_WARN_US, 0, on_mtu_timer, t);
 	}
 }
+
+/* What the best path carries; each session's own limit is the data plane's business. */
+static uint32_t carried_mtu(struct nx_tunnel *t)
+{
+	const struct nx_session *s;
+	uint32_t mtu = 0;
+
+	TAILQ_FOREACH (s, &t->sessions, entry)
+		if (s->mtu > mtu)
+			mtu = s->mtu;
+	return mtu;
+}
+
+void nx_tunnel_follow_mtu(struct nx_tunnel *t)
+{
+	static char *names[] = { "Mtu", NULL };
+	bool server = t->config->role == NX_ROLE_SERVER;
+	uint32_t limit = server ? nx_server_mtu(t) : t->priv->mtu_limit;
+	uint32_t mtu = carried_mtu(t), was = t->mtu;
+	int r;
+
+	if (!t->ifindex || !t->mtu || (!mtu && !server))
+		return;
+	mtu = nx_device_mtu(t->addresses, t->n_addresses, mtu ? mtu : limit, limit);
+	if (mtu != t->mtu) {
+		r = nx_link_set_mtu(t->manager->priv->nl, t->ifindex, mtu);
+		if (r) {
+			nx_log_full(LOG_ERR, NULL, t->config->name,
+				    "the MTU of the interface cannot be set to %u: %s", mtu,
+				    strerror(-r));
+			return;
+		}
+		t->mtu = mtu;
+		nx_log_full(LOG_NOTICE, "MtuChanged", t->config->name,
+			    "the MTU of the interface is %u bytes, was %u", mtu, was);
+		nx_tunnel_bus_properties_changed(t, names);
+	}
+	watch_narrow_paths(t);
+}
+
+void nx_tunnel_path_mtu(struct nx_tunnel *t, struct nx_session *s, uint32_t payload_bytes)
+{
+	s->mtu = payload_bytes > s->overhead ? payload_bytes - s->overhead : 0;
+	nx_tunnel_follow_mtu(t);
+}
+
+/* ---- configuration ---- */
 
 int nx_tunnel_configure_device(struct nx_tunnel *t, const struct nx_prefix *addresses, size_t n,
 			       uint32_t mtu)
@@ -161,13 +275,13 @@ int nx_tunnel_configure_device(struct nx_tunnel *t, const struct nx_prefix *addr
 	}
 	t->mtu = mtu;
 	r = set_addresses(t, addresses, n);
-	if (r && mtu < 1280)
+	if (r && mtu < NX_IPV6_MTU_MIN)
 		r = 0; /* the warning tells */
 	if (r) {
 		fail_device(t, r, "an address cannot be added");
 		return r;
 	}
-	nx_tunnel_warn_mtu(t);
+	warn_configured_mtu(t);
 	return 0;
 }
 
@@ -270,6 +384,8 @@ void nx_tunnel_remove_device(struct nx_tunnel *t)
 		/* Routes and addresses go with it. */
 		(void)nx_link_delete(t->manager->priv->nl, t->ifindex);
 	}
+	p->mtu_timer = sd_event_source_disable_unref(p->mtu_timer);
+	p->mtu_warned = false;
 	p->dp_phase = NX_DP_NONE;
 	if (p->tun_fd >= 0) {
 		nx_manager_unstore(t->manager, "tun:%s", t->config->name);

@@ -125,6 +125,8 @@ void nx_server_step(struct nx_tunnel *t)
 	    nx_tunnel_configure_device(t, t->config->addresses, t->config->n_addresses,
 				       nx_server_mtu(t)) < 0)
 		return;
+	/* Of sessions that were adopted. */
+	nx_tunnel_follow_mtu(t);
 	nx_tunnel_create_dp_device(t);
 	if (p->dp_phase == NX_DP_READY && t->state == NX_TUNNEL_CONNECTING) {
 		nx_tunnel_set_state(t, NX_TUNNEL_LISTENING, NX_REASON_NONE, "%s", "");
@@ -185,6 +187,7 @@ void nx_server_drop_session(struct nx_tunnel *t, struct nx_session *s)
 	struct nx_session *other;
 
 	nx_session_free(s);
+	nx_tunnel_follow_mtu(t);
 	TAILQ_FOREACH (other, &t->sessions, entry)
 		if (other->user == user)
 			return;
@@ -260,7 +263,9 @@ static int install(struct nx_tunnel *t, struct nx_session *s, const struct nxa *
 	args.routes = routes;
 	args.socket_fd = p->pairs[pair].dp_fd;
 	args.peer_group = nx_group_id(u->group);
-	args.flags = NQD_SESSION_F_MIGRATION | NQD_SESSION_F_REPLACE;
+	args.flags = NQD_SESSION_F_REPLACE;
+	if (nx_user_roams(t->config, u))
+		args.flags |= NQD_SESSION_F_MIGRATION;
 	args.path_mtu_bytes = session_path_mtu(t, s, ses, &tb[HS_A_NET]);
 	r = nx_session_install(s, nxa_u64(&tb[HS_A_ATTEMPT]), tb, &args);
 	free(routes);
@@ -290,24 +295,87 @@ void nx_server_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const
 	(void)nx_hsd_cancel(&t->manager->priv->hsd, t->config->name, attempt);
 }
 
+static int on_too_old(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct nx_session *s = userdata;
+	struct nx_tunnel *t = s->tunnel;
+
+	nx_log_full(LOG_NOTICE, "SessionTooOld", t->config->name,
+		    "session of %s ended: it is older than max_session_age_s", s->user_name);
+	(void)nx_dp_delete_session(&t->manager->priv->dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
+	/* If another waits to take its place, it does so now, and the data plane says so. */
+	if (!nx_session_other(s))
+		nx_server_drop_session(t, s);
+	return 0;
+}
+
+void nx_server_limit_age(struct nx_session *s, uint64_t age_s)
+{
+	struct nx_tunnel *t = s->tunnel;
+	uint64_t max_s = t->config->max_session_age_s;
+
+	if (max_s && sd_event_add_time_relative(t->manager->event, &s->age_timer, CLOCK_MONOTONIC,
+						max_s > age_s ? (max_s - age_s) * 1000000 : 0, 0,
+						on_too_old, s) < 0)
+		nx_log_full(LOG_ERR, NULL, t->config->name,
+			    "no timer: the session of %s will not end by its age", s->user_name);
+}
+
 void nx_server_installed(struct nx_tunnel *t, struct nx_session *s)
 {
 	const struct nx_user_config *u = nx_server_user(t, s->user);
-	struct nx_session *other, *next;
 	char addr[NX_ADDR_STRLEN];
 
-	/* The data plane has closed the older session of the user (NQD_SESSION_F_REPLACE). */
-	for (other = TAILQ_FIRST(&t->sessions); other; other = next) {
-		next = TAILQ_NEXT(other, entry);
-		if (other != s && other->user == s->user)
-			nx_session_free(other);
-	}
+	if (!s->age_timer)
+		nx_server_limit_age(s, 0);
+	if (s->waits)
+		return;
 	if (u)
 		nx_server_user_routes(t, u, true);
 	nx_log_full(LOG_NOTICE, "SessionUp", t->config->name, "%s connected from %s%s",
 		    s->user_name, nx_endpoint_format(&s->remote, addr),
 		    s->old_key ? " with the old server key" : "");
+	nx_tunnel_follow_mtu(t);
 	nx_session_bus_added(s);
+}
+
+/*
+ * @s has taken the place of @old. From the same address it is the same connection with fresh keys,
+ * and the same object on D-Bus.
+ */
+static void replaced(struct nx_tunnel *t, struct nx_session *old, struct nx_session *s)
+{
+	bool waited = s->waits;
+
+	s->waits = false;
+	if (waited && nx_endpoint_equal(&old->remote, &s->remote)) {
+		s->connected_since_s = old->connected_since_s;
+		s->peer_id = old->peer_id;
+		old->waits = true; /* its object is not its own any more */
+		nx_session_free(old);
+		nx_log_full(LOG_INFO, "SessionRenewed", t->config->name,
+			    "the session of %s has fresh keys", s->user_name);
+		nx_session_bus_changed(s);
+		return;
+	}
+	nx_session_free(old);
+	if (waited)
+		nx_server_installed(t, s);
+}
+
+void nx_server_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
+			    const char *text)
+{
+	struct nx_session *other = nx_session_other(s);
+
+	if (other && reason == NQD_DOWN_REPLACED) {
+		replaced(t, s, other);
+		return;
+	}
+	nx_log_full(LOG_NOTICE, "SessionDown", t->config->name, "session of %s ended: %s%s%s",
+		    s->user_name, nx_reason_str(nx_reason_of_down(reason)), text[0] ? ": " : "",
+		    text);
+	nx_server_drop_session(t, s);
 }
 
 /* ---- reload ---- */
@@ -346,13 +414,15 @@ static const struct nx_user_config *find_user(const struct nx_tunnel_config *c, 
 	return NULL;
 }
 
-/* Same but for the group: the session may stay. */
-static bool same_but_group(const struct nx_user_config *a, const struct nx_user_config *b)
+/* Same but for the group: the session may stay. Where it may be counts, however that was written. */
+static bool same_but_group(const struct nx_tunnel_config *t, const struct nx_user_config *a,
+			   const struct nx_tunnel_config *u, const struct nx_user_config *b)
 {
 	struct nx_user_config x = *a, y = *b;
 
 	x.group = y.group = NULL;
-	return nx_user_config_equal(&x, &y);
+	x.roaming = y.roaming = NX_CHOICE_NONE;
+	return nx_user_config_equal(&x, &y) && nx_user_roams(t, a) == nx_user_roams(u, b);
 }
 
 static void move_to_group(struct nx_tunnel *t, const struct nx_user_config *u)
@@ -409,7 +479,7 @@ void nx_server_change_users(struct nx_tunnel *t, struct nx_tunnel_config *c)
 	for (size_t i = 0; i < old->n_users; i++) {
 		const struct nx_user_config *now = find_user(c, old->users[i].short_id);
 
-		if (!now || !same_but_group(&old->users[i], now))
+		if (!now || !same_but_group(old, &old->users[i], c, now))
 			end_user(t, &old->users[i]);
 		else if (nx_group_id(now->group) != nx_group_id(old->users[i].group))
 			move_to_group(t, now);

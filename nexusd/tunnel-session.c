@@ -24,7 +24,7 @@ struct nx_session *nx_session_new(struct nx_tunnel *t, uint64_t id)
 	if (!s)
 		return NULL;
 	s->tunnel = t;
-	s->id = id;
+	s->id = s->peer_id = id;
 	TAILQ_INSERT_TAIL(&t->priv->installing, s, entry);
 	return s;
 }
@@ -34,9 +34,12 @@ void nx_session_free(struct nx_session *s)
 	struct nx_tunnel *t = s->tunnel;
 
 	nx_dp_forget(&t->manager->priv->dp, s);
+	sd_event_source_disable_unref(s->age_timer);
 	if (s->installed) {
+		if (s == TAILQ_FIRST(&t->sessions))
+			nx_roam_session_gone(t);
 		TAILQ_REMOVE(&t->sessions, s, entry);
-		if (t->config->role == NX_ROLE_SERVER)
+		if (t->config->role == NX_ROLE_SERVER && !s->waits)
 			nx_session_bus_removed(s);
 	} else {
 		TAILQ_REMOVE(&t->priv->installing, s, entry);
@@ -72,6 +75,26 @@ struct nx_session *nx_tunnel_find_session(struct nx_tunnel *t, uint64_t id)
 	return NULL;
 }
 
+struct nx_session *nx_session_other(const struct nx_session *s)
+{
+	struct nx_session *other;
+
+	TAILQ_FOREACH (other, &s->tunnel->sessions, entry)
+		if (other != s && other->user == s->user)
+			return other;
+	return NULL;
+}
+
+bool nx_session_installing(const struct nx_tunnel *t, uint64_t user)
+{
+	const struct nx_session *s;
+
+	TAILQ_FOREACH (s, &t->priv->installing, entry)
+		if (s->user == user)
+			return true;
+	return false;
+}
+
 int nx_session_fill(struct nx_session *s, const struct nxa *ses)
 {
 	const struct nxa *remote = &ses[NQD_A_SESSION_REMOTE_ADDR];
@@ -87,6 +110,11 @@ int nx_session_fill(struct nx_session *s, const struct nxa *ses)
 		s->key_exchange = nxa_u16(&ses[NQD_A_SESSION_KEY_EXCHANGE]);
 	if (ses[NQD_A_SESSION_FLAGS].present)
 		s->has_psk = nxa_u32(&ses[NQD_A_SESSION_FLAGS]) & NQD_SESSION_F_PRESHARED_KEY;
+	s->overhead = nx_session_overhead(ses);
+	if (ses[NQD_A_SESSION_PATH_MTU_BYTES].present)
+		s->mtu = nxa_u32(&ses[NQD_A_SESSION_PATH_MTU_BYTES]) - s->overhead;
+	if (ses[NQD_A_SESSION_MAX_IDLE_TIMEOUT_MS].present)
+		s->idle_timeout_ms = nxa_u32(&ses[NQD_A_SESSION_MAX_IDLE_TIMEOUT_MS]);
 	if (ses[NQD_A_SESSION_USER].present)
 		s->user = nxa_u64(&ses[NQD_A_SESSION_USER]);
 	return 0;
@@ -207,6 +235,8 @@ int nx_net_offer_parse(const void *data, size_t len, struct nx_net_offer *o)
 		r = parse_texts(data, len, HS_A_NET_DNS_DOMAIN, false, &o->dns_domains);
 	if (!r && tb[HS_A_NET_MTU].present)
 		o->mtu = nxa_u32(&tb[HS_A_NET_MTU]);
+	if (!r && tb[HS_A_NET_MAX_AGE_S].present)
+		o->max_age_s = nxa_u32(&tb[HS_A_NET_MAX_AGE_S]);
 	if (r)
 		nx_net_offer_free(o);
 	return r;
@@ -266,7 +296,7 @@ int nx_state_load(int fd, struct nx_endpoint *remote, struct nx_net_offer *offer
 
 static void on_installed(void *userdata, const struct nx_chan_msg *msg, int err, const char *text)
 {
-	struct nx_session *s = userdata;
+	struct nx_session *s = userdata, *other;
 	struct nx_tunnel *t = s->tunnel;
 	uint64_t attempt = s->attempt;
 	char why[192];
@@ -277,12 +307,16 @@ static void on_installed(void *userdata, const struct nx_chan_msg *msg, int err,
 		TAILQ_REMOVE(&t->priv->installing, s, entry);
 		TAILQ_INSERT_TAIL(&t->sessions, s, entry);
 		s->installed = true;
-		s->connected_since_s = (uint64_t)time(NULL);
+		s->connected_since_s = s->last_handshake_s = (uint64_t)time(NULL);
+		other = nx_session_other(s);
+		s->waits = other;
 		(void)nx_hsd_installed(&t->manager->priv->hsd, attempt);
 		if (t->config->role == NX_ROLE_SERVER)
 			nx_server_installed(t, s);
 		else
 			nx_client_installed(t, s);
+		if (other && other->superseded)
+			nx_tunnel_session_down(t, other, NQD_DOWN_REPLACED, "");
 		return;
 	}
 	snprintf(why, sizeof(why), "the data plane refused the session: %s",
@@ -300,6 +334,8 @@ int nx_session_install(struct nx_session *s, uint64_t attempt, const struct nxa 
 	struct nx_tunnel *t = s->tunnel;
 
 	s->attempt = attempt;
+	s->path_limit = args->path_mtu_bytes;
+	s->mtu = args->path_mtu_bytes - s->overhead;
 	args->id = s->id;
 	args->tunnel = t->config->name;
 	args->ifindex = t->ifindex;

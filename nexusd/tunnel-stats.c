@@ -60,7 +60,7 @@ static bool is_gauge(unsigned int i)
 }
 
 /* Sums of counters; of the gauges a server has only those that add up. */
-static void add_stats(struct query *q, const struct nxa *st)
+static void add_stats(struct query *q, const struct nxa *st, bool ends)
 {
 	for (unsigned int i = 1; i <= NQD_A_STATS_MAX; i++) {
 		if (!st[i].present)
@@ -71,7 +71,7 @@ static void add_stats(struct query *q, const struct nxa *st)
 		q->dp[i] += nxa_u64(&st[i]);
 	}
 	q->has_dp = true;
-	q->sessions++;
+	q->sessions += !ends;
 }
 
 static void update_rate(struct query *q, struct nx_rate *rate)
@@ -127,16 +127,21 @@ static void finish(struct query *q)
 	free(q);
 }
 
-static bool is_ours(struct query *q, const struct nxa *tb, const void *base)
+/* *@ends: it is closing, or what is left of one that was replaced. */
+static bool is_ours(struct query *q, const struct nxa *tb, const void *base, bool *ends)
 {
 	struct nxa ses[NQD_A_SESSION_MAX + 1];
 	struct nxm_error e;
 
+	*ends = false;
 	if (!q->sum)
 		return true;
-	return tb[NQD_A_SESSION].present &&
-	       nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, base, &e) == 0 &&
-	       ses[NQD_A_SESSION_TUNNEL].present &&
+	if (!tb[NQD_A_SESSION].present ||
+	    nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, base, &e) < 0)
+		return false;
+	*ends = ses[NQD_A_SESSION_STATE].present &&
+		nxa_u8(&ses[NQD_A_SESSION_STATE]) >= NQD_SESSION_CLOSING;
+	return ses[NQD_A_SESSION_TUNNEL].present &&
 	       !strcmp(nxa_str(&ses[NQD_A_SESSION_TUNNEL]), q->tunnel);
 }
 
@@ -145,6 +150,7 @@ static void on_dp(void *userdata, const struct nx_chan_msg *msg, int err, const 
 	struct nxa tb[NQD_A_MAX + 1], st[NQD_A_STATS_MAX + 1];
 	struct query *q = userdata;
 	struct nxm_error e;
+	bool ends;
 
 	if (!msg) {
 		q->err = err;
@@ -152,9 +158,9 @@ static void on_dp(void *userdata, const struct nx_chan_msg *msg, int err, const 
 		return;
 	}
 	if (nxa_parse(msg->hdr.attrs, msg->hdr.attrs_len, &nqd_top_set, tb, msg->buf, &e) == 0 &&
-	    tb[NQD_A_STATS].present && is_ours(q, tb, msg->buf) &&
+	    tb[NQD_A_STATS].present && is_ours(q, tb, msg->buf, &ends) &&
 	    nxa_parse_nest(&tb[NQD_A_STATS], &nqd_stats_set, st, msg->buf, &e) == 0)
-		add_stats(q, st);
+		add_stats(q, st, ends);
 }
 
 static void on_hsd(void *userdata, const struct nx_chan_msg *msg, int err, const char *text)

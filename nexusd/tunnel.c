@@ -107,6 +107,9 @@ void nx_tunnel_free(struct nx_tunnel *t)
 	nx_requests_forget(&t->manager->priv->hsd.requests, t);
 	nx_requests_forget(&t->manager->priv->dp.requests, t);
 	nx_tunnel_disarm_timer(t);
+	nx_roam_stop(t);
+	p->mtu_timer = sd_event_source_disable_unref(p->mtu_timer);
+	nx_client_renew_stop(t);
 	nx_cover_stop(t);
 	nx_resolve_cancel(p->resolve);
 	if (p->replay_fd >= 0)
@@ -171,10 +174,10 @@ void nx_tunnel_set_state(struct nx_tunnel *t, enum nx_tunnel_state state, enum n
 
 void nx_tunnel_net_changed(struct nx_tunnel *t)
 {
-	static char *names[] = { "Interface",  "Addresses",   "Routes",	      "Dns",
-				 "DnsDomains", "Mtu",	      "Endpoint",     "LocalEndpoint",
-				 "Cipher",     "KeyExchange", "PresharedKey", "ConnectedSince",
-				 "Congestion", NULL };
+	static char *names[] = { "Interface",	  "Addresses",	 "Routes",	 "Dns",
+				 "DnsDomains",	  "Mtu",	 "Endpoint",	 "LocalEndpoint",
+				 "Cipher",	  "KeyExchange", "PresharedKey", "ConnectedSince",
+				 "LastHandshake", "Congestion",  NULL };
 
 	nx_tunnel_bus_properties_changed(t, names);
 }
@@ -419,6 +422,7 @@ void nx_tunnel_dp_down(struct nx_tunnel *t)
 		finish_stop(t);
 		return;
 	}
+	nx_client_renew_stop(t);
 	nx_tunnel_drop_sessions(t);
 	if (had && p->wanted && t->config->role == NX_ROLE_CLIENT) {
 		p->failures = 0;
@@ -434,16 +438,40 @@ void nx_tunnel_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_
 		nx_session_free(s);
 		return;
 	}
-	nx_log_full(LOG_NOTICE, "SessionDown", t->config->name, "session of %s ended: %s%s%s",
-		    s->user_name[0] ? s->user_name : "the server",
-		    nx_reason_str(nx_reason_of_down(reason)), text[0] ? ": " : "", text);
-	if (t->config->role == NX_ROLE_SERVER) {
-		nx_server_drop_session(t, s);
+	/* The peer's greeting came with the handshake: this event is faster than the answer. */
+	if (reason == NQD_DOWN_REPLACED && !nx_session_other(s) &&
+	    nx_session_installing(t, s->user)) {
+		s->superseded = true;
 		return;
 	}
-	nx_session_free(s);
-	t->priv->failures = 0;
-	nx_client_retry(t, nx_reason_of_down(reason), text);
+	if (t->config->role == NX_ROLE_SERVER)
+		nx_server_session_down(t, s, reason, text);
+	else
+		nx_client_session_down(t, s, reason, text);
+}
+
+void nx_tunnel_path_changed(struct nx_tunnel *t, struct nx_session *s,
+			    const struct nx_endpoint *local, const struct nx_endpoint *remote)
+{
+	static char *names[] = { "Endpoint", "LocalEndpoint", NULL };
+	bool server = t->config->role == NX_ROLE_SERVER;
+	char was[NX_ADDR_STRLEN], is[NX_ADDR_STRLEN];
+
+	/* Of a move that failed the data plane says that all is as it was. */
+	if (!nx_endpoint_equal(local, &s->local) || !nx_endpoint_equal(remote, &s->remote)) {
+		nx_log_full(LOG_NOTICE, "PathChanged", t->config->name,
+			    "%s is now at %s, was at %s", server ? s->user_name : "this end",
+			    nx_endpoint_format(server ? remote : local, is),
+			    nx_endpoint_format(server ? &s->remote : &s->local, was));
+		s->local = *local;
+		s->remote = *remote;
+		if (server)
+			nx_session_bus_moved(s);
+		else
+			nx_tunnel_bus_properties_changed(t, names);
+	}
+	if (!server)
+		nx_roam_path_changed(t, s);
 }
 
 /* ---- up ---- */
@@ -539,6 +567,7 @@ static void take_down(struct nx_tunnel *t)
 	nx_requests_forget(&mp->dp.requests, t);
 	nx_client_reset(t);
 	nx_tunnel_drop_sessions(t);
+	nx_roam_stop(t);
 	if (p->hsd_phase != NX_HSD_NONE || p->n_pairs)
 		(void)nx_hsd_del_tunnel(&mp->hsd, t->config->name, NULL, NULL);
 	p->hsd_phase = NX_HSD_NONE;
@@ -704,10 +733,19 @@ int nx_tunnel_disconnect(struct nx_tunnel *t)
 int nx_session_disconnect(struct nx_session *s)
 {
 	struct nx_tunnel *t = s->tunnel;
+	struct nx_session *other;
 	int r;
 
 	if (t->config->role == NX_ROLE_CLIENT)
 		return nx_tunnel_disconnect(t);
+	/* Who waits to take its place goes first. */
+	while ((other = nx_session_other(s))) {
+		r = nx_dp_delete_session(&t->manager->priv->dp, other->id, NX_CLOSE_NO_ERROR, "",
+					 NULL, NULL);
+		if (r)
+			return r;
+		nx_server_drop_session(t, other);
+	}
 	r = nx_dp_delete_session(&t->manager->priv->dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
 	if (r)
 		return r;

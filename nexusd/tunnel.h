@@ -59,9 +59,18 @@ struct nx_session {
 	size_t n_addresses;
 	uint16_t cipher, key_exchange;	/* TLS numbers, 0 = not known */
 	bool has_psk;			/* one is mixed into the authentication */
-	uint64_t connected_since_s;	/* wall clock */
+	uint32_t idle_timeout_ms;	/* negotiated, 0 = not known */
+	uint32_t overhead;		/* bytes of a packet around an inner one */
+	uint32_t mtu;			/* inner packets the path carries now; 0 = not known */
+	uint32_t path_limit;		/* UDP payload the data plane may try; 0 = not known */
+	uint64_t connected_since_s;	/* wall clock; of the first session of the line */
+	uint64_t last_handshake_s;	/* wall clock */
+	uint64_t peer_id;		/* of its D-Bus object: that of the session it replaced */
 	bool installed;			/* the data plane has it */
 	bool old_key;			/* came in with the server's old key; false if adopted */
+	bool waits;			/* to take the place of another, which carries on */
+	sd_event_source *age_timer;	/* server: when it is too old */
+	bool superseded;		/* by one whose installation was not answered yet */
 	uint64_t attempt;		/* of nexus-hsd, while it is being installed */
 };
 
@@ -122,5 +131,9 @@ void nx_tunnel_bus_state_changed(struct nx_tunnel *t, enum nx_tunnel_state old);
 void nx_tunnel_bus_properties_changed(struct nx_tunnel *t, char **names);
 void nx_session_bus_added(struct nx_session *s);
 void nx_session_bus_removed(struct nx_session *s);
+/* The session of a peer has other addresses. */
+void nx_session_bus_moved(struct nx_session *s);
+/* Another session took its place: what concerns keys and handshake has changed. */
+void nx_session_bus_changed(struct nx_session *s);
 
 #endif /* NX_TUNNEL_H */

@@ -307,6 +307,16 @@ void nq_cid_set_active(struct nq_conn *c, u8 path)
 	set_header_len(c);
 }
 
+const u8 *nq_active_reset_token(const struct nq_conn *c, u64 *seq)
+{
+	const struct nq_cid *r = &c->cids.remote[0];
+
+	if (c->state != NQ_ACTIVE || !r->has_token)
+		return NULL;
+	*seq = r->seq;
+	return r->token;
+}
+
 /* ---- ours ---- */
 
 static u32 active_local(const struct nq_cids *s)

@@ -2,11 +2,15 @@
 /*
  * The end of a connection (RFC 9000 10): idle, closing, draining, gone.
  *
- * Closing: CONNECTION_CLOSE is sent once, and again after 1, 2, 4, ... further datagrams, for three
+ * Closing: CONNECTION_CLOSE is sent at once, a second time after a PTO (or 300 ms) in case the first
+ * was lost and the peer has nothing to say, and again after 1, 2, 4, ... further datagrams, for three
  * PTOs. Draining: nothing is sent for three PTOs. After that NQ_EV_GONE says that the connection
  * IDs may be forgotten. An idle connection goes at once: the peer's state is gone as well.
  */
 #include "conn.h"
+
+/* Whoever closes does not want to wait long for the second time. */
+#define CLOSE_AGAIN_MAX_US 300000
 
 static void set_reason(struct nq_close_info *info, const char *reason, u32 len)
 {
@@ -24,6 +28,8 @@ static void leave(struct nq_conn *c, enum nq_conn_state state, u64 now_us)
 	c->state = state;
 	c->close_end_us = now_us + 3 * nq_pto_us(c);
 	c->close_wanted = state == NQ_CLOSING;
+	c->close_again_us = state == NQ_CLOSING ? now_us + nq_min(nq_pto_us(c), CLOSE_AGAIN_MAX_US)
+						: NQ_TIME_NEVER;
 	c->close_rx = 0;
 	c->close_rx_next = 1;
 	c->events |= NQ_EV_CLOSED;
@@ -57,6 +63,7 @@ void nq_conn_error(struct nq_conn *c, enum nq_close_cause cause, u64 code, const
 	if (c->state == NQ_CLOSING && cause == NQ_CLOSE_RESET) {
 		c->state = NQ_DRAINING;
 		c->close_wanted = false;
+		c->close_again_us = NQ_TIME_NEVER;
 	}
 	if (c->state != NQ_ACTIVE)
 		return;

@@ -80,6 +80,13 @@ void nq_cc_set_mss(struct nq_cc *cc, u32 mss)
 	clamp_cwnd(cc);
 }
 
+void nq_cc_continue(struct nq_cc *cc, const struct nq_cc *old)
+{
+	cc->cwnd = old->cwnd;
+	clamp_cwnd(cc);
+	cc->ssthresh = nq_cc_slow_start(old) ? old->ssthresh : cc->cwnd;
+}
+
 /* ---- acknowledgements ---- */
 
 static void slow_start(struct nq_cc *cc, const struct nq_cc_ack *a)

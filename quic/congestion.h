@@ -129,6 +129,8 @@ void nq_cc_init(struct nq_cc *cc, const struct nq_cc_ops *ops, u32 mss, u32 ring
 void nq_cc_set_mss(struct nq_cc *cc, u32 mss);
 /* Samples of the delivery rate, NULL for a controller that wants none. */
 struct nq_rate *nq_cc_rate(const struct nq_cc *cc);
+/* Go on with the window that @old has now, right after nq_cc_init(). */
+void nq_cc_continue(struct nq_cc *cc, const struct nq_cc *old);
 
 /* Was a packet sent at @sent_us sent before the present reduction? */
 static inline bool nq_cc_in_recovery(const struct nq_cc *cc, u64 sent_us)

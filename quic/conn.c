@@ -170,6 +170,19 @@ static u64 idle_deadline_us(const struct nq_conn *c)
 	return c->idle_from_us + (c->idle_us > least ? c->idle_us : least);
 }
 
+/*
+ * Of the first ack-eliciting packet since something came. The probe timer would not do: it starts
+ * again with every packet sent (RFC 9002 6.2.1), and so never fires under steady traffic.
+ */
+static u64 silent_deadline_us(const struct nq_conn *c)
+{
+	u64 wait = NQ_SILENT_PTOS * nq_pto_us(c);
+
+	if (!c->idle_restarted || c->silent_from_us == c->idle_from_us)
+		return NQ_TIME_NEVER;
+	return c->idle_from_us + (wait > NQ_SILENT_US ? wait : NQ_SILENT_US);
+}
+
 static u64 keepalive_deadline_us(const struct nq_conn *c)
 {
 	if (!c->keepalive_us || c->ping_wanted)
@@ -184,9 +197,10 @@ u64 nq_next_timeout_us(const struct nq_conn *c)
 	if (c->state == NQ_GONE)
 		return NQ_TIME_NEVER;
 	if (c->state != NQ_ACTIVE)
-		return c->close_end_us;
+		return nq_min(c->close_end_us, c->close_again_us);
 	t = nq_min(nq_loss_timeout_us(c), idle_deadline_us(c));
 	t = nq_min(t, keepalive_deadline_us(c));
+	t = nq_min(t, silent_deadline_us(c));
 	t = nq_min(t, nq_keys_timeout_us(c));
 	t = nq_min(t, nq_path_timeout_us(c));
 	t = nq_min(t, c->pmtud.raise_us);
@@ -205,6 +219,10 @@ void nq_on_timeout(struct nq_conn *c, u64 now_us)
 	if (c->state == NQ_GONE)
 		return;
 	if (c->state != NQ_ACTIVE) {
+		if (now_us >= c->close_again_us) {
+			c->close_wanted = true;
+			c->close_again_us = NQ_TIME_NEVER;
+		}
 		if (now_us >= c->close_end_us) {
 			c->state = NQ_GONE;
 			c->events |= NQ_EV_GONE;
@@ -214,6 +232,10 @@ void nq_on_timeout(struct nq_conn *c, u64 now_us)
 	if (now_us >= idle_deadline_us(c)) {
 		nq_close_idle(c);
 		return;
+	}
+	if (now_us >= silent_deadline_us(c)) {
+		c->silent_from_us = c->idle_from_us;
+		c->events |= NQ_EV_SILENT;
 	}
 	nq_loss_on_timeout(c, now_us);
 	nq_keys_on_timeout(c, now_us);
@@ -249,6 +271,15 @@ void nq_set_path_mtu(struct nq_conn *c, u32 udp_payload_bytes)
 const char *nq_congestion_name(const struct nq_conn *c)
 {
 	return c->cc.ops->name;
+}
+
+void nq_continue_path(struct nq_conn *c, const struct nq_conn *old, u64 now_us)
+{
+	if (old->rtt.has_sample)
+		c->rtt = old->rtt;
+	nq_mtu_continue(c, old, now_us);
+	nq_cc_continue(&c->cc, &old->cc);
+	nq_update_pacing(c, now_us);
 }
 
 void nq_get_stats(const struct nq_conn *c, struct nq_stats *s, u64 now_us)

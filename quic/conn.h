@@ -41,6 +41,9 @@
 #define NQ_PTO_BACKOFF_US 1000000
 /* No sample counts for more: four and more of them fit 32 bits. */
 #define NQ_RTT_MAX_US 60000000
+/* The peer is silent after three PTOs with backoff, but a path has some time to recover. */
+#define NQ_SILENT_PTOS (1 + 2 + 4)
+#define NQ_SILENT_US 500000
 
 /* ---- a sent packet ---- */
 
@@ -284,7 +287,8 @@ struct nq_conn {
 	u8 prefix[NQ_PREFIX_MAX_LEN];
 
 	u64 idle_from_us, idle_us, keepalive_us;
-	u64 close_end_us;
+	u64 silent_from_us; /* idle_from_us of which NQ_EV_SILENT was raised */
+	u64 close_end_us, close_again_us;
 	u64 close_rx,
 		close_rx_next; /* packets received while closing: when the close is repeated */
 	bool close_wanted;
@@ -328,7 +332,6 @@ static inline u64 nq_max(u64 a, u64 b)
 /* ---- recovery.c ---- */
 /* Returns the sample without what of the delay may be taken off it. */
 u32 nq_rtt_update(struct nq_rtt *r, u32 latest_us, u32 ack_delay_us, u64 now_us);
-u64 nq_pto_us(const struct nq_conn *c);
 u64 nq_loss_timeout_us(const struct nq_conn *c);
 void nq_loss_on_timeout(struct nq_conn *c, u64 now_us);
 /* 0, or -EPROTO if the peer acknowledges what was never sent. */
@@ -451,6 +454,8 @@ void nq_path_on_timeout(struct nq_conn *c, u64 now_us);
 void nq_mtu_start(struct nq_conn *c, u32 mtu);
 /* The same on another path, of which @known bytes are known to pass (0: none). */
 void nq_mtu_on_new_path(struct nq_conn *c, u32 known);
+/* What @old has found out about the same path. */
+void nq_mtu_continue(struct nq_conn *c, const struct nq_conn *old, u64 now_us);
 /* Size of the probe that waits to be sent, 0 if none does. */
 u32 nq_mtu_probe_bytes(const struct nq_conn *c);
 void nq_mtu_on_sent(struct nq_conn *c);

@@ -137,6 +137,21 @@ int nq_tx_queue_frames(struct nq_conn *c, const u8 *frames, u32 len)
 	return 0;
 }
 
+int nq_tx_queue_empty_datagram(struct nq_conn *c)
+{
+	u8 frame[2 + NQ_PREFIX_MAX_LEN];
+
+	frame[0] = NQ_FRAME_DATAGRAM + 1;
+	frame[1] = c->prefix_len;
+	memcpy(frame + 2, c->prefix, c->prefix_len);
+	return nq_tx_queue_frames(c, frame, 2 + c->prefix_len);
+}
+
+bool nq_tx_frames_pending(const struct nq_conn *c)
+{
+	return c->out_len;
+}
+
 void nq_out_on_acked(struct nq_conn *c, u64 pn)
 {
 	if (!c->out_sent || pn != c->out_pn)

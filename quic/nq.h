@@ -204,6 +204,10 @@ bool nq_tx_ecn(const struct nq_conn *c);
  * without a length).
  */
 int nq_tx_queue_frames(struct nq_conn *c, const u8 *frames, u32 len);
+/* The same with a DATAGRAM that holds the context prefix and no IP packet. */
+int nq_tx_queue_empty_datagram(struct nq_conn *c);
+/* Are queued frames still unacknowledged? */
+bool nq_tx_frames_pending(const struct nq_conn *c);
 
 /* ---- receiving ----------------------------------------------------------------------------- */
 
@@ -268,6 +272,7 @@ enum nq_event {
 	NQ_EV_CID_RETIRED = 1 << 8,	/* nq_take_retired_cid() has ids to unhash */
 	NQ_EV_DUPLICATE = 1 << 9,
 	NQ_EV_PATH = 1 << 10,		/* nq_active_path() or nq_path_used() may have changed */
+	NQ_EV_SILENT = 1 << 11,		/* not a packet of the peer for PTOs: once until one comes */
 };
 
 /* The events since the last call, cleared. */
@@ -347,6 +352,16 @@ void nq_path_recheck(struct nq_conn *c);
 void nq_set_path_mtu(struct nq_conn *c, u32 udp_payload_bytes);
 /* The local system refused to send so much to the active path (EMSGSIZE). */
 void nq_mtu_refused(struct nq_conn *c, u32 udp_payload_bytes, u64 now_us);
+/* The reset token of the remote ID in use, with its number; NULL: none, or the end has come. */
+const u8 *nq_active_reset_token(const struct nq_conn *c, u64 *seq);
+
+/*
+ * @c goes on where @old stops sending, on the same path: round-trip time, window and packet size are
+ * @old's. What @old still has in flight leaves the path while @c, paced, begins to fill it.
+ */
+void nq_continue_path(struct nq_conn *c, const struct nq_conn *old, u64 now_us);
+/* Probe timeout (RFC 9002 6.2.1) without backoff. */
+u64 nq_pto_us(const struct nq_conn *c);
 void nq_set_keepalive(struct nq_conn *c, u32 keepalive_ms, u64 now_us);
 
 struct nq_counters {

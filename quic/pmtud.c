@@ -78,6 +78,16 @@ void nq_mtu_on_new_path(struct nq_conn *c, u32 known)
 	next(c, 0);
 }
 
+void nq_mtu_continue(struct nq_conn *c, const struct nq_conn *old, u64 now_us)
+{
+	c->pmtud.limit = (u32)nq_min(old->pmtud.limit, c->peer_max_udp);
+	c->pmtud.low = (u32)nq_min(old->pmtud.low, c->pmtud.limit);
+	c->pmtud.high = (u32)nq_min(old->pmtud.high, c->pmtud.limit + 1);
+	c->pmtud.raise_us = old->pmtud.raise_us;
+	use(c, (u32)nq_min(old->path_mtu, c->pmtud.limit));
+	next(c, now_us);
+}
+
 /* ---- probes ---- */
 
 u32 nq_mtu_probe_bytes(const struct nq_conn *c)

@@ -161,7 +161,8 @@ static void fill_gauges(u64 *v, const struct nq_stats *q, const struct dp_sessio
 	v[NQD_A_STATS_BYTES_IN_FLIGHT] = q->bytes_in_flight;
 	v[NQD_A_STATS_PACING_RATE_BYTES_PER_S] = q->pacing_rate_bytes_per_s;
 	v[NQD_A_STATS_LAST_RX_AGO_MS] = q->count.last_rx_us ? (now_us - q->count.last_rx_us) / 1000 : 0;
-	v[NQD_A_STATS_UPTIME_MS] = (now_us - s->started_us) / 1000;
+	v[NQD_A_STATS_UPTIME_MS] = (now_us - s->connected_us) / 1000;
+	v[NQD_A_STATS_HANDSHAKE_AGO_MS] = (now_us - s->started_us) / 1000;
 }
 
 static int send_stats(struct dp *dp, const struct nxm_hdr *req, struct dp_session *s, u16 flags)
@@ -175,6 +176,7 @@ static int send_stats(struct dp *dp, const struct nxm_hdr *req, struct dp_sessio
 
 	if (s->conn)
 		nq_get_stats(s->conn, &q, dp->now_us);
+	dp_stats_add(&q.count, &s->inherited);
 	fill_stats(v, &s->counters, &q.count);
 	fill_gauges(v, &q, s, dp->now_us);
 	hdr.flags = flags;
@@ -307,7 +309,8 @@ int dp_cmd_get_stats(struct dp *dp, struct dp_request *r)
 	s = dp_request_session(dp, r, attrs);
 	if (!s)
 		return r->e.err;
-	send_stats(dp, &r->hdr, s, 0);
+	/* An owner that has not heard of it yet: its counters are the heir's. */
+	send_stats(dp, &r->hdr, s->replaced && s->heir ? s->heir : s, 0);
 	return 0;
 }
 

@@ -98,16 +98,14 @@ static int parse_routes(struct dp_request *r, struct routes *routes)
 
 /* Is a prefix held by a session that does not have to give it up? */
 static int check_conflicts(struct dp_request *r, const struct dp_device *dev,
-			   const struct routes *routes, const struct dp_session *s, bool replace)
+			   const struct routes *routes, const struct dp_session *s)
 {
 	unsigned int i;
 
 	for (i = 0; i < routes->n; i++) {
 		struct dp_session *holder = dp_route_get(&dev->routes, &routes->p[i]);
 
-		if (!holder || holder == s)
-			continue;
-		if (replace && s->user && holder->user == s->user)
+		if (!holder || holder == s || dp_may_replace(s, holder))
 			continue;
 		return dp_fail(&r->e, -EEXIST, "NQD_A_ROUTE: held by session %llu",
 			       (unsigned long long)holder->id);
@@ -115,7 +113,10 @@ static int check_conflicts(struct dp_request *r, const struct dp_device *dev,
 	return 0;
 }
 
-/* Install all prefixes, or none. Those that were there before stay in either case. */
+/*
+ * Install all prefixes, or none. Those that were there before stay in either case, and so do those
+ * of a session that @s will replace.
+ */
 static int install_routes(struct dp_session *s, const struct routes *routes)
 {
 	bool had[ROUTES_MAX];
@@ -123,7 +124,11 @@ static int install_routes(struct dp_session *s, const struct routes *routes)
 	int err;
 
 	for (i = 0; i < routes->n; i++) {
-		had[i] = dp_route_get(&s->dev->routes, &routes->p[i]) == s;
+		struct dp_session *holder = dp_route_get(&s->dev->routes, &routes->p[i]);
+
+		had[i] = holder;
+		if (holder && holder != s)
+			continue;
 		err = dp_route_add(&s->dev->routes, &routes->p[i], s);
 		if (err)
 			goto undo;
@@ -150,7 +155,7 @@ int dp_cmd_add_route(struct dp *dp, struct dp_request *r)
 		return dp_fail(&r->e, -ESHUTDOWN, "NQD_A_SESSION_ID: the session is closing");
 	err = parse_routes(r, &routes);
 	if (!err)
-		err = check_conflicts(r, s->dev, &routes, s, false);
+		err = check_conflicts(r, s->dev, &routes, s);
 	if (!err)
 		err = install_routes(s, &routes);
 	if (!err)
@@ -451,26 +456,6 @@ static int keep_params(struct new_session *ns)
 	return 0;
 }
 
-/* Sessions of the same user give their prefixes to this one and close. */
-static void replace_holders(struct dp *dp, struct new_session *ns)
-{
-	unsigned int i;
-
-	for (i = 0; i < ns->routes.n; i++) {
-		struct dp_session *old = dp_route_get(&ns->s->dev->routes, &ns->routes.p[i]);
-
-		if (!old)
-			continue;
-		dp_session_down(dp, old, NQD_DOWN_REPLACED, 0, "replaced by a newer session");
-		if (old->conn) {
-			nq_close(old->conn, true, 0, "replaced", dp->now_us);
-			dp_mark_dirty(dp, old);
-		} else {
-			dp_session_free(dp, old);
-		}
-	}
-}
-
 /* DATAGRAMs that arrived before the hand-over. */
 static void inject_datagrams(struct dp *dp, struct dp_request *r, struct new_session *ns)
 {
@@ -480,7 +465,7 @@ static void inject_datagrams(struct dp *dp, struct dp_request *r, struct new_ses
 	struct nxa a;
 
 	while (nxa_next(nest->data, nest->len, NQD_A_SESSION_RX_DATAGRAM, &pos, &a))
-		if (a.len > p->prefix_len && !memcmp(a.data, p->prefix, p->prefix_len))
+		if (a.len >= p->prefix_len && !memcmp(a.data, p->prefix, p->prefix_len))
 			dp_rx_inner(dp, ns->s, (u8 *)a.data + p->prefix_len, a.len - p->prefix_len);
 }
 
@@ -488,29 +473,43 @@ void dp_session_installed(struct dp *dp, struct dp_session *s)
 {
 	s->generation++;
 	dp_event(dp, s, NQD_EVENT_SESSION_UP, NULL, NULL, 0);
+	dp_replace_installed(dp, s);
 	dp_mark_dirty(dp, s);
 }
 
-/* Nothing below fails halfway: routes go in all or not at all, the rest cannot fail. */
-static int link_session(struct dp *dp, struct dp_request *r, struct new_session *ns)
+/* A device with several sessions must not be held up by one. */
+static void begin_sending(struct dp *dp, struct dp_session *s)
 {
-	struct dp_session *s = ns->s, *other;
-	int err;
+	struct dp_session *other;
 
-	if (s->flags & NQD_SESSION_F_REPLACE)
-		replace_holders(dp, ns);
-	err = install_routes(s, &ns->routes);
-	if (err)
-		return err;
 	if (s->flags & NQD_SESSION_F_DEFAULT_ROUTE)
 		s->dev->default_session = s;
-	/* A device with several sessions must not be held up by one. */
+	s->sends = true;
 	s->dev->n_sessions++;
 	TAILQ_FOREACH (other, &dp->sessions, entry)
 		if (other->dev == s->dev && s->dev->blocked)
 			dp_tx_settle(dp, other);
 	if (s->dev->blocked && !s->dev->arena_refs)
 		dp_device_resume(dp, s->dev);
+}
+
+/* Nothing below fails halfway: routes go in all or not at all, the rest cannot fail. */
+static int link_session(struct dp *dp, struct dp_request *r, struct new_session *ns)
+{
+	struct dp_session *s = ns->s;
+	int err;
+
+	err = install_routes(s, &ns->routes);
+	if (err)
+		return err;
+	s->claims = ns->routes.p;
+	s->n_claims = ns->routes.n;
+	ns->routes = (struct routes){ 0 };
+	dp_replace_link(dp, s);
+	if (!s->unheard) {
+		dp_take_routes(s);
+		begin_sending(dp, s);
+	}
 	TAILQ_INSERT_TAIL(&dp->sessions, s, entry);
 	dp->n_sessions++;
 	return 0;
@@ -535,8 +534,9 @@ static int build_session(struct dp *dp, struct dp_request *r, struct new_session
 	if (!err)
 		err = parse_routes(r, &ns->routes);
 	if (!err)
-		err = check_conflicts(r, s->dev, &ns->routes, s, s->flags & NQD_SESSION_F_REPLACE);
-	if (!err && s->flags & NQD_SESSION_F_DEFAULT_ROUTE && s->dev->default_session)
+		err = check_conflicts(r, s->dev, &ns->routes, s);
+	if (!err && s->flags & NQD_SESSION_F_DEFAULT_ROUTE && s->dev->default_session &&
+	    !dp_may_replace(s, s->dev->default_session))
 		err = dp_fail(&r->e, -EEXIST,
 			      "NQD_A_SESSION_FLAGS: the device has a default session");
 	if (!err && r->top[NQD_A_KEYS].present)
@@ -621,6 +621,7 @@ int dp_cmd_add_session(struct dp *dp, struct dp_request *r)
 	TAILQ_INIT(&ns->s->txq);
 	ns->s->retry_us = NQ_TIME_NEVER;
 	ns->s->migrating_to = NQ_PATHS_MAX;
+	ns->s->deadline_us = NQ_TIME_NEVER;
 	ns->s->dev = dev;
 	err = add_session(dp, r, ns);
 	if (err)
@@ -736,8 +737,10 @@ static void delete_session(struct dp *dp, struct dp_session *s, const struct nxa
 	const struct nxa *code = &a[NQD_A_SESSION_CLOSE_CODE];
 	const struct nxa *reason = &a[NQD_A_SESSION_CLOSE_REASON];
 
-	if (s->down && code->present)
+	if (s->down && code->present) {
+		dp_replace_end_drain(dp, s);
 		return;
+	}
 	dp_session_down(dp, s, NQD_DOWN_DELETED, code->present ? nxa_u64(code) : 0, "deleted");
 	if (!code->present || !s->conn) {
 		dp_session_free(dp, s);

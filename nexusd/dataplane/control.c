@@ -252,6 +252,7 @@ static int cmd_flush_stats(struct dp *dp, struct dp_request *r)
 		if (only && s != only)
 			continue;
 		memset(&s->counters, 0, sizeof(s->counters));
+		memset(&s->inherited, 0, sizeof(s->inherited));
 		s->duplicates_reported = 0;
 		if (s->conn)
 			nq_flush_stats(s->conn);

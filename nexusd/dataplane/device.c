@@ -18,6 +18,8 @@
 #include "dp.h"
 #include "tx-internal.h"
 
+/* The port is not free before. */
+#define LIMBO_US 1000000
 #define TSO_OFFLOADS (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
 
 static void queue_events(struct dp *dp, struct dp_watch *w, u32 events)
@@ -149,6 +151,36 @@ fail:
 	return err;
 }
 
+/* Is CONNECTION_CLOSE on its way to the peer, once or twice? */
+static bool says_goodbye(const struct dp_session *s)
+{
+	struct nq_close_info info;
+
+	if (!s->conn)
+		return false;
+	nq_close_info(s->conn, &info);
+	return info.cause == NQ_CLOSE_LOCAL && !s->gone;
+}
+
+/* It needs its socket, no device. */
+static void enter_limbo(struct dp *dp, struct dp_session *s)
+{
+	s->dev = &dp->limbo;
+	s->sends = false;
+	s->deadline_us = dp->now_us + LIMBO_US;
+	dp_mark_dirty(dp, s);
+}
+
+bool dp_in_limbo(const struct dp *dp)
+{
+	const struct dp_session *s;
+
+	TAILQ_FOREACH (s, &dp->sessions, entry)
+		if (s->dev == &dp->limbo)
+			return true;
+	return false;
+}
+
 void dp_device_destroy(struct dp *dp, struct dp_device *dev)
 {
 	struct dp_session *s, *next;
@@ -156,10 +188,13 @@ void dp_device_destroy(struct dp *dp, struct dp_device *dev)
 
 	for (s = TAILQ_FIRST(&dp->sessions); s; s = next) {
 		next = TAILQ_NEXT(s, entry);
-		if (s->dev == dev) {
-			dp_session_down(dp, s, NQD_DOWN_DELETED, 0, "device deleted");
+		if (s->dev != dev)
+			continue;
+		dp_session_down(dp, s, NQD_DOWN_DELETED, 0, "device deleted");
+		if (says_goodbye(s))
+			enter_limbo(dp, s);
+		else
 			dp_session_free(dp, s);
-		}
 	}
 	for (i = 0; i < dev->n_queues; i++)
 		dp_watch_close(dp, &dev->queues[i].watch);

@@ -33,6 +33,7 @@
 #define DP_CID_BUCKETS		16384
 /* So many bytes are nobody else's by chance; shorter IDs may need the address to tell whose. */
 #define DP_CID_CERTAIN_LEN	8
+#define DP_TOKEN_BUCKETS	4096
 #define DP_DEVICE_QUEUES_MAX	NX_IPC_MAX_FDS
 /* UDP payload bytes of one GSO send, and segments in it (older kernels take 64). */
 #define DP_GSO_MAX_BYTES	65000
@@ -106,7 +107,7 @@ struct dp_device {
 	unsigned int n_sockets;
 	struct dp_route_table routes;
 	struct dp_session *default_session;
-	unsigned int n_sessions;
+	unsigned int n_sessions;	/* that may send */
 	bool uso;
 	bool blocked;			/* its only session may not send: reading stopped */
 	bool dead;			/* the interface is gone */
@@ -166,8 +167,14 @@ struct dp_secret {
 	u8 len;
 };
 
+SLIST_HEAD(dp_token_list, dp_session);
+
 struct dp_session {
 	TAILQ_ENTRY(dp_session) entry;
+	/* reset.c: of the ID the peer is known by; NULL = in no list */
+	SLIST_ENTRY(dp_session) token_entry;
+	struct dp_token_list *token_list;
+	u64 token_seq;
 	TAILQ_ENTRY(dp_session) dirty_entry;
 	u64 id, generation, user;
 	char tunnel[32];
@@ -183,6 +190,15 @@ struct dp_session {
 	u32 flags, route_epoch, peer_group, path_mtu;
 	u8 role, cid_len;
 	bool dirty, down, gone, socket_blocked;
+	bool sends;			/* counted in its device's n_sessions */
+	/* replace.c: */
+	bool unheard;			/* waits to take the place of others */
+	bool replaced;			/* what still comes here is its heir's */
+	struct dp_session *heir;
+	unsigned int n_old;		/* whose heir it is */
+	struct dp_prefix *claims;	/* routes to take when it does */
+	unsigned int n_claims;
+	u64 deadline_us, replaced_us;
 	struct dp_cid_list cids;
 	u64 next_cid_seq;
 	struct dp_tx_list txq;
@@ -196,7 +212,9 @@ struct dp_session {
 	u16 cipher, key_exchange;
 	struct dp_secret tx_secret, rx_secret;
 	struct dp_counters counters;
+	struct nq_counters inherited;	/* counters of the sessions whose place it took */
 	u64 started_us, duplicates_reported, duplicate_event_us;
+	u64 connected_us;		/* started_us of the first of the line */
 	struct dp_last_event last[NQD_EVENT_MAX + 1];
 };
 TAILQ_HEAD(dp_session_list, dp_session);
@@ -232,6 +250,9 @@ struct dp {
 	struct dp_session_list sessions, dirty;
 	unsigned int n_sessions;
 	struct dp_cid_list cids[DP_CID_BUCKETS];
+	struct dp_token_list tokens[DP_TOKEN_BUCKETS];
+	u64 token_key[4];
+	struct dp_device limbo;		/* of sessions that close after their device */
 	struct dp_session **heap;
 	size_t heap_len;
 	struct dp_out_list free_out;
@@ -323,7 +344,10 @@ void dp_session_down(struct dp *dp, struct dp_session *s, u8 reason, u64 code, c
 /* device.c */
 int dp_device_create(struct dp *dp, const int *fds, unsigned int n_fds, const char *ifname,
 		     u32 ifindex, struct dp_device **out, struct nxm_error *e);
+/* Sessions that are saying goodbye go on doing so, for a second at most. */
 void dp_device_destroy(struct dp *dp, struct dp_device *dev);
+/* Is a session there that would like to say goodbye? */
+bool dp_in_limbo(const struct dp *dp);
 /* False: the kernel did not take it. */
 bool dp_device_write(struct dp_device *dev, const struct iovec *iov, unsigned int n);
 void dp_device_resume(struct dp *dp, struct dp_device *dev);
@@ -381,6 +405,34 @@ struct dp_session *dp_route_src(const struct dp_device *dev, const u8 *pkt);
 u8 dp_session_state(const struct dp_session *s);
 /* NQ_EV_CID_RETIRED and NQ_EV_CID_WANTED. */
 void dp_session_cids(struct dp *dp, struct dp_session *s, u32 events);
+
+/* reset.c */
+int dp_reset_init(struct dp *dp);
+/* The session's active remote connection ID may be another now. */
+void dp_reset_update(struct dp *dp, struct dp_session *s);
+void dp_reset_forget(struct dp_session *s);
+/* A short-header datagram that is nobody's: true if it has ended a session. */
+bool dp_reset_received(struct dp *dp, const union dp_addr *from, const u8 *data, u32 len);
+
+/* replace.c */
+/* May @s, which is being added, take the routes of @old? */
+bool dp_may_replace(const struct dp_session *s, const struct dp_session *old);
+/* Before @s is on the list: note whose place it will take. Cannot fail. */
+void dp_replace_link(struct dp *dp, struct dp_session *s);
+/* What @s claims is its own now. */
+void dp_take_routes(struct dp_session *s);
+/* @s has keys: greet the peer, wait to hear its greeting. */
+void dp_replace_installed(struct dp *dp, struct dp_session *s);
+/* @s waits and its peer was heard: now. */
+void dp_take_over(struct dp *dp, struct dp_session *s);
+/* @s is down: those it replaced drain no longer, those it would have replaced stay. */
+void dp_replace_down(struct dp *dp, struct dp_session *s);
+void dp_replace_free(struct dp *dp, struct dp_session *s);
+/* If @s still drains: close it now. */
+void dp_replace_end_drain(struct dp *dp, struct dp_session *s);
+/* Called in every round of @s. */
+void dp_replace_timeout(struct dp *dp, struct dp_session *s);
+void dp_stats_add(struct nq_counters *to, const struct nq_counters *from);
 
 /* tx.c */
 void dp_tx_readable(struct dp *dp, struct dp_queue *q);

@@ -122,6 +122,8 @@ void dp_session_events(struct dp *dp, struct dp_session *s)
 		s->path_mtu = mtu.path_mtu;
 		dp_event(dp, s, NQD_EVENT_PATH_MTU_CHANGED, &mtu, NULL, 0);
 	}
+	if (ev & NQ_EV_SILENT)
+		dp_event(dp, s, NQD_EVENT_PEER_SILENT, NULL, NULL, 0);
 	if (ev & NQ_EV_PUNT)
 		punted(dp, s);
 	if (ev & NQ_EV_CLOSED)

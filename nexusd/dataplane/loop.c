@@ -195,6 +195,7 @@ static void read_monitor(struct dp *dp)
 		if (n == -EMSGSIZE)
 			continue;
 		if (n <= 0) {
+			set_channel(dp, &dp->monitor, -1);
 			dp->stop = true;
 			return;
 		}
@@ -296,6 +297,7 @@ int dp_init(struct dp *dp)
 	TAILQ_INIT(&dp->dirty);
 	TAILQ_INIT(&dp->free_out);
 	TAILQ_INIT(&dp->free_items);
+	snprintf(dp->limbo.ifname, sizeof(dp->limbo.ifname), "closing");
 	dp->monitor.fd = -1;
 	dp->control.fd = -1;
 	dp->hsd.fd = -1;
@@ -305,6 +307,8 @@ int dp_init(struct dp *dp)
 	dp->reply = malloc(NQD_MSG_MAX_LEN);
 	if (!dp->heap || !dp->msg || !dp->reply || dp_rx_init())
 		return -ENOMEM;
+	if (dp_reset_init(dp))
+		return -EIO;
 	dp->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (dp->epoll_fd < 0)
 		return -errno;
@@ -315,9 +319,12 @@ int dp_init(struct dp *dp)
 void dp_fini(struct dp *dp)
 {
 	struct dp_device *dev;
+	struct dp_session *s;
 
 	while ((dev = TAILQ_FIRST(&dp->devices)))
 		dp_device_destroy(dp, dev);
+	while ((s = TAILQ_FIRST(&dp->sessions)))
+		dp_session_free(dp, s);
 	dp_sockets_reap(dp);
 	dp_watch_close(dp, &dp->control);
 	dp_watch_close(dp, &dp->hsd);

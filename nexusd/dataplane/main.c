@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +144,8 @@ int main(int argc, char **argv)
 	if (parse_options(argc, argv, &o, &status))
 		return status;
 	nx_log_init("nexus-dp", o.log_level);
+	/* The end of the monitor's channel tells as much, and leaves time for goodbyes. */
+	signal(SIGTERM, SIG_IGN);
 	dp = calloc(1, sizeof(*dp));
 	if (!dp)
 		return EXIT_FAILURE;
@@ -163,7 +166,7 @@ int main(int argc, char **argv)
 			return EXIT_FAILURE;
 		}
 	}
-	while (!dp->stop)
+	while (!dp->stop || dp_in_limbo(dp))
 		dp_round(dp, DP_WAIT_FOREVER);
 	dp_fini(dp);
 	free(dp);

@@ -158,6 +158,18 @@ int dp_route_add(struct dp_route_table *t, const struct dp_prefix *p, void *valu
 	return err;
 }
 
+int dp_route_replace(struct dp_route_table *t, const struct dp_prefix *p, void *value)
+{
+	struct dp_route_node **path, **link;
+	struct key k = make_key(p);
+
+	link = find(root_of(t, p), &k, &path);
+	if (!is_key(*link, &k) || !(*link)->value)
+		return dp_route_add(t, p, value);
+	(*link)->value = value;
+	return 0;
+}
+
 void *dp_route_get(const struct dp_route_table *t, const struct dp_prefix *p)
 {
 	struct dp_route_node **path, **link;

@@ -119,7 +119,10 @@ static bool inner_allowed(struct dp_session *s, const u8 *pkt, u32 len)
 
 static void deliver(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len, u8 ecn)
 {
-	if (s->down || !inner_allowed(s, pkt, len))
+	if (s->replaced)
+		s = s->heir;
+	/* One without content only says that the peer's data plane is there. */
+	if (!s || s->down || !len || !inner_allowed(s, pkt, len))
 		return;
 	if (ecn == DP_ECN_CE)
 		carry_ce(pkt);
@@ -133,6 +136,8 @@ static void deliver(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len, u8 ec
 
 void dp_rx_inner(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len)
 {
+	if (s->unheard)
+		dp_take_over(dp, s);
 	deliver(dp, s, pkt, len, 0);
 	flush_device(dp, s);
 }
@@ -148,6 +153,8 @@ static void open_batch(struct dp *dp)
 		unsigned int used = nq_rx_open(s->conn, rx.pkts + done, rx.n - done, rx.datagrams,
 					       NQ_BURST_MAX, &n, dp->now_us);
 
+		if (n && s->unheard)
+			dp_take_over(dp, s);
 		for (i = 0; i < n; i++)
 			deliver(dp, s, rx.datagrams[i].data, rx.datagrams[i].len,
 				rx.pkts[done + rx.datagrams[i].pkt].ecn);
@@ -212,7 +219,8 @@ static void rx_packet(struct dp *dp, struct dp_socket *sock, const union dp_addr
 	s = len < MIN_PACKET || data[0] & 0x80 ? NULL
 					       : dp_cid_find(dp, sock, data + 1, len - 1, from);
 	if (!s) {
-		unknown_packet(dp, sock, from, ecn, data, len, punted);
+		if (!dp_reset_received(dp, from, data, len))
+			unknown_packet(dp, sock, from, ecn, data, len, punted);
 		return;
 	}
 	path = dp_path_number(s, sock, from);

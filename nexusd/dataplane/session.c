@@ -257,6 +257,11 @@ void dp_session_down(struct dp *dp, struct dp_session *s, u8 reason, u64 code, c
 
 	if (s->down)
 		return;
+	if (s->heir && !s->replaced) {
+		/* Which ends it. */
+		dp_take_over(dp, s->heir);
+		return;
+	}
 	s->down = true;
 	snprintf(info.text, sizeof(info.text), "%s", text);
 	dp_route_del_value(&s->dev->routes, s);
@@ -264,6 +269,7 @@ void dp_session_down(struct dp *dp, struct dp_session *s, u8 reason, u64 code, c
 		s->dev->default_session = NULL;
 	dp_tx_drop_queue(dp, s);
 	dp_event(dp, s, NQD_EVENT_SESSION_DOWN, &info, NULL, 0);
+	dp_replace_down(dp, s);
 }
 
 static void remember_ended(struct dp *dp, const struct dp_session *s)
@@ -286,6 +292,8 @@ void dp_session_free(struct dp *dp, struct dp_session *s)
 	}
 	if (s->last[NQD_EVENT_SESSION_DOWN].present)
 		remember_ended(dp, s);
+	dp_replace_free(dp, s);
+	dp_reset_forget(s);
 	dp_tx_drop_queue(dp, s);
 	dp_timer_set(dp, s, NQ_TIME_NEVER);
 	if (s->dirty)
@@ -295,7 +303,8 @@ void dp_session_free(struct dp *dp, struct dp_session *s)
 	dp_route_del_value(&s->dev->routes, s);
 	if (s->dev->default_session == s)
 		s->dev->default_session = NULL;
-	s->dev->n_sessions--;
+	if (s->sends)
+		s->dev->n_sessions--;
 	TAILQ_REMOVE(&dp->sessions, s, entry);
 	dp->n_sessions--;
 	if (s->conn) {
@@ -324,14 +333,21 @@ static void run_session(struct dp *dp, struct dp_session *s)
 
 	if (!s->conn)
 		return;
+	if (s->dev == &dp->limbo)
+		s->gone = dp->now_us >= s->deadline_us;
+	else
+		dp_replace_timeout(dp, s);
 	dp_tx_flush(dp, s);
 	dp_tx_settle(dp, s);
 	dp_session_events(dp, s);
 	/* Reactions to events (new CIDs, keys) may have something to say. */
 	if (nq_tx_control_wanted(s->conn, dp->now_us) || nq_tx_alone_wanted(s->conn, dp->now_us))
 		dp_tx_flush(dp, s);
+	dp_reset_update(dp, s);
 	at = nq_next_timeout_us(s->conn);
-	dp_timer_set(dp, s, at < s->retry_us ? at : s->retry_us);
+	if (s->retry_us < at)
+		at = s->retry_us;
+	dp_timer_set(dp, s, s->deadline_us < at ? s->deadline_us : at);
 }
 
 void dp_session_cids(struct dp *dp, struct dp_session *s, u32 events)

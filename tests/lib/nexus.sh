@@ -188,6 +188,7 @@ start_bus() {
 		    <allow send_destination="org.freedesktop.DBus"/>
 		  </policy>
 		  <policy user="root">
+		    <allow own="org.freedesktop.login1"/>
 		    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
 		  </policy>
 		  <include>$policy</include>

@@ -81,6 +81,7 @@ enum nqd_event {
 	NQD_EVENT_FRAMES_PUNTED,	/* NQD_A_EVENT_FRAMES: frames the data plane does not own */
 	/* NQD_A_SESSION_LOCAL_ADDR and _REMOTE_ADDR: the path now; the one before if a move failed */
 	NQD_EVENT_PATH_CHANGED,
+	NQD_EVENT_PEER_SILENT,		/* nothing comes of it though it was asked; once until it is heard */
 	__NQD_EVENT_MAX,
 	NQD_EVENT_MAX = __NQD_EVENT_MAX - 1,
 };
@@ -128,9 +129,14 @@ enum nqd_session_flags {
 	NQD_SESSION_F_MIGRATION = 1 << 1,	/* follow the peer's address after path validation */
 	NQD_SESSION_F_ECN = 1 << 2,		/* mark packets ECT(0), validate (RFC 9000 13.4.2) */
 	NQD_SESSION_F_DEFAULT_ROUTE = 1 << 3,	/* packets that match no route go to this session */
-	NQD_SESSION_F_REPLACE = 1 << 4,		/* ADD_SESSION: routes held by another session of the
-						 * same user move here, that session is then closed
-						 */
+	/*
+	 * ADD_SESSION: this one takes the place of the sessions of the same user (user 0: of the
+	 * device's default session). It greets the peer with an empty DATAGRAM and waits; when a
+	 * DATAGRAM of the peer's comes, routes, queue and counters move here and those sessions are
+	 * down with NQD_DOWN_REPLACED. What still comes on them is taken until they are silent; then
+	 * they close. A peer not heard in 5 seconds: this one is down with NQD_DOWN_UNCONFIRMED.
+	 */
+	NQD_SESSION_F_REPLACE = 1 << 4,
 	NQD_SESSION_F_PRESHARED_KEY = 1 << 5,	/* the handshake mixed one in: returned by dumps */
 };
 
@@ -291,7 +297,8 @@ enum nqd_stats_attr {
 	NQD_A_STATS_BYTES_IN_FLIGHT,
 	NQD_A_STATS_PACING_RATE_BYTES_PER_S,
 	NQD_A_STATS_LAST_RX_AGO_MS,
-	NQD_A_STATS_UPTIME_MS,
+	NQD_A_STATS_UPTIME_MS,		/* of the line of sessions that replaced each other */
+	NQD_A_STATS_HANDSHAKE_AGO_MS,	/* since the last of it was added */
 	__NQD_A_STATS_MAX,
 	NQD_A_STATS_MAX = __NQD_A_STATS_MAX - 1,
 };
@@ -322,6 +329,7 @@ enum nqd_down_reason {
 	NQD_DOWN_KEY_LIMIT,
 	NQD_DOWN_SOCKET_ERROR,
 	NQD_DOWN_REPLACED,
+	NQD_DOWN_UNCONFIRMED,	/* never took the place it was added for */
 };
 
 enum nqd_event_attr {

@@ -143,6 +143,8 @@ void abi_put_session(struct abi *abi, struct nxm *m, const struct abi_session *s
 	nxm_put_u32(m, NQD_A_SESSION_PATH_MTU_BYTES, s->mtu);
 	if (s->peer_group)
 		nxm_put_u32(m, NQD_A_SESSION_PEER_GROUP, s->peer_group);
+	if (s->greeted)
+		nxm_put(m, NQD_A_SESSION_RX_DATAGRAM, "", 1);
 	if (s->congestion)
 		nxm_put_str(m, NQD_A_SESSION_CONGESTION, s->congestion);
 	nxm_nest_end(m, nest);

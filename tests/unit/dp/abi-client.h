@@ -20,7 +20,7 @@ struct abi_session {
 	struct sockaddr_storage remote;
 	uint8_t number; /* tells the CIDs of several sessions apart */
 	uint8_t server_cid_len; /* 0 = 20, as a client's are */
-	bool no_keys, secrets;
+	bool no_keys, secrets, greeted; /* the peer's empty DATAGRAM came before */
 	const char *congestion;
 	struct {
 		int family;

@@ -566,6 +566,22 @@ static void routes(void **state)
 	expect(route_command(NQD_CMD_ADD_ROUTE, 2, net, 4, 16, &e), 0, &e, NULL);
 }
 
+static int delete_user(uint64_t user, struct nxm_error *e)
+{
+	struct nxm m;
+	size_t nest;
+
+	abi_begin(&abi, &m, NQD_CMD_DELETE_SESSION, 0);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_USER, user);
+	nxm_nest_end(&m, nest);
+	return abi_call(&abi, &m, e, NULL, NULL);
+}
+
+/*
+ * Who may take whose place. The peers here never answer, so that it does not come to that: the older
+ * session stays. (With peers that do: test-traffic.c.)
+ */
 static void replacement(void **state)
 {
 	struct abi_session a = session(1), b = session(2), c = session(3);
@@ -583,22 +599,91 @@ static void replacement(void **state)
 	b.flags = c.flags = NQD_SESSION_F_REPLACE;
 	expect(abi_add_session(&abi, &c, &e), -EEXIST, &e, "NQD_A_ROUTE");
 	expect(abi_add_session(&abi, &b, &e), 0, &e, NULL);
+	assert_int_equal(abi.events[NQD_EVENT_SESSION_DOWN], 0);
+	assert_int_equal(dump(NQD_CMD_GET_STATS).n, 2);
+	/* A second one in waiting makes the first give up. */
+	c.user = 77;
+	expect(abi_add_session(&abi, &c, &e), 0, &e, NULL);
 	assert_int_equal(abi.events[NQD_EVENT_SESSION_DOWN], 1);
+	expect(simple(NQD_CMD_DELETE_SESSION, 2, 0, &e), 0, &e, NULL);
+	/* The older one ends: its place is taken at once. */
+	expect(simple(NQD_CMD_DELETE_SESSION, 1, 0, &e), 0, &e, NULL);
 	f = dump(NQD_CMD_GET_EVENTS);
 	assert_true(f.n >= 3);
-	/* By user: the newer one goes too. */
-	{
-		struct nxm m;
-		size_t nest;
-
-		abi_begin(&abi, &m, NQD_CMD_DELETE_SESSION, 0);
-		nest = nxm_nest_begin(&m, NQD_A_SESSION);
-		nxm_put_u64(&m, NQD_A_SESSION_USER, 77);
-		nxm_nest_end(&m, nest);
-		expect(abi_call(&abi, &m, &e, NULL, NULL), 0, &e, NULL);
-	}
-	assert_int_equal(abi.events[NQD_EVENT_SESSION_DOWN], 2);
+	assert_int_equal(dump(NQD_CMD_GET_STATS).id, 3);
+	/* By user: all of them go. */
+	expect(abi_add_session(&abi, &b, &e), 0, &e, NULL);
+	expect(delete_user(77, &e), 0, &e, NULL);
 	assert_int_equal(dump(NQD_CMD_GET_STATS).n, 0);
+	/* The peer's data plane was heard before the hand-over: at once. */
+	abi.events[NQD_EVENT_SESSION_DOWN] = 0;
+	expect(abi_add_session(&abi, &a, &e), 0, &e, NULL);
+	b.greeted = true;
+	expect(abi_add_session(&abi, &b, &e), 0, &e, NULL);
+	assert_int_equal(abi.events[NQD_EVENT_SESSION_DOWN], 1);
+	assert_int_equal(abi_stat(&abi, 2, NQD_A_STATS_FRAME_ERRORS), 0);
+	expect(simple(NQD_CMD_UPDATE_SESSION, 1, 0, &e), -ESHUTDOWN, &e, NULL);
+	expect(delete_user(77, &e), 0, &e, NULL);
+	assert_int_equal(dump(NQD_CMD_GET_STATS).n, 0);
+	b.greeted = false;
+	/* The default session of nobody in particular. */
+	a.user = b.user = 0;
+	a.n_routes = b.n_routes = 0;
+	a.flags = b.flags = NQD_SESSION_F_DEFAULT_ROUTE;
+	expect(abi_add_session(&abi, &a, &e), 0, &e, NULL);
+	expect(abi_add_session(&abi, &b, &e), -EEXIST, &e, "NQD_A_SESSION_FLAGS");
+	b.flags |= NQD_SESSION_F_REPLACE;
+	expect(abi_add_session(&abi, &b, &e), 0, &e, NULL);
+	/* Of two in waiting the newer one remains. */
+	abi.events[NQD_EVENT_SESSION_DOWN] = 0;
+	c.user = 0;
+	c.n_routes = 0;
+	c.flags = b.flags;
+	expect(abi_add_session(&abi, &c, &e), 0, &e, NULL);
+	assert_int_equal(abi.events[NQD_EVENT_SESSION_DOWN], 1);
+	expect(simple(NQD_CMD_UPDATE_SESSION, 2, 0, &e), -ESHUTDOWN, &e, NULL);
+	expect(simple(NQD_CMD_DELETE_SESSION, 2, 0, &e), 0, &e, NULL);
+	expect(simple(NQD_CMD_DELETE_SESSION, 3, 0, &e), 0, &e, NULL);
+	expect(abi_add_session(&abi, &b, &e), 0, &e, NULL);
+	/* Not heard of: the older one stays, and has not noticed. */
+	abi.events[NQD_EVENT_SESSION_DOWN] = 0;
+	while (!abi.events[NQD_EVENT_SESSION_DOWN])
+		abi_stat(&abi, 1, NQD_A_STATS_UPTIME_MS);
+	assert_true(dump(NQD_CMD_GET_STATS).n >= 1);
+	expect(simple(NQD_CMD_UPDATE_SESSION, 1, 0, &e), 0, &e, NULL);
+	expect(simple(NQD_CMD_UPDATE_SESSION, 2, 0, &e), -ESHUTDOWN, &e, NULL);
+}
+
+/* Without keys nothing is under way: it is replaced at once, and can wait itself. */
+static void replacement_without_keys(void **state)
+{
+	struct abi_session a = session(1), b = session(2), c = session(3);
+	struct nxm_error e;
+
+	NEED_ROOT();
+	a.user = b.user = 77;
+	add_route(&a, "10.7.0.5", 32);
+	add_route(&b, "10.7.0.5", 32);
+	add_route(&c, "10.7.0.5", 32);
+	b.flags = NQD_SESSION_F_REPLACE;
+	a.no_keys = true;
+	expect(abi_add_session(&abi, &a, &e), 0, &e, NULL);
+	expect(abi_add_session(&abi, &b, &e), 0, &e, NULL);
+	assert_int_equal(abi.events[NQD_EVENT_SESSION_DOWN], 1);
+	assert_int_equal(dump(NQD_CMD_GET_STATS).id, 2);
+	expect(abi_add_session(&abi, &c, &e), -EEXIST, &e, "NQD_A_ROUTE");
+	a.flags = NQD_SESSION_F_REPLACE;
+	expect(abi_add_session(&abi, &a, &e), 0, &e, NULL);
+	c.user = 77;
+	c.flags = NQD_SESSION_F_REPLACE;
+	expect(abi_add_session(&abi, &c, &e), 0, &e, NULL);
+	assert_int_equal(abi.events[NQD_EVENT_SESSION_DOWN], 2);
+	expect(simple(NQD_CMD_DELETE_SESSION, 2, 0, &e), 0, &e, NULL);
+	/* The one that gave up goes with the next round. */
+	while (abi_stat(&abi, 1, NQD_A_STATS_UPTIME_MS) != UINT64_MAX)
+		;
+	assert_int_equal(dump(NQD_CMD_GET_STATS).n, 1);
+	assert_int_equal(dump(NQD_CMD_GET_STATS).id, 3);
 }
 
 static int set_rate(uint64_t bytes_per_s, struct nxm_error *e)
@@ -929,6 +1014,112 @@ static void punting(void **state)
 	close(peer);
 }
 
+/* A datagram of random bytes that ends with @token, from @fd to the session's socket. */
+static void send_reset(int fd, uint8_t token, uint32_t len)
+{
+	uint8_t buf[64];
+	uint32_t i;
+
+	for (i = 0; i < len; i++)
+		buf[i] = 0x40 + (i * 7) % 0x30;
+	memset(buf + len - 16, token, 16);
+	assert_int_equal(sendto(fd, buf, len, 0, (void *)&bound, sizeof(struct sockaddr_in)), len);
+}
+
+static bool is_punted(void)
+{
+	struct pollfd p = { .fd = abi.punt_fd, .events = POLLIN };
+	uint8_t in[2048];
+
+	return poll(&p, 1, ABI_TIMEOUT_MS) == 1 &&
+	       nx_ipc_recv(abi.punt_fd, in, sizeof(in), NULL, NULL) > 0;
+}
+
+/*
+ * The token that the peer gave with the ID in use ends the session, from the peer's address only.
+ * Everything else is somebody else's, and goes to the handshake daemon.
+ */
+static void stateless_resets(void **state)
+{
+	struct sockaddr_storage from, elsewhere;
+	struct abi_session s = session(1);
+	struct nxm_error e;
+	struct found f;
+	uint8_t token;
+	int peer, other;
+
+	NEED_ROOT();
+	peer = abi_open_udp("127.0.0.1", 0, &from);
+	other = abi_open_udp("127.0.0.1", 0, &elsewhere);
+	s.remote = from;
+	s.server = false;
+	/* As abi-client.c makes it. */
+	token = 0x80 + 4 * s.number + 8;
+	expect(abi_add_session(&abi, &s, &e), 0, &e, NULL);
+	send_reset(other, token, 40);
+	assert_true(is_punted());
+	send_reset(peer, token + 1, 40);
+	assert_true(is_punted());
+	send_reset(peer, token, 20);
+	assert_true(is_punted());
+	assert_int_equal(abi_stat(&abi, 1, NQD_A_STATS_L3_RX_PACKETS), 0);
+	assert_int_equal(abi.events[NQD_EVENT_SESSION_DOWN], 0);
+	send_reset(peer, token, 21);
+	while (!abi.events[NQD_EVENT_SESSION_DOWN])
+		abi_stat(&abi, 1, NQD_A_STATS_UPTIME_MS);
+	f = dump(NQD_CMD_GET_EVENTS);
+	assert_int_equal(f.type, NQD_EVENT_SESSION_DOWN);
+	assert_int_equal(f.reason, NQD_DOWN_STATELESS_RESET);
+	/* Once ended, it is nobody's. */
+	send_reset(peer, token, 40);
+	assert_true(is_punted());
+	close(peer);
+	close(other);
+}
+
+/* CONNECTION_CLOSE packets that come to @fd within @timeout_ms. */
+static unsigned int packets_to(int fd, int timeout_ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	uint8_t packet[2048];
+	unsigned int n = 0;
+
+	while (poll(&p, 1, timeout_ms) == 1 && recv(fd, packet, sizeof(packet), 0) > 0)
+		n++;
+	return n;
+}
+
+/* The device goes at once, the goodbye is said a second time all the same; then nothing is left. */
+static void goodbye_without_device(void **state)
+{
+	struct abi_session s = session(1);
+	struct sockaddr_storage peer;
+	int sink = abi_open_udp("127.0.0.1", 0, &peer), fds;
+	struct nxm_error e;
+	struct nxm m;
+	size_t nest;
+
+	NEED_ROOT();
+	fds = data_plane_fds();
+	s.remote = peer;
+	expect(abi_add_session(&abi, &s, &e), 0, &e, NULL);
+	abi_begin(&abi, &m, NQD_CMD_DELETE_SESSION, 0);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_ID, 1);
+	nxm_put_u64(&m, NQD_A_SESSION_CLOSE_CODE, 0x100);
+	nxm_nest_end(&m, nest);
+	expect(abi_call(&abi, &m, &e, NULL, NULL), 0, &e, NULL);
+	abi_begin(&abi, &m, NQD_CMD_DELETE_DEVICE, 0);
+	nest = nxm_nest_begin(&m, NQD_A_DEVICE);
+	nxm_put_str(&m, NQD_A_DEVICE_IFNAME, ifname);
+	nxm_nest_end(&m, nest);
+	expect(abi_call(&abi, &m, &e, NULL, NULL), 0, &e, NULL);
+	assert_int_equal(packets_to(sink, 1500), 2);
+	assert_int_equal(dump(NQD_CMD_GET_STATS).n, 0);
+	assert_int_equal(data_plane_fds(), fds - 1);
+	close(sink);
+}
+
 static void sandboxed(void **state)
 {
 	char path[64], line[256];
@@ -972,7 +1163,10 @@ int main(int argc, char **argv)
 		CASE(devices),
 		CASE(device_is_deleted),
 		CASE(punting),
+		CASE(replacement_without_keys),
+		CASE(stateless_resets),
 		CASE(sandboxed),
+		CASE(goodbye_without_device),
 	};
 
 	if (argc != 2) {

@@ -656,6 +656,154 @@ static void client_migrates(void **state)
 	close(fds[1]);
 }
 
+/* ---- one session takes the place of another ---- */
+
+#define USER 77
+#define OLD 20
+#define NEW 21
+#define HOST 30
+
+static void add_line_member(struct peer *p, uint64_t id, uint8_t number, u32 flags)
+{
+	struct abi_session s = { .id = id,
+				 .user = USER,
+				 .server = true,
+				 .number = number,
+				 .flags = flags,
+				 .cipher = NQD_CIPHER_AES_128_GCM,
+				 .mtu = MTU,
+				 .ifname = ifname,
+				 .socket = udp,
+				 .n_routes = 1 };
+	struct nxm_error e;
+
+	make_peer(p, number, 20, true);
+	s.remote = p->addr;
+	s.routes[0].family = AF_INET;
+	s.routes[0].len = 32;
+	memcpy(s.routes[0].addr, (u8[]){ 10, 7, 0, HOST }, 4);
+	if (abi_add_session(&abi, &s, &e))
+		fail_msg("%s", e.text);
+}
+
+/* Whatever the engine of @p has to say goes out. */
+static void say(struct peer *p)
+{
+	u8 buf[2048];
+	int n;
+
+	while ((n = nq_tx_control(p->conn, buf, sizeof(buf), now_us())) > 0)
+		send_wire(p->fd, buf, n);
+}
+
+/* The next DATAGRAM that comes to @p: its length; -1 if the connection was closed instead. */
+static int next_datagram(struct peer *p)
+{
+	struct nq_rx_datagram d[NQ_BURST_MAX];
+	struct pollfd pfd = { .fd = p->fd, .events = POLLIN };
+	u64 deadline = now_us() + TIMEOUT_MS * 1000ull;
+	struct nq_close_info info;
+	unsigned int n;
+
+	while (now_us() < deadline) {
+		struct nq_rx_pkt pkt = { .data = p->buf };
+		ssize_t r;
+
+		nq_close_info(p->conn, &info);
+		if (info.cause != NQ_CLOSE_NONE)
+			return -1;
+		nq_on_timeout(p->conn, now_us());
+		say(p);
+		/* A delayed acknowledgement falls due meanwhile. */
+		if (poll(&pfd, 1, 10) != 1)
+			continue;
+		r = recv(p->fd, p->buf, sizeof(p->buf), 0);
+		assert_true(r > 0);
+		pkt.len = r;
+		nq_rx_open(p->conn, &pkt, 1, d, NQ_BURST_MAX, &n, now_us());
+		assert_int_equal(pkt.status, NQ_RX_OK);
+		if (n)
+			return d[0].len;
+	}
+	fail_msg("nothing came");
+	return -1;
+}
+
+static void send_to_host(u32 payload)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
+	static u8 zero[1200];
+
+	inet_pton(AF_INET, "10.7.0.30", &to.sin_addr);
+	assert_int_equal(sendto(inner, zero, payload, 0, (void *)&to, sizeof(to)), payload);
+}
+
+static bool session_is_gone(uint64_t id)
+{
+	u64 deadline = now_us() + TIMEOUT_MS * 1000ull;
+
+	while (abi_stat(&abi, id, NQD_A_STATS_UPTIME_MS) != UINT64_MAX)
+		if (now_us() > deadline)
+			return false;
+	return true;
+}
+
+static void make_before_break(void **state)
+{
+	static struct peer old, new;
+	static u8 got[65536];
+	u8 pkt[1500];
+	u32 len;
+
+	NEED_ROOT();
+	while (recv(inner, got, sizeof(got), MSG_DONTWAIT) >= 0)
+		;
+	add_line_member(&old, OLD, 10, 0);
+	len = udp_packet(pkt, HOST, 1, 100);
+	send_inner(&old, pkt, len);
+	assert_true(inner_receives(got, 100, TIMEOUT_MS));
+	add_line_member(&new, NEW, 11, NQD_SESSION_F_REPLACE);
+	/* It greets its peer, and the older one carries on in both directions. */
+	assert_int_equal(next_datagram(&new), 0);
+	send_to_host(200);
+	assert_int_equal(next_datagram(&old), 228);
+	send_inner(&old, pkt, udp_packet(pkt, HOST, 1, 104));
+	assert_true(inner_receives(got, 104, TIMEOUT_MS));
+	assert_int_equal(abi_stat(&abi, OLD, NQD_A_STATS_NO_ROUTE_DROPS), 0);
+	/* Acknowledgements are not enough: the peer's handshake daemon sends them, too. */
+	say(&new);
+	send_to_host(201);
+	assert_int_equal(next_datagram(&old), 229);
+	/* The peer's data plane greets: from now on the newer one sends. */
+	assert_int_equal(nq_tx_queue_empty_datagram(new.conn), 0);
+	say(&new);
+	expect_stat(NEW, NQD_A_STATS_L3_RX_PACKETS, 2);
+	while (abi.events[NQD_EVENT_SESSION_DOWN] == 0)
+		abi_stat(&abi, NEW, NQD_A_STATS_UPTIME_MS);
+	send_to_host(202);
+	assert_int_equal(next_datagram(&new), 230);
+	/* What was late on the older one still comes in, and counts for the line. */
+	send_inner(&old, pkt, udp_packet(pkt, HOST, 1, 102));
+	assert_true(inner_receives(got, 102, TIMEOUT_MS));
+	send_inner(&new, pkt, udp_packet(pkt, HOST, 1, 106));
+	assert_true(inner_receives(got, 106, TIMEOUT_MS));
+	expect_stat(NEW, NQD_A_STATS_L3_RX_PACKETS, 4);
+	expect_stat(NEW, NQD_A_STATS_L3_TX_PACKETS, 3);
+	assert_int_equal(abi_stat(&abi, NEW, NQD_A_STATS_DATAGRAM_TX_FRAMES), 3);
+	assert_int_equal(abi_stat(&abi, NEW, NQD_A_STATS_FRAME_ERRORS), 0);
+	assert_true(abi_stat(&abi, NEW, NQD_A_STATS_UPTIME_MS) >=
+		    abi_stat(&abi, NEW, NQD_A_STATS_HANDSHAKE_AGO_MS));
+	/* Silence ends it, with a word. */
+	assert_int_equal(next_datagram(&old), -1);
+	assert_true(session_is_gone(OLD));
+	send_to_host(204);
+	assert_int_equal(next_datagram(&new), 232);
+	nq_conn_fini(old.conn);
+	nq_conn_fini(new.conn);
+	free(old.mem);
+	free(new.mem);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -663,6 +811,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(bad_packets_do_not),
 		cmocka_unit_test(same_beginnings),
 		cmocka_unit_test(copies_of_doubtful_packets),
+		cmocka_unit_test(make_before_break),
 		cmocka_unit_test(packets_leave),
 		cmocka_unit_test(silent_peer_holds_up_nobody),
 		cmocka_unit_test(client_is_followed),

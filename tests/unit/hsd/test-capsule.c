@@ -186,7 +186,7 @@ static void fill(void)
 		d[253] = '\0';
 	}
 	in.mtu = 65535;
-	in.keepalive_ms = in.route_epoch = in.dp_caps = UINT32_MAX;
+	in.keepalive_ms = in.route_epoch = in.dp_caps = in.max_age_s = UINT32_MAX;
 }
 
 static void test_round_trip_full(void **state)

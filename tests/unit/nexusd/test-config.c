@@ -84,6 +84,13 @@ static const struct bad bad_files[] = {
 	  "t.conf:9: tunnel.office.cover: belongs to a tunnel with role = \"server\"" },
 	{ CLIENT("relay = { max_flows = 8; };"),
 	  "t.conf:9: tunnel.office.relay: belongs to a tunnel with role = \"server\"" },
+	{ CLIENT("roaming = true;"),
+	  "t.conf:9: tunnel.office.roaming: belongs to a tunnel with role = \"server\"" },
+	{ SERVER("roaming = \"no\";"),
+	  "t.conf:9: tunnel.public.roaming: must be true or false, without quotes" },
+	{ SERVER("users = (\n" USER("bob", KEY_B, "00000000000000ff", "fd66::3",
+				    "roaming = 1; ") ");"),
+	  "t.conf:11: tunnel.public.users[0].roaming: must be true or false, without quotes" },
 	{ SERVER("relay = 5;"),
 	  "t.conf:9: tunnel.public.relay: must be a group: relay = { max_flows = 1024; };" },
 	{ SERVER("relay = { max_flows = 0; };"),
@@ -113,6 +120,12 @@ static const struct bad bad_files[] = {
 	  "t.conf:9: tunnel.office.keepalive_s: 4000 is out of range; right is 0 to 3600" },
 	{ CLIENT("keepalive_s = 120;"),
 	  "t.conf:9: tunnel.office.keepalive_s: 120 is not below idle_timeout_s (120): the tunnel would idle out first" },
+	{ CLIENT("rekey_interval_s = 4;"),
+	  "t.conf:9: tunnel.office.rekey_interval_s: 4 is out of range; right is 5 to 604800" },
+	{ SERVER("max_session_age_s = 9;"),
+	  "t.conf:9: tunnel.public.max_session_age_s: 9 is out of range; right is 10 to 2592000" },
+	{ SERVER("rekey_interval_s = 3600;"),
+	  "t.conf:9: tunnel.public.rekey_interval_s: belongs to a tunnel with role = \"client\"" },
 	{ CLIENT("idle_timeout_s = 4294967400L;"),
 	  "t.conf:9: tunnel.office.idle_timeout_s: 4294967400 is out of range; right is 5 to 86400" },
 	{ CLIENT("autoconnect = \"yes\";"),
@@ -313,6 +326,7 @@ static void test_client(void **state)
 	assert_string_equal(t->ciphers[1], "aes-128-gcm");
 	assert_null(t->ciphers[2]);
 	assert_int_equal(t->idle_timeout_s, 120);
+	assert_int_equal(t->rekey_interval_s, 7200);
 	assert_string_equal(t->congestion, "newreno");
 	nx_config_free(c);
 }
@@ -344,6 +358,30 @@ static void test_server(void **state)
 	assert_int_equal(t->users[0].addresses[0].len, 32);
 	assert_null(t->users[0].group);
 	nx_config_free(c);
+}
+
+/* A user's own setting comes first. Neither it nor the default asks for another tunnel. */
+static void test_roaming(void **state)
+{
+	static const char plain[] = SERVER("users = ( " ALICE " );");
+	static const char fixed[] = SERVER("roaming = false;\nusers = ( " ALICE ",\n" USER(
+		"bob", KEY_B, "00000000000000ff", "fd66::3", "roaming = true; ") ");");
+	struct nx_config *a = parse_good(plain), *b = parse_good(fixed);
+	const struct nx_tunnel_config *t = b->tunnels[0];
+
+	assert_true(nx_user_roams(a->tunnels[0], &a->tunnels[0]->users[0]));
+	assert_false(nx_user_roams(t, &t->users[0]));
+	assert_true(nx_user_roams(t, &t->users[1]));
+	assert_true(nx_tunnel_config_equal_but_users(a->tunnels[0], t));
+	b->tunnels[0]->n_users = 1;
+	assert_false(nx_tunnel_config_equal(a->tunnels[0], t));
+	b->tunnels[0]->roaming = true;
+	assert_true(nx_tunnel_config_equal(a->tunnels[0], t));
+	b->tunnels[0]->users[0].roaming = NX_CHOICE_NO;
+	assert_false(nx_tunnel_config_equal(a->tunnels[0], t));
+	b->tunnels[0]->n_users = 2;
+	nx_config_free(a);
+	nx_config_free(b);
 }
 
 /* A word for the address that the documentation gives to one's own web server. */
@@ -559,6 +597,7 @@ int main(void)
 		cmocka_unit_test(test_equal_keys),
 		cmocka_unit_test(test_time),
 		cmocka_unit_test(test_group_ids),
+		cmocka_unit_test(test_roaming),
 		cmocka_unit_test(test_examples),
 		cmocka_unit_test(test_unreadable),
 	};

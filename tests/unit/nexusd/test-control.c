@@ -21,6 +21,7 @@
 #include "backoff.h"
 #include "control.h"
 #include "lib/ipc.h"
+#include "prefix.h"
 #include "state-file.h"
 #include "tunnel-internal.h"
 
@@ -32,6 +33,9 @@ struct fake {
 	struct nx_manager *m;
 	int mon, hsd, dp;
 	char config[64], state_dir[64];
+	/* of the sessions nexus-hsd reports; local NULL: not told */
+	const char *remote, *local;
+	bool inner_ipv6;
 	/* the last message taken from a peer */
 	uint8_t buf[NX_IPC_MAX_LEN];
 	struct nxm_hdr hdr;
@@ -58,6 +62,12 @@ void nx_session_bus_added(struct nx_session *s)
 {
 }
 void nx_session_bus_removed(struct nx_session *s)
+{
+}
+void nx_session_bus_moved(struct nx_session *s)
+{
+}
+void nx_session_bus_changed(struct nx_session *s)
 {
 }
 int nx_manager_bus_start(struct nx_manager *m)
@@ -210,6 +220,8 @@ static int setup_with(void **state, const char *text, bool lasting)
 	int fd;
 
 	*state = f;
+	if (f)
+		f->remote = "127.0.0.1:443";
 	if (!f || geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) < 0 ||
 	    unshare(CLONE_NEWNET) < 0)
 		return 0;
@@ -304,18 +316,22 @@ static void put_prefix(struct nxm *m, uint16_t type, const void *addr, size_t le
 
 static void report_session(struct fake *f, uint64_t attempt, bool with_address)
 {
-	struct nx_endpoint remote;
+	struct nx_endpoint remote, local;
 	uint8_t buf[2048], key[16] = { 0xaa };
 	struct nxm m;
 	size_t nest;
 
-	assert_int_equal(nx_endpoint_parse("127.0.0.1:443", &remote), 0);
+	assert_int_equal(nx_endpoint_parse(f->remote, &remote), 0);
 	begin(&m, buf, sizeof(buf), NXM_FAMILY_HS, HS_CMD_SESSION, 0);
 	nxm_put_str(&m, HS_A_TUNNEL, "office");
 	nxm_put_u64(&m, HS_A_ATTEMPT, attempt);
 	nxm_put_u32(&m, HS_A_SOCKET, 0);
 	nest = nxm_nest_begin(&m, HS_A_SESSION);
 	nxm_put(&m, NQD_A_SESSION_REMOTE_ADDR, &remote, sizeof(remote.in));
+	if (f->local) {
+		assert_int_equal(nx_endpoint_parse(f->local, &local), 0);
+		nxm_put(&m, NQD_A_SESSION_LOCAL_ADDR, &local, sizeof(local.in));
+	}
 	nxm_put_u16(&m, NQD_A_SESSION_CIPHER, NQD_CIPHER_AES_128_GCM);
 	nxm_put_u32(&m, NQD_A_SESSION_FLAGS, NQD_SESSION_F_ACK_PENDING);
 	nxm_nest_end(&m, nest);
@@ -325,6 +341,8 @@ static void report_session(struct fake *f, uint64_t attempt, bool with_address)
 	nest = nxm_nest_begin(&m, HS_A_NET);
 	if (with_address)
 		put_prefix(&m, HS_A_NET_ADDRESS, "\x0a\x42\x00\x02", 4, 32);
+	if (f->inner_ipv6)
+		put_prefix(&m, HS_A_NET_ADDRESS, "\xfd\x66\0\0\0\0\0\0\0\0\0\0\0\0\0\x02", 16, 128);
 	put_prefix(&m, HS_A_NET_ROUTE, "\x0a\x42\x00\x00", 4, 24);
 	nxm_put_u32(&m, HS_A_NET_MTU, 1300);
 	nxm_nest_end(&m, nest);
@@ -344,14 +362,16 @@ static uint64_t expect_add_session(struct fake *f)
 			 0);
 	assert_true(tb[NQD_A_KEYS].present);
 	assert_int_equal(nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, f->buf, &e), 0);
-	assert_int_equal(nxa_u32(&ses[NQD_A_SESSION_FLAGS]),
-			 NQD_SESSION_F_ACK_PENDING | NQD_SESSION_F_DEFAULT_ROUTE);
+	assert_int_equal(nxa_u32(&ses[NQD_A_SESSION_FLAGS]), NQD_SESSION_F_ACK_PENDING |
+								     NQD_SESSION_F_DEFAULT_ROUTE |
+								     NQD_SESSION_F_REPLACE);
 	assert_string_equal(nxa_str(&ses[NQD_A_SESSION_TUNNEL]), "office");
 	assert_int_equal(nxa_u32(&ses[NQD_A_SESSION_PATH_MTU_BYTES]), 1300 + 43);
 	return nxa_u64(&ses[NQD_A_SESSION_ID]);
 }
 
-static void send_down(struct fake *f, uint64_t id, enum nqd_down_reason reason)
+static void send_event(struct fake *f, uint64_t id, enum nqd_event type,
+		       enum nqd_down_reason reason)
 {
 	uint8_t buf[256];
 	struct nxm m;
@@ -359,13 +379,18 @@ static void send_down(struct fake *f, uint64_t id, enum nqd_down_reason reason)
 
 	begin(&m, buf, sizeof(buf), NXM_FAMILY_DCO, NQD_CMD_EVENT, 0);
 	nest = nxm_nest_begin(&m, NQD_A_EVENT);
-	nxm_put_u8(&m, NQD_A_EVENT_TYPE, NQD_EVENT_SESSION_DOWN);
+	nxm_put_u8(&m, NQD_A_EVENT_TYPE, (uint8_t)type);
 	nxm_put_u8(&m, NQD_A_EVENT_REASON, reason);
 	nxm_nest_end(&m, nest);
 	nest = nxm_nest_begin(&m, NQD_A_SESSION);
 	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
 	nxm_nest_end(&m, nest);
 	send_to(f->dp, &m, NULL);
+}
+
+static void send_down(struct fake *f, uint64_t id, enum nqd_down_reason reason)
+{
+	send_event(f, id, NQD_EVENT_SESSION_DOWN, reason);
 }
 
 /* ---- tests ---- */
@@ -537,6 +562,146 @@ static void test_refused_once(void **state)
 	assert_int_equal(nx_manager_find_tunnel(f->m, "office")->priv->refusals, 0);
 }
 
+/* Installed after @attempt; its number. */
+static uint64_t install(struct fake *f, uint64_t attempt)
+{
+	uint64_t id;
+
+	report_session(f, attempt, true);
+	id = expect_add_session(f);
+	acknowledge(f, f->dp, 0);
+	expect(f, f->hsd, HS_CMD_INSTALLED);
+	return id;
+}
+
+static void expect_sessions(struct fake *f, unsigned int want)
+{
+	struct nx_tunnel *t = nx_manager_find_tunnel(f->m, "office");
+	struct nx_session *s;
+	unsigned int n = 0;
+
+	for (int i = 0; i < STEPS_MAX; i++) {
+		n = 0;
+		TAILQ_FOREACH (s, &t->sessions, entry)
+			n++;
+		if (n == want)
+			return;
+		assert_true(sd_event_run(f->event, 20000) >= 0);
+	}
+	fail_msg("%u sessions instead of %u", n, want);
+}
+
+/* The server is silent: a new attempt, and the state does not change. */
+static uint64_t expect_renewal(struct fake *f, uint64_t id)
+{
+	struct nx_tunnel *t = nx_manager_find_tunnel(f->m, "office");
+
+	send_event(f, id, NQD_EVENT_PEER_SILENT, 0);
+	expect(f, f->hsd, HS_CMD_CONNECT);
+	acknowledge(f, f->hsd, 0);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+	assert_true(t->priv->renewing);
+	return attempt_of(f);
+}
+
+static void report_timeout(struct fake *f, uint64_t attempt)
+{
+	uint8_t buf[256];
+	struct nxm m;
+
+	begin(&m, buf, sizeof(buf), NXM_FAMILY_HS, HS_CMD_FAILED, 0);
+	nxm_put_str(&m, HS_A_TUNNEL, "office");
+	nxm_put_u64(&m, HS_A_ATTEMPT, attempt);
+	nxm_put_u8(&m, HS_A_REASON, HS_REASON_TIMEOUT);
+	send_to(f->hsd, &m, NULL);
+}
+
+/* A session takes the place of another; an attempt or a session that fails leaves the old one. */
+static void test_renewal(void **state)
+{
+	struct fake *f = *state;
+	struct nx_session *s;
+	uint64_t id, next, attempt, began;
+	struct nx_tunnel *t;
+
+	NEED(f);
+	id = install(f, start(f));
+	expect_state(f, NX_TUNNEL_CONNECTED);
+	t = nx_manager_find_tunnel(f->m, "office");
+	assert_non_null(t->priv->renew_timer);
+	TAILQ_FIRST(&t->sessions)->connected_since_s = 1000;
+	TAILQ_FIRST(&t->sessions)->last_handshake_s = 1000;
+
+	/* No answer: again after about a second, all the while connected. */
+	began = nx_now_us();
+	report_timeout(f, expect_renewal(f, id));
+	expect(f, f->hsd, HS_CMD_CONNECT);
+	acknowledge(f, f->hsd, 0);
+	assert_true(nx_now_us() - began >= 700000);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+	assert_int_equal(t->reason, NX_REASON_NONE);
+
+	/* Both ends have it; until the data plane says so, the old one counts. */
+	next = install(f, attempt_of(f));
+	expect_sessions(f, 2);
+	assert_true(TAILQ_FIRST(&t->sessions)->id == id);
+	send_down(f, id, NQD_DOWN_REPLACED);
+	expect_sessions(f, 1);
+	s = TAILQ_FIRST(&t->sessions);
+	assert_true(s->id == next && !s->waits);
+	assert_int_equal(s->connected_since_s, 1000);
+	assert_true(s->last_handshake_s > 1000);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+	assert_non_null(t->priv->renew_timer);
+	assert_int_equal(t->priv->renew_failures, 0);
+	id = next;
+
+	/* The data plane moves over before it answers. */
+	report_session(f, expect_renewal(f, id), true);
+	next = expect_add_session(f);
+	send_down(f, id, NQD_DOWN_REPLACED);
+	acknowledge(f, f->dp, 0);
+	expect(f, f->hsd, HS_CMD_INSTALLED);
+	expect_sessions(f, 1);
+	s = TAILQ_FIRST(&t->sessions);
+	assert_true(s->id == next && !s->waits);
+	assert_int_equal(s->connected_since_s, 1000);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+	id = next;
+
+	/* The server's data plane never took it. */
+	next = install(f, expect_renewal(f, id));
+	send_down(f, next, NQD_DOWN_UNCONFIRMED);
+	expect_sessions(f, 1);
+	assert_true(TAILQ_FIRST(&t->sessions)->id == id);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+	assert_int_equal(t->priv->renew_failures, 1);
+
+	/* The old one ends before the attempt does: that one connects. */
+	attempt = expect_renewal(f, id);
+	send_down(f, id, NQD_DOWN_PEER_CLOSED);
+	expect_state(f, NX_TUNNEL_RECONNECTING);
+	assert_int_equal(t->reason, NX_REASON_PEER_CLOSED);
+	assert_true(t->priv->attempt == attempt);
+	id = install(f, attempt);
+	expect_state(f, NX_TUNNEL_CONNECTED);
+	assert_true(TAILQ_FIRST(&t->sessions)->connected_since_s > 1000);
+
+	/* Down in the middle of it. */
+	expect_renewal(f, id);
+	assert_int_equal(nx_tunnel_disconnect(t), 0);
+	assert_null(t->priv->renew_timer);
+	assert_false(t->priv->renewing);
+	expect(f, f->hsd, HS_CMD_DEL_TUNNEL);
+}
+
+static void test_renew_times(void **state)
+{
+	assert_int_equal(nx_renew_due_us(8000, 0), 8000);
+	assert_int_equal(nx_renew_due_us(8000, 0xffff), 7000);
+	assert_int_equal(nx_renew_due_us(604800000000ull, 0xffffffff), 529200000000ull);
+}
+
 static void test_restarts(void **state)
 {
 	struct fake *f = *state;
@@ -580,6 +745,453 @@ static void test_restarts(void **state)
 	expect(f, f->hsd, HS_CMD_CANCEL);
 	expect_state(f, NX_TUNNEL_RECONNECTING);
 	assert_true(TAILQ_EMPTY(&t->sessions) && TAILQ_EMPTY(&t->priv->installing));
+}
+
+/* ---- a client and the network below it ---- */
+
+static const char roaming_text[] =
+	"tunnel = { office = { role = \"client\"; endpoint = \"198.51.100.1:443\";\n"
+	"server_name = \"www.example.org\"; server_public_key = \"" KEY "\";\n"
+	"short_id = \"0123456789abcdef\"; private_key_file = \"/k/office.key\";\n"
+	"interface = \"nxtest0\"; autoconnect = true; }; };\n";
+
+static void ip(const char *arguments)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command), "ip %s", arguments);
+	assert_int_equal(system(command), 0);
+}
+
+static int setup_roaming(void **state)
+{
+	struct fake *f;
+	int r = setup_with(state, roaming_text, false);
+
+	f = *state;
+	if (!r && f->m) {
+		f->remote = "198.51.100.1:443";
+		f->local = "192.0.2.10:4000";
+		ip("link add up1 type veth peer name far1");
+		ip("link add up2 type veth peer name far2");
+		ip("address add 192.0.2.10/24 dev up1");
+		ip("address add 203.0.113.5/24 dev up2");
+		for (int i = 1; i <= 2; i++) {
+			ip(i == 1 ? "link set up1 up" : "link set up2 up");
+			ip(i == 1 ? "link set far1 up" : "link set far2 up");
+		}
+		ip("route add default via 192.0.2.1");
+	}
+	return r;
+}
+
+static struct nx_tunnel *connect_roaming(struct fake *f, uint64_t *id)
+{
+	report_session(f, start(f), true);
+	*id = expect_add_session(f);
+	acknowledge(f, f->dp, 0);
+	expect_state(f, NX_TUNNEL_CONNECTED);
+	return nx_manager_find_tunnel(f->m, "office");
+}
+
+/* The data plane is told to be somewhere with session @id, with a socket. Not answered yet. */
+static void take_told(struct fake *f, uint64_t id, char text[NX_ADDR_STRLEN])
+{
+	struct nxa tb[NQD_A_MAX + 1], ses[NQD_A_SESSION_MAX + 1];
+	struct nx_endpoint e;
+	struct nxm_error err;
+
+	expect(f, f->dp, NQD_CMD_UPDATE_SESSION);
+	assert_int_equal(f->n_fds, 1);
+	nx_close_fds(f->fds, f->n_fds);
+	assert_int_equal(nxa_parse(f->hdr.attrs, f->hdr.attrs_len, &nqd_top_set, tb, f->buf, &err),
+			 0);
+	assert_int_equal(nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, f->buf, &err),
+			 0);
+	assert_true(nxa_u64(&ses[NQD_A_SESSION_ID]) == id);
+	assert_true(ses[NQD_A_SESSION_SOCKET_FD].present);
+	assert_int_equal(nx_endpoint_from_bytes(ses[NQD_A_SESSION_REMOTE_ADDR].data,
+						ses[NQD_A_SESSION_REMOTE_ADDR].len, &e),
+			 0);
+	assert_string_equal(nx_endpoint_format(&e, text), f->remote);
+	assert_int_equal(nx_endpoint_from_bytes(ses[NQD_A_SESSION_LOCAL_ADDR].data,
+						ses[NQD_A_SESSION_LOCAL_ADDR].len, &e),
+			 0);
+	assert_int_equal(
+		nx_endpoint_port(&e),
+		nx_endpoint_port(&nx_manager_find_tunnel(f->m, "office")->priv->pairs[0].local));
+	nx_endpoint_set_port(&e, 4000);
+	nx_endpoint_format(&e, text);
+}
+
+/* At @local, after what was said before of another address. */
+static void expect_told(struct fake *f, uint64_t id, const char *local)
+{
+	char text[NX_ADDR_STRLEN], first[NX_ADDR_STRLEN];
+
+	take_told(f, id, first);
+	memcpy(text, first, sizeof(text));
+	while (strcmp(text, local)) {
+		assert_string_equal(text, first);
+		acknowledge(f, f->dp, 0);
+		take_told(f, id, text);
+	}
+}
+
+static void send_path_changed(struct fake *f, uint64_t id, const char *local, const char *remote)
+{
+	struct nx_endpoint l, r;
+	uint8_t buf[256];
+	struct nxm m;
+	size_t nest;
+
+	assert_int_equal(nx_endpoint_parse(local, &l), 0);
+	assert_int_equal(nx_endpoint_parse(remote, &r), 0);
+	begin(&m, buf, sizeof(buf), NXM_FAMILY_DCO, NQD_CMD_EVENT, 0);
+	nest = nxm_nest_begin(&m, NQD_A_EVENT);
+	nxm_put_u8(&m, NQD_A_EVENT_TYPE, NQD_EVENT_PATH_CHANGED);
+	nxm_nest_end(&m, nest);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
+	nxm_put(&m, NQD_A_SESSION_LOCAL_ADDR, &l, sizeof(l.in));
+	nxm_put(&m, NQD_A_SESSION_REMOTE_ADDR, &r, sizeof(r.in));
+	nxm_nest_end(&m, nest);
+	send_to(f->dp, &m, NULL);
+}
+
+/* The next question for statistics: the last packet came so long ago. */
+static void answer_stats(struct fake *f, uint64_t ago_ms)
+{
+	struct nxm_hdr hdr = { .type = NXM_FAMILY_DCO };
+	uint8_t buf[256];
+	struct nxm m;
+	size_t nest;
+
+	expect(f, f->dp, NQD_CMD_GET_STATS);
+	hdr.cmd = f->hdr.cmd;
+	hdr.seq = f->hdr.seq;
+	nxm_begin(&m, buf, sizeof(buf), &hdr);
+	nest = nxm_nest_begin(&m, NQD_A_STATS);
+	nxm_put_u64(&m, NQD_A_STATS_LAST_RX_AGO_MS, ago_ms);
+	nxm_nest_end(&m, nest);
+	send_to(f->dp, &m, NULL);
+}
+
+#define run_until(f, condition)                                            \
+	do {                                                               \
+		for (int i_ = 0; i_ < STEPS_MAX && !(condition); i_++)     \
+			assert_true(sd_event_run((f)->event, 20000) >= 0); \
+		assert_true(condition);                                    \
+	} while (0)
+
+/* The route to the server changes: the session moves, and is asked there. */
+static void test_move(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	char text[NX_ADDR_STRLEN];
+	uint64_t id;
+
+	NEED(f);
+	t = connect_roaming(f, &id);
+	run_until(f, t->priv->roam.ifindex);
+	assert_false(t->priv->roam.moving);
+	ip("route replace default via 203.0.113.1");
+	expect_told(f, id, "203.0.113.5:4000");
+	acknowledge(f, f->dp, 0);
+	send_path_changed(f, id, "203.0.113.5:4000", f->remote);
+	expect_told(f, id, "203.0.113.5:4000");
+	acknowledge(f, f->dp, 0);
+	assert_string_equal(nx_endpoint_format(&TAILQ_FIRST(&t->sessions)->local, text),
+			    "203.0.113.5:4000");
+	assert_true(t->priv->roam.asked_us);
+	/* What came before the question is no answer. */
+	answer_stats(f, 100000);
+	answer_stats(f, 0);
+	run_until(f, !t->priv->roam.asked_us);
+	assert_false(t->priv->renewing);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+
+	/* Back within the time that a session stays where it is: later, not never. */
+	t->priv->roam.moved_us = nx_now_us();
+	ip("route replace default via 192.0.2.1");
+	expect_told(f, id, "192.0.2.10:4000");
+	assert_true(nx_now_us() - t->priv->roam.moved_us < 400000);
+	acknowledge(f, f->dp, 0);
+	send_path_changed(f, id, "192.0.2.10:4000", f->remote);
+	run_until(f, !t->priv->roam.moving);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+}
+
+/* Somebody gives the tunnel's packets, by their mark, a way of their own. */
+static void test_policy_route(void **state)
+{
+	struct fake *f = *state;
+	char command[64];
+	uint64_t id;
+
+	NEED(f);
+	snprintf(command, sizeof(command), "rule add fwmark %u table 77",
+		 connect_roaming(f, &id)->priv->mark);
+	ip("route add default via 203.0.113.1 table 77");
+	ip(command);
+	expect_told(f, id, "203.0.113.5:4000");
+}
+
+/* The new session takes the place of the old one, and nobody sees a moment without. */
+static void expect_replaced(struct fake *f, uint64_t old)
+{
+	struct nx_tunnel *t = nx_manager_find_tunnel(f->m, "office");
+	uint64_t attempt, id;
+
+	expect(f, f->hsd, HS_CMD_CONNECT);
+	acknowledge(f, f->hsd, 0);
+	attempt = attempt_of(f);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+	assert_true(TAILQ_FIRST(&t->sessions)->id == old);
+	report_session(f, attempt, true);
+	id = expect_add_session(f);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+	acknowledge(f, f->dp, 0);
+	run_until(f, TAILQ_EMPTY(&t->priv->installing));
+	assert_true(TAILQ_FIRST(&t->sessions)->id == old);
+	send_down(f, old, NQD_DOWN_REPLACED);
+	run_until(f, TAILQ_FIRST(&t->sessions)->id != old);
+	assert_true(TAILQ_FIRST(&t->sessions)->id == id && id != old);
+	assert_null(TAILQ_NEXT(TAILQ_FIRST(&t->sessions), entry));
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+	assert_false(t->priv->renewing);
+}
+
+/* The network goes and comes back; the server does not answer any more. */
+static void test_return(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id, began;
+
+	NEED(f);
+	t = connect_roaming(f, &id);
+	run_until(f, t->priv->roam.ifindex);
+	ip("link set far1 down");
+	run_until(f, t->priv->roam.absent);
+	assert_true(t->text[0]);
+	ip("link set far1 up");
+	expect_told(f, id, "192.0.2.10:4000");
+	assert_false(t->priv->roam.absent || t->text[0]);
+	acknowledge(f, f->dp, 0);
+	began = nx_now_us();
+	answer_stats(f, 20000);
+	assert_false(t->priv->renewing);
+	expect_replaced(f, id);
+	assert_true(nx_now_us() - began > 500000);
+}
+
+/* The old session answers while a new one is being made: it is kept. */
+static void test_late_answer(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id, attempt;
+
+	NEED(f);
+	t = connect_roaming(f, &id);
+	run_until(f, t->priv->roam.ifindex);
+	nx_manager_resumed(f->m);
+	expect_told(f, id, "192.0.2.10:4000");
+	acknowledge(f, f->dp, 0);
+	expect(f, f->hsd, HS_CMD_CONNECT);
+	acknowledge(f, f->hsd, 0);
+	attempt = attempt_of(f);
+	while (t->priv->renewing) {
+		answer_stats(f, 0);
+		run_until(f, !t->priv->roam.query_us);
+	}
+	expect(f, f->hsd, HS_CMD_CANCEL);
+	assert_true(attempt_of(f) == attempt);
+	assert_true(TAILQ_FIRST(&t->sessions)->id == id);
+	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
+}
+
+/* The data plane cannot move the session: no time is lost. */
+static void test_move_refused(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id;
+
+	NEED(f);
+	t = connect_roaming(f, &id);
+	run_until(f, t->priv->roam.ifindex);
+	ip("route replace default via 203.0.113.1");
+	expect_told(f, id, "203.0.113.5:4000");
+	f->local = "203.0.113.5:4000";
+	acknowledge(f, f->dp, -ENOBUFS);
+	run_until(f, t->priv->renewing);
+	assert_true(nx_now_us() - t->priv->roam.moved_us < 900000);
+	expect_replaced(f, id);
+}
+
+/* It has tried, and the path does not carry: no time is lost either. */
+static void test_move_failed(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id;
+
+	NEED(f);
+	t = connect_roaming(f, &id);
+	run_until(f, t->priv->roam.ifindex);
+	ip("route replace default via 203.0.113.1");
+	expect_told(f, id, "203.0.113.5:4000");
+	acknowledge(f, f->dp, 0);
+	assert_false(t->priv->renewing);
+	send_path_changed(f, id, f->local, f->remote);
+	run_until(f, t->priv->renewing);
+	assert_true(nx_now_us() - t->priv->roam.moved_us < 900000);
+	f->local = "203.0.113.5:4000";
+	expect_replaced(f, id);
+}
+
+static uint64_t slept_s;
+
+static int sleeping_clock(clockid_t id, struct timespec *ts)
+{
+	int r = clock_gettime(id, ts);
+
+	if (id == CLOCK_BOOTTIME)
+		ts->tv_sec += (time_t)slept_s;
+	return r;
+}
+
+/* The clocks tell of a sleep. After a long one the session is not worth a question alone. */
+static void test_sleep(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id;
+
+	NEED(f);
+	f->m->priv->sleep_clock.gettime = sleeping_clock;
+	slept_s = 0;
+	t = connect_roaming(f, &id);
+	run_until(f, t->priv->roam.ifindex);
+	slept_s = 60;
+	expect_told(f, id, "192.0.2.10:4000");
+	acknowledge(f, f->dp, 0);
+	while (t->priv->roam.asked_us) {
+		answer_stats(f, 0);
+		run_until(f, !t->priv->roam.query_us);
+	}
+	assert_false(t->priv->renewing);
+	slept_s = 61 + t->config->idle_timeout_s;
+	run_until(f, t->priv->renewing);
+	assert_true(nx_now_us() - t->priv->roam.asked_us < 900000);
+	expect_replaced(f, id);
+}
+
+/* Without a session: the pause before the next attempt ends when the network returns. */
+static void test_return_without_session(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id;
+
+	NEED(f);
+	t = connect_roaming(f, &id);
+	t->priv->failures = 7;
+	ip("link set far1 down");
+	run_until(f, t->priv->roam.absent);
+	nx_session_free(TAILQ_FIRST(&t->sessions));
+	nx_client_retry(t, NX_REASON_IDLE_TIMEOUT, "");
+	assert_int_equal(t->state, NX_TUNNEL_RECONNECTING);
+	ip("link set far1 up");
+	expect(f, f->hsd, HS_CMD_CONNECT);
+}
+
+/* ---- the MTU of the device ---- */
+
+static void send_path_mtu(struct fake *f, uint64_t id, uint32_t bytes)
+{
+	uint8_t buf[256];
+	struct nxm m;
+	size_t nest;
+
+	begin(&m, buf, sizeof(buf), NXM_FAMILY_DCO, NQD_CMD_EVENT, 0);
+	nest = nxm_nest_begin(&m, NQD_A_EVENT);
+	nxm_put_u8(&m, NQD_A_EVENT_TYPE, NQD_EVENT_PATH_MTU_CHANGED);
+	nxm_nest_end(&m, nest);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
+	nxm_put_u32(&m, NQD_A_SESSION_PATH_MTU_BYTES, bytes);
+	nxm_nest_end(&m, nest);
+	send_to(f->dp, &m, NULL);
+}
+
+/* The path carries @bytes: then the device has @mtu, in the kernel too. */
+static void expect_mtu(struct fake *f, uint64_t id, uint32_t bytes, uint32_t mtu)
+{
+	struct nx_tunnel *t = nx_manager_find_tunnel(f->m, "office");
+
+	send_path_mtu(f, id, bytes);
+	run_until(f, t->mtu == mtu);
+	assert_int_equal(nx_link_mtu(f->m->priv->nl, t->ifindex), mtu);
+}
+
+/* It follows the path down and up, not above what the server offered (1300) or below what IPv6 needs. */
+static void test_device_mtu(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id;
+
+	NEED(f);
+	t = connect_roaming(f, &id);
+	assert_int_equal(t->mtu, 1300);
+	expect_mtu(f, id, 1200, 1157);
+	assert_null(t->priv->mtu_timer);
+	expect_mtu(f, id, 1300, 1257);
+	expect_mtu(f, id, 1472, 1300);
+	assert_int_equal(nx_device_mtu(NULL, 0, 1100, 1000), 1000);
+	assert_int_equal(nx_device_mtu(NULL, 0, 1100, 0), 1100);
+}
+
+static void test_device_mtu_ipv6(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id;
+
+	NEED(f);
+	f->inner_ipv6 = true;
+	t = connect_roaming(f, &id);
+	expect_mtu(f, id, 1200, 1280);
+	assert_non_null(t->priv->mtu_timer);
+	assert_int_equal(t->n_addresses, 2);
+	expect_mtu(f, id, 1333, 1290);
+	assert_null(t->priv->mtu_timer);
+	/* A smaller one that was configured is kept. */
+	assert_int_equal(nx_device_mtu(t->addresses, 2, 1400, 1000), 1000);
+	assert_int_equal(nx_device_mtu(t->addresses, 2, 1100, 1200), 1200);
+	assert_int_equal(nx_device_mtu(t->addresses, 2, 1100, 1400), 1280);
+}
+
+/* The uplink takes smaller packets now: the data plane must not try larger ones. */
+static void test_path_limit(void **state)
+{
+	struct nxa tb[NQD_A_MAX + 1], ses[NQD_A_SESSION_MAX + 1];
+	struct fake *f = *state;
+	struct nxm_error e;
+	uint64_t id;
+
+	NEED(f);
+	connect_roaming(f, &id);
+	ip("link set up1 mtu 1300");
+	expect(f, f->dp, NQD_CMD_UPDATE_SESSION);
+	assert_int_equal(nxa_parse(f->hdr.attrs, f->hdr.attrs_len, &nqd_top_set, tb, f->buf, &e),
+			 0);
+	assert_int_equal(nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, f->buf, &e), 0);
+	assert_int_equal(nxa_u32(&ses[NQD_A_SESSION_PATH_MTU_BYTES]), 1272);
 }
 
 /* ---- a server and its cover's profile ---- */
@@ -800,7 +1412,21 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_renewal, setup, teardown),
+		cmocka_unit_test(test_renew_times),
 		cmocka_unit_test_setup_teardown(test_restarts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_move, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_policy_route, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_return, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_late_answer, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_move_refused, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_move_failed, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_sleep, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_return_without_session, setup_roaming,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_device_mtu, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_device_mtu_ipv6, setup_roaming, teardown),
+		cmocka_unit_test_setup_teardown(test_path_limit, setup_roaming, teardown),
 		cmocka_unit_test_setup_teardown(test_cover_profile, setup_server, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_profiles, setup_server, teardown),
 	};

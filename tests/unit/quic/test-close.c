@@ -46,10 +46,14 @@ static void test_close_reaches_the_peer(void **state)
 	assert_string_equal(info.reason, "bye?bye");
 	assert_true(p.end[1].events & NQ_EV_CLOSED);
 	assert_false(p.end[1].events & NQ_EV_GONE);
-	/* The peer drains: it says nothing at all. */
+	/* The peer drains: it says nothing at all. The close is said once more, it might be lost. */
 	assert_int_equal(p.link[1].sent, 0);
+	assert_int_equal(nq_next_timeout_us(p.end[0].conn), start_us + drain / 3);
+	pair_run(&p, start_us + drain / 3);
+	assert_int_equal(p.link[0].sent, 2);
 	assert_int_equal(nq_next_timeout_us(p.end[0].conn), start_us + drain);
 	pair_run(&p, start_us + 2 * drain);
+	assert_int_equal(p.link[0].sent, 2);
 	assert_true(p.end[0].events & NQ_EV_GONE);
 	assert_true(p.end[1].events & NQ_EV_GONE);
 	nq_close_info(p.end[0].conn, &info);
@@ -70,7 +74,24 @@ static void test_closing_answers_rarely(void **state)
 		pair_run(&p, p.now_us + 6000);
 	}
 	assert_int_equal(p.end[0].delivered, 0);
-	assert_int_equal(p.link[0].sent, 1 + 4); /* after 1, 2, 4, 8 */
+	/* After 1, 2, 4, 8, and a PTO. */
+	assert_int_equal(p.link[0].sent, 1 + 4 + 1);
+}
+
+/* The first close is lost, and the peer has nothing to say. */
+static void test_lost_close(void **state)
+{
+	struct nq_close_info info;
+
+	pair_start(&p);
+	p.link[0].loss_permille = 1000;
+	nq_close(p.end[0].conn, true, 7, "bye", p.now_us);
+	pair_control(&p, 0);
+	p.link[0].loss_permille = 0;
+	pair_run(&p, p.now_us + 2 * nq_pto_us(p.end[0].conn));
+	nq_close_info(p.end[1].conn, &info);
+	assert_int_equal(info.cause, NQ_CLOSE_PEER);
+	assert_int_equal(info.code, 7);
 }
 
 static void test_idle_timeout(void **state)
@@ -116,6 +137,47 @@ static void test_sending_restarts_idle_once(void **state)
 	assert_int_equal(p.end[0].events & NQ_EV_GONE, 0);
 	pair_run(&p, start_us + 3000000);
 	assert_true(p.end[0].events & NQ_EV_GONE);
+}
+
+/* Nothing comes though something was asked for: said once, and again only after something came. */
+static void test_silent_peer(void **state)
+{
+	u64 start_us, wait;
+	int i;
+
+	pair_start(&p);
+	/* Whoever asks for nothing hears nothing. */
+	pair_run(&p, p.now_us + 5000000);
+	assert_int_equal(p.end[0].events & NQ_EV_SILENT, 0);
+	pair_send(&p, 0, 1, 100);
+	pair_run(&p, p.now_us + 1000000);
+	assert_int_equal(p.end[0].events & NQ_EV_SILENT, 0);
+	p.link[1].loss_permille = 1000;
+	start_us = p.now_us;
+	wait = 7 * nq_pto_us(p.end[0].conn);
+	if (wait < 500000)
+		wait = 500000;
+	/* Steady traffic, which keeps the probe timer from expiring. */
+	while (p.now_us < start_us + wait - 1) {
+		pair_send(&p, 0, 1, 100);
+		pair_run(&p, nq_min(p.now_us + 20000, start_us + wait - 1));
+		assert_int_equal(p.end[0].events & NQ_EV_SILENT, 0);
+	}
+	for (i = 0; i < 2; i++) {
+		pair_run(&p, p.now_us + 1);
+		assert_true(p.end[0].events & NQ_EV_SILENT);
+		p.end[0].events = 0;
+		pair_run(&p, p.now_us + 3 * wait);
+		assert_int_equal(p.end[0].events & NQ_EV_SILENT, 0);
+		/* It is there again, for a while. */
+		p.link[1].loss_permille = 0;
+		pair_run(&p, p.now_us + 5000000);
+		p.link[1].loss_permille = 1000;
+		wait = nq_max(7 * nq_pto_us(p.end[0].conn), 500000);
+		pair_send(&p, 0, 1, 100);
+		pair_run(&p, p.now_us + wait - 1);
+		assert_int_equal(p.end[0].events & NQ_EV_SILENT, 0);
+	}
 }
 
 static void test_keepalive(void **state)
@@ -210,6 +272,8 @@ int main(void)
 		ONE(test_idle_is_three_ptos),
 		ONE(test_sending_restarts_idle_once),
 		ONE(test_keepalive),
+		ONE(test_silent_peer),
+		ONE(test_lost_close),
 		ONE(test_stateless_reset),
 		ONE(test_short_reset),
 		ONE(test_reset_of_an_unused_id),

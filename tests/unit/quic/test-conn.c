@@ -388,6 +388,50 @@ static void test_queued_frames_are_repeated(void **state)
 	assert_int_equal(c->out_len, 0);
 }
 
+/* A greeting is a DATAGRAM for the peer's data plane, and arrives though the first was lost. */
+static void test_empty_datagram(void **state)
+{
+	struct nq_conn *c = p.end[0].conn;
+
+	p.link[0].loss_permille = 1000;
+	assert_int_equal(nq_tx_queue_empty_datagram(c), 0);
+	pair_control(&p, 0);
+	assert_true(nq_tx_frames_pending(c));
+	p.link[0].loss_permille = 0;
+	while (p.end[1].conn->stats.datagram_rx == 0 && pair_step(&p, p.now_us + 5000000))
+		;
+	assert_int_equal(p.end[1].conn->stats.datagram_rx, 1);
+	assert_int_equal(p.end[1].conn->stats.datagram_dropped, 0);
+	pair_run(&p, p.now_us + 1000000);
+	assert_false(nq_tx_frames_pending(c));
+}
+
+/* On the same path a connection begins where another stops, not with ten packets and no idea. */
+static void test_continued_path(void **state)
+{
+	static struct pair fresh;
+	struct nq_conn *old = p.end[0].conn, *c;
+	int i;
+
+	pair_params(&fresh, &null_crypto, NQ_AES_128_GCM);
+	pair_start(&fresh);
+	c = fresh.end[0].conn;
+	for (i = 0; i < 200; i++) {
+		pair_send(&p, 0, 30, 1000);
+		pair_run(&p, p.now_us + 20000);
+	}
+	nq_set_path_mtu(old, 1300);
+	assert_true(old->cc.cwnd > 2 * c->cc.cwnd);
+	nq_continue_path(c, old, p.now_us);
+	assert_int_equal(c->cc.cwnd, old->cc.cwnd);
+	assert_int_equal(c->rtt.srtt_us, old->rtt.srtt_us);
+	assert_int_equal(nq_max_payload_bytes(c), nq_max_payload_bytes(old));
+	assert_int_equal(c->pacer.rate, old->pacer.rate);
+	assert_int_equal(c->loss.bytes_in_flight, 0);
+	pair_check(c);
+	pair_stop(&fresh);
+}
+
 static bool seal_fails;
 
 static void failing_seal(void *ctx, struct nq_aead_op *ops, unsigned int n)
@@ -632,6 +676,8 @@ int main(void)
 		ONE(test_many_datagrams_in_a_packet),
 		ONE(test_punt),
 		ONE(test_queued_frames_are_repeated),
+		ONE(test_empty_datagram),
+		ONE(test_continued_path),
 		ONE(test_frames_survive_a_failed_seal),
 		ONE(test_path_challenge),
 		ONE(test_peer_changes_cids),

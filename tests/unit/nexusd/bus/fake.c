@@ -37,6 +37,11 @@ const char *nx_reason_str(enum nx_reason reason)
 
 /* ---- manager ---- */
 
+void nx_manager_resumed(struct nx_manager *m)
+{
+	m->priv->resumes++;
+}
+
 struct nx_manager *fake_manager_new(sd_event *event)
 {
 	struct nx_manager *m = must(calloc(1, sizeof(*m)));
@@ -195,13 +200,14 @@ struct nx_session *fake_session_add(struct nx_tunnel *t, uint64_t id, const char
 	struct nx_session *s = must(calloc(1, sizeof(*s)));
 
 	s->tunnel = t;
-	s->id = id;
+	s->id = s->peer_id = id;
 	snprintf(s->user_name, sizeof(s->user_name), "%s", user);
 	s->cipher = NQD_CIPHER_AES_128_GCM;
 	/* Sessions with odd numbers are post-quantum, those with a name have a preshared key. */
 	s->key_exchange = id % 2 ? 0x11ec : 0x001d;
 	s->has_psk = user[0] != '\0';
 	s->connected_since_s = 1700000000;
+	s->last_handshake_s = 1700003600;
 	s->old_key = strcmp(user, "bob") != 0;
 	s->addresses = prefix(address);
 	s->n_addresses = 1;

@@ -30,7 +30,7 @@ struct nx_tunnel_private {
 
 struct nx_manager_private {
 	const char *reload_error;
-	unsigned int reloads;
+	unsigned int reloads, resumes;
 };
 
 struct nx_manager *fake_manager_new(sd_event *event);

@@ -500,6 +500,57 @@ static void test_peers(void **state)
 	teardown(&f);
 }
 
+/* A client that has moved. */
+static void test_peer_moves(void **state)
+{
+	struct nx_session *s;
+	struct fixture f;
+
+	setup(&f);
+	s = fake_session_add(f.public, 7, "alice", "10.66.0.2/32");
+	wait_for(&f, strstr(f.signals, "InterfacesAdded;"));
+	assert_int_equal(nx_endpoint_parse("198.51.100.1:5000", &s->remote), 0);
+	nx_session_bus_moved(s);
+	wait_for(&f, strstr(f.signals, "PropertiesChanged:" NX_BUS_IFACE_PEER ";"));
+	expect_property(&f, TUNNEL("public/peer/_37"), NX_BUS_IFACE_PEER, "Endpoint",
+			"198.51.100.1:5000");
+	teardown(&f);
+}
+
+static void say_sleep(struct fixture *f, sd_bus *bus, const char *to, int start)
+{
+	sd_bus_message *m = NULL;
+
+	assert_true(sd_bus_message_new_signal(bus, &m, "/org/freedesktop/login1",
+					      "org.freedesktop.login1.Manager",
+					      "PrepareForSleep") >= 0);
+	assert_true(sd_bus_message_append(m, "b", start) >= 0);
+	assert_true(sd_bus_send_to(bus, m, to, NULL) >= 0);
+	sd_bus_message_unref(m);
+	assert_true(sd_bus_flush(bus) >= 0);
+	/* What was sent before has been handled when a later call is answered. */
+	expect_property(f, OFFICE, NX_BUS_IFACE_TUNNEL, "State", "disconnected");
+}
+
+/* logind says that the machine is awake again; nobody else can. */
+static void test_sleep(void **state)
+{
+	struct fixture f;
+	sd_bus *logind;
+
+	setup(&f);
+	logind = f.client;
+	say_sleep(&f, logind, NULL, false);
+	say_sleep(&f, logind, NX_BUS_NAME, false);
+	assert_int_equal(f.m->priv->resumes, 0);
+	assert_true(sd_bus_request_name(logind, "org.freedesktop.login1", 0) >= 0);
+	say_sleep(&f, logind, NULL, true);
+	assert_int_equal(f.m->priv->resumes, 0);
+	say_sleep(&f, logind, NULL, false);
+	assert_int_equal(f.m->priv->resumes, 1);
+	teardown(&f);
+}
+
 /* The first entry of the dictionary. */
 static uint64_t first_counter(struct call *c, const char **name)
 {
@@ -683,6 +734,8 @@ int main(void)
 		cmocka_unit_test(test_connect),
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_peers),
+		cmocka_unit_test(test_peer_moves),
+		cmocka_unit_test(test_sleep),
 		cmocka_unit_test(test_statistics),
 		cmocka_unit_test(test_statistics_tunnel_vanishes),
 		cmocka_unit_test(test_statistics_bus_vanishes),

@@ -232,6 +232,7 @@ class Status(BusTest):
                        "routes", "dns", "dns_domains", "revoked_users", "mtu", "cipher", "congestion",
                        "key_exchange",
                        "preshared_key", "post_quantum", "connected_since",
+                       "last_handshake",
                        "cover_address", "cover_state", "cover_learnt", "statistics", "rates", "peers"}
         for t in root["tunnels"]:
             self.assertEqual(set(t), tunnel_keys)
@@ -254,7 +255,10 @@ class Status(BusTest):
                          [("X25519MLKEM768", True, True), ("X25519", False, True)])
         self.assertEqual(set(peers[0]), {"user", "endpoint", "addresses", "cipher", "key_exchange",
                                          "preshared_key", "post_quantum",
-                                         "connected_since", "old_server_key", "statistics"})
+                                         "connected_since", "last_handshake", "old_server_key",
+                                         "statistics"})
+        self.assertEqual((peers[0]["connected_since"], peers[0]["last_handshake"]),
+                         (1700000000, 1700003600))
         self.assertEqual([p["old_server_key"] for p in peers], [True, False])
 
     def test_json_of_one(self):
@@ -274,10 +278,10 @@ class Status(BusTest):
                       "nexus-dp (the kernel module is not loaded)", "source-prefix-drops 3",
                       "4 done, 2 refused (clock), 1 broken off",
                       "bit/s", "public: server, listening", "2 connected",
-                      "key exchange post-quantum (X25519MLKEM768)\n",
+                      "key exchange post-quantum (X25519MLKEM768)\n", "  keys         ",
                       'alice "a" ? from 192.0.2.7:443, 10.66.0.2/32',
                       "post-quantum (X25519MLKEM768), preshared key",
-                      "classical (X25519), preshared key"):
+                      "classical (X25519), preshared key, keys "):
             self.assertIn(words, text)
         self.assertNotIn("\x01", text)
         one = self.ctl("status", "office", "--interval", "0").stdout
