@@ -4,9 +4,9 @@
  * tests) includes this.
  *
  * One block holds it all: struct nq_conn, the ring of sent packets, the buffer of punted frames,
- * then the key contexts. A packet
- * number's record stands at ring[pn & ring_mask] and stays until the number that is ring_packets
- * higher takes its place.
+ * then the key contexts; only a ring that grew stands elsewhere (ring.c). A packet number's record
+ * stands at ring[pn & ring_mask] and stays until the number that is ring_packets higher takes its
+ * place.
  */
 #ifndef NQ_CONN_H
 #define NQ_CONN_H

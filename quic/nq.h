@@ -29,6 +29,8 @@
 #define NQ_PN_LEN		4
 #define NQ_MIN_UDP_PAYLOAD	1200
 #define NQ_TIME_NEVER		(~(u64)0)
+#define NQ_RING_MIN		512
+#define NQ_RING_MAX		65536
 
 struct nq_conn;
 
@@ -86,7 +88,7 @@ struct nq_conn_params {
 	u8 prefix_len;
 	const char *congestion;		/* "cubic" (default), "newreno" */
 	bool ecn;
-	u32 ring_packets;		/* in-flight ring, power of two, 1024..65536 */
+	u32 ring_packets;		/* in-flight ring, power of two, NQ_RING_MIN..NQ_RING_MAX */
 };
 
 /* Bytes of a connection with these parameters (ring and key contexts included), 64-byte aligned. */
@@ -98,6 +100,18 @@ size_t nq_conn_bytes(const struct nq_conn_params *p);
  * congestion).
  */
 struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_us, int *err);
+
+/*
+ * The ring of sent packets bounds the window, so it may start small and grow. nq_ring_wanted(): the
+ * number of packets of a ring that would let more leave than the present one; 0: it suffices.
+ * nq_conn_grow(): use the ring of @packets in @mem (zeroed, nq_ring_bytes(), aligned for 64-bit
+ * numbers) from now on: 0, or -EINVAL (not larger, or no size of a ring). The caller may then
+ * free what it gave before; the first ring is part of the connection's memory.
+ */
+u32 nq_ring_packets(const struct nq_conn *c);
+u32 nq_ring_wanted(const struct nq_conn *c);
+size_t nq_ring_bytes(u32 packets);
+int nq_conn_grow(struct nq_conn *c, void *mem, u32 packets);
 
 /* Wipe every secret; the memory may then be freed. */
 void nq_conn_fini(struct nq_conn *c);

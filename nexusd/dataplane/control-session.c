@@ -291,7 +291,7 @@ static int parse_transport(struct dp_request *r, struct new_session *ns)
 	p->rttvar_us = u32_or(&a[NQD_A_SESSION_RTTVAR_US], 0);
 	p->min_rtt_us = u32_or(&a[NQD_A_SESSION_MIN_RTT_US], 0);
 	p->path_mtu_bytes = u32_or(&a[NQD_A_SESSION_PATH_MTU_BYTES], NQ_MIN_UDP_PAYLOAD);
-	p->ring_packets = DP_DEFAULT_RING;
+	p->ring_packets = NQ_RING_MIN;
 	if (prefix->present) {
 		p->prefix_len = prefix->len;
 		memcpy(p->prefix, prefix->data, prefix->len);
@@ -485,13 +485,13 @@ static int link_session(struct dp *dp, struct dp_request *r, struct new_session 
 		s->dev->default_session = s;
 	/* A device with several sessions must not be held up by one. */
 	s->dev->n_sessions++;
-	TAILQ_FOREACH (other, &dp->sessions, entry)
-		if (other->dev == s->dev && s->dev->blocked)
+	for (other = s->dev->blocked ? TAILQ_FIRST(&dp->sessions) : NULL; other;
+	     other = TAILQ_NEXT(other, entry))
+		if (other->dev == s->dev)
 			dp_tx_settle(dp, other);
 	if (s->dev->blocked && !s->dev->arena_refs)
 		dp_device_resume(dp, s->dev);
-	TAILQ_INSERT_TAIL(&dp->sessions, s, entry);
-	dp->n_sessions++;
+	dp_session_link(dp, s);
 	return 0;
 }
 
