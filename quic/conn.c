@@ -31,7 +31,7 @@ static bool valid_params(const struct nq_conn_params *p)
 size_t nq_conn_bytes(const struct nq_conn_params *p)
 {
 	return round64(sizeof(struct nq_conn)) + nq_ring_bytes(p->ring_packets) + NQ_PUNT_BYTES +
-	       nq_keys_bytes(p->crypto);
+	       NQ_OUT_BYTES + nq_keys_bytes(p->crypto);
 }
 
 /* What was received before the hand-over: never to be accepted again, still to be reported. */
@@ -111,6 +111,7 @@ struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_
 	c->ring = (struct nq_sent *)after;
 	c->ring_mask = p->ring_packets - 1;
 	c->punt = after + nq_ring_bytes(p->ring_packets);
+	c->out = c->punt + NQ_PUNT_BYTES;
 	init_numbers(c, p);
 	*err = take_ranges(c, p);
 	if (!*err)
@@ -124,7 +125,7 @@ struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_
 	c->keepalive_us = 1000ULL * p->keepalive_ms;
 	c->loss.last_eliciting_us = now_us;
 	c->stats.last_rx_us = now_us;
-	*err = nq_keys_init(c, p, c->punt + NQ_PUNT_BYTES);
+	*err = nq_keys_init(c, p, c->out + NQ_OUT_BYTES);
 	if (*err) {
 		nq_keys_wipe(c);
 		return NULL;
