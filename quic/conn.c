@@ -4,8 +4,6 @@
  */
 #include "conn.h"
 
-#define RING_MIN 1024
-#define RING_MAX 65536
 #define ACK_EXPONENT_MAX 20
 /* RFC 9000 18.2: max_ack_delay is below 2^14 ms. */
 #define ACK_DELAY_MAX_US (16384u * 1000)
@@ -28,7 +26,7 @@ static bool valid_rate(const struct nq_conn_params *p)
 
 static bool valid_params(const struct nq_conn_params *p)
 {
-	return p->crypto && p->ring_packets >= RING_MIN && p->ring_packets <= RING_MAX &&
+	return p->crypto && p->ring_packets >= NQ_RING_MIN && p->ring_packets <= NQ_RING_MAX &&
 	       !(p->ring_packets & (p->ring_packets - 1)) && p->key_phase <= 1 &&
 	       p->prefix_len <= NQ_PREFIX_MAX_LEN && p->next_pn <= NQ_PN_MAX / 2 &&
 	       p->peer_ack_delay_exponent <= ACK_EXPONENT_MAX &&
@@ -48,8 +46,8 @@ static size_t cc_bytes(const struct nq_conn_params *p)
 
 size_t nq_conn_bytes(const struct nq_conn_params *p)
 {
-	return round64(sizeof(struct nq_conn)) + (size_t)p->ring_packets * sizeof(struct nq_sent) +
-	       cc_bytes(p) + NQ_PUNT_BYTES + nq_keys_bytes(p->crypto);
+	return round64(sizeof(struct nq_conn)) + nq_ring_bytes(p->ring_packets) + cc_bytes(p) +
+	       NQ_PUNT_BYTES + NQ_OUT_BYTES + nq_keys_bytes(p->crypto);
 }
 
 /* What was received before the hand-over: never to be accepted again, still to be reported. */
@@ -115,6 +113,10 @@ static void init_numbers(struct nq_conn *c, const struct nq_conn_params *p)
 	c->ack.now = p->ack_pending && p->n_rx_ranges;
 }
 
+/* What every session costs before it has sent anything; the ring comes on top. */
+_Static_assert(sizeof(struct nq_conn) <= 4096, "a connection fits a page");
+_Static_assert(sizeof(struct nq_sent) == 16, "16 bytes for each packet of the ring");
+
 struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_us, int *err)
 {
 	struct nq_conn *c = mem;
@@ -130,7 +132,8 @@ struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_
 	c->is_server = p->is_server;
 	c->ring = (struct nq_sent *)after;
 	c->ring_mask = p->ring_packets - 1;
-	c->punt = after + (size_t)p->ring_packets * sizeof(struct nq_sent) + cc_bytes(p);
+	c->punt = after + nq_ring_bytes(p->ring_packets) + cc_bytes(p);
+	c->out = c->punt + NQ_PUNT_BYTES;
 	init_numbers(c, p);
 	*err = take_ranges(c, p);
 	if (!*err)
@@ -145,7 +148,7 @@ struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_
 	c->keepalive_us = 1000ULL * p->keepalive_ms;
 	c->loss.last_eliciting_us = now_us;
 	c->stats.last_rx_us = now_us;
-	*err = nq_keys_init(c, p, c->punt + NQ_PUNT_BYTES);
+	*err = nq_keys_init(c, p, c->out + NQ_OUT_BYTES);
 	if (*err) {
 		nq_keys_wipe(c);
 		return NULL;

@@ -4,9 +4,9 @@
  * tests) includes this.
  *
  * One block holds it all: struct nq_conn, the ring of sent packets, what the congestion
- * controller needs beside struct nq_cc, the buffer of punted frames, then the key contexts. A
- * packet number's record stands at ring[pn & ring_mask] and stays until the number that is
- * ring_packets higher takes its place.
+ * controller needs beside struct nq_cc, the buffers of punted frames and of those to be sent, then
+ * the key contexts; only a ring that grew stands elsewhere (ring.c). A packet number's record stands
+ * at ring[pn & ring_mask] and stays until the number that is ring_packets higher takes its place.
  */
 #ifndef NQ_CONN_H
 #define NQ_CONN_H
@@ -297,8 +297,8 @@ struct nq_conn {
 	u64 out_pn; /* of the packet that carries out[0..out_sent) */
 	u32 out_len, out_sent;
 	u32 punt_len;
-	u8 out[NQ_OUT_BYTES];
 	u8 *punt; /* NQ_PUNT_BYTES behind the ring */
+	u8 *out; /* NQ_OUT_BYTES behind it */
 	struct nq_counters stats;
 };
 

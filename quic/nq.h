@@ -42,6 +42,8 @@
  */
 #define NQ_PATH_NEW		0xff
 #define NQ_PATH_NEW_PORT	0xfe
+#define NQ_RING_MIN		512
+#define NQ_RING_MAX		65536
 
 struct nq_conn;
 
@@ -102,7 +104,7 @@ struct nq_conn_params {
 	bool ecn;
 	bool migration;			/* server: follow the peer to another address */
 	u64 path_secret[2];		/* random; what PATH_CHALLENGEs are made from */
-	u32 ring_packets;		/* in-flight ring, power of two, 1024..65536 */
+	u32 ring_packets;		/* in-flight ring, power of two, NQ_RING_MIN..NQ_RING_MAX */
 };
 
 /* Bytes of a connection with these parameters (ring and key contexts included), 64-byte aligned. */
@@ -114,6 +116,20 @@ size_t nq_conn_bytes(const struct nq_conn_params *p);
  * congestion).
  */
 struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_us, int *err);
+
+/*
+ * The ring of sent packets bounds the window, so it may start small and grow. nq_ring_wanted(): the
+ * number of packets of a ring that would let more leave than the present one; 0: it suffices.
+ * nq_conn_grow(): use the ring of @packets in @mem (zeroed, nq_ring_bytes(), aligned for 64-bit
+ * numbers) from now on: 0, or -EINVAL (not larger, or no size of a ring). The caller may then
+ * free what it gave before; the first ring is part of the connection's memory.
+ */
+/* The ring a connection with that controller begins with. */
+u32 nq_ring_first(const char *congestion);
+u32 nq_ring_packets(const struct nq_conn *c);
+u32 nq_ring_wanted(const struct nq_conn *c);
+size_t nq_ring_bytes(u32 packets);
+int nq_conn_grow(struct nq_conn *c, void *mem, u32 packets);
 
 /* Wipe every secret; the memory may then be freed. */
 void nq_conn_fini(struct nq_conn *c);

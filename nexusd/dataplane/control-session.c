@@ -277,12 +277,10 @@ static int parse_congestion(const struct dp *dp, struct dp_request *r, struct ne
 	const struct nxa *a = &ns->a[NQD_A_SESSION_CONGESTION];
 	struct nq_conn_params *p = &ns->params;
 
-	p->congestion = "cubic";
-	if (!a->present)
-		return 0;
-	p->congestion = congestion_name(nxa_str(a));
+	p->congestion = a->present ? congestion_name(nxa_str(a)) : "cubic";
 	if (!p->congestion)
 		return dp_fail(&r->e, -EOPNOTSUPP, "NQD_A_SESSION_CONGESTION: unknown algorithm");
+	p->ring_packets = nq_ring_first(p->congestion);
 	if (strcmp(p->congestion, FIXED_RATE))
 		return 0;
 	p->fixed_rate_bytes_per_s = dp->fixed_rate_bytes_per_s;
@@ -319,7 +317,6 @@ static int parse_transport(const struct dp *dp, struct dp_request *r, struct new
 	p->rttvar_us = u32_or(&a[NQD_A_SESSION_RTTVAR_US], 0);
 	p->min_rtt_us = u32_or(&a[NQD_A_SESSION_MIN_RTT_US], 0);
 	p->path_mtu_bytes = u32_or(&a[NQD_A_SESSION_PATH_MTU_BYTES], NQ_MIN_UDP_PAYLOAD);
-	p->ring_packets = DP_DEFAULT_RING;
 	if (prefix->present) {
 		p->prefix_len = prefix->len;
 		memcpy(p->prefix, prefix->data, prefix->len);
@@ -486,8 +483,9 @@ static void begin_sending(struct dp *dp, struct dp_session *s)
 		s->dev->default_session = s;
 	s->sends = true;
 	s->dev->n_sessions++;
-	TAILQ_FOREACH (other, &dp->sessions, entry)
-		if (other->dev == s->dev && s->dev->blocked)
+	for (other = s->dev->blocked ? TAILQ_FIRST(&dp->sessions) : NULL; other;
+	     other = TAILQ_NEXT(other, entry))
+		if (other->dev == s->dev)
 			dp_tx_settle(dp, other);
 	if (s->dev->blocked && !s->dev->arena_refs)
 		dp_device_resume(dp, s->dev);
@@ -510,8 +508,7 @@ static int link_session(struct dp *dp, struct dp_request *r, struct new_session 
 		dp_take_routes(s);
 		begin_sending(dp, s);
 	}
-	TAILQ_INSERT_TAIL(&dp->sessions, s, entry);
-	dp->n_sessions++;
+	dp_session_link(dp, s);
 	return 0;
 }
 

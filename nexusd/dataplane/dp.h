@@ -28,9 +28,10 @@
 #include "segment.h"
 #include <linux/nexus_quic_dco.h>
 
-#define DP_MAX_SESSIONS		4096
+#define DP_MAX_SESSIONS		16384
 #define DP_MAX_DEVICES		64
-#define DP_CID_BUCKETS		16384
+#define DP_CID_BUCKETS		65536
+#define DP_ID_BUCKETS		16384
 /* So many bytes are nobody else's by chance; shorter IDs may need the address to tell whose. */
 #define DP_CID_CERTAIN_LEN	8
 #define DP_TOKEN_BUCKETS	4096
@@ -47,7 +48,8 @@
 #define DP_TXQ_PACKETS		1024
 #define DP_TXQ_BYTES		(1024 * 1024)
 #define DP_TUN_READ_MAX		(DP_VNET_HDR_LEN + DP_IP_MAX_BYTES + 1)
-#define DP_DEFAULT_RING		16384
+/* Rings of packets in flight that grew, all sessions together. */
+#define DP_RINGS_MAX_BYTES	(512ull << 20)
 
 struct dp;
 
@@ -175,6 +177,7 @@ struct dp_session {
 	SLIST_ENTRY(dp_session) token_entry;
 	struct dp_token_list *token_list;
 	u64 token_seq;
+	LIST_ENTRY(dp_session) by_id;
 	TAILQ_ENTRY(dp_session) dirty_entry;
 	u64 id, generation, user;
 	char tunnel[32];
@@ -185,6 +188,8 @@ struct dp_session {
 	struct nq_conn *conn;		/* NULL without keys */
 	void *conn_mem;
 	size_t conn_bytes;
+	void *ring_mem;			/* a ring that grew */
+	size_t ring_bytes;
 	struct nq_conn_params *waiting;	/* until SET_KEYS */
 	struct nq_range *waiting_ranges;
 	u32 flags, route_epoch, peer_group, path_mtu;
@@ -218,6 +223,7 @@ struct dp_session {
 	struct dp_last_event last[NQD_EVENT_MAX + 1];
 };
 TAILQ_HEAD(dp_session_list, dp_session);
+LIST_HEAD(dp_session_bucket, dp_session);
 
 /* A session that ended: what GET_EVENTS still tells about it. */
 #define DP_ENDED_MAX	64
@@ -249,6 +255,8 @@ struct dp {
 	bool idle_sockets;		/* some have lost their last user in this round */
 	struct dp_session_list sessions, dirty;
 	unsigned int n_sessions;
+	struct dp_session_bucket by_id[DP_ID_BUCKETS];
+	size_t ring_bytes;
 	struct dp_cid_list cids[DP_CID_BUCKETS];
 	struct dp_token_list tokens[DP_TOKEN_BUCKETS];
 	u64 token_key[4];
@@ -386,6 +394,9 @@ int dp_session_migrate(struct dp *dp, struct dp_session *s, const struct dp_path
 
 /* session.c */
 struct dp_session *dp_session_find(struct dp *dp, u64 id);
+/* Into the list and the table of IDs, and out of both. */
+void dp_session_link(struct dp *dp, struct dp_session *s);
+void dp_session_unlink(struct dp *dp, struct dp_session *s);
 int dp_session_start(struct dp *dp, struct dp_session *s, struct nq_conn_params *p,
 		     const struct dp_keys *secrets);
 void dp_session_free(struct dp *dp, struct dp_session *s);
@@ -433,6 +444,9 @@ void dp_replace_end_drain(struct dp *dp, struct dp_session *s);
 /* Called in every round of @s. */
 void dp_replace_timeout(struct dp *dp, struct dp_session *s);
 void dp_stats_add(struct nq_counters *to, const struct nq_counters *from);
+/* ring.c */
+void dp_ring_grow(struct dp *dp, struct dp_session *s, u32 packets);
+void dp_ring_free(struct dp *dp, struct dp_session *s);
 
 /* tx.c */
 void dp_tx_readable(struct dp *dp, struct dp_queue *q);

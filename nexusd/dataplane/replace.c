@@ -154,6 +154,7 @@ static void retire(struct dp *dp, struct dp_session *old, struct dp_session *s)
 	old->sends = false;
 	s->dev->n_sessions--;
 	if (s->conn && old->conn && on_one_path(old, s)) {
+		dp_ring_grow(dp, s, nq_ring_packets(old->conn));
 		nq_continue_path(s->conn, old->conn, dp->now_us);
 		s->path_mtu = old->path_mtu;
 		/* From elsewhere it is the same user, but another connection. */

@@ -18,14 +18,34 @@
 /* A new ID of 4 bytes is taken already once in 2^32 / IDs in use: never so often in a row. */
 #define NEW_CID_TRIES 16
 
+/* IDs are chosen by the control process, mostly in sequence. */
+static struct dp_session_bucket *id_bucket(struct dp *dp, u64 id)
+{
+	return &dp->by_id[(id ^ id >> 32) % DP_ID_BUCKETS];
+}
+
 struct dp_session *dp_session_find(struct dp *dp, u64 id)
 {
 	struct dp_session *s;
 
-	TAILQ_FOREACH (s, &dp->sessions, entry)
-		if (s->id == id)
-			return s;
+	LIST_FOREACH(s, id_bucket(dp, id), by_id)
+	if (s->id == id)
+		return s;
 	return NULL;
+}
+
+void dp_session_link(struct dp *dp, struct dp_session *s)
+{
+	TAILQ_INSERT_TAIL(&dp->sessions, s, entry);
+	LIST_INSERT_HEAD(id_bucket(dp, s->id), s, by_id);
+	dp->n_sessions++;
+}
+
+void dp_session_unlink(struct dp *dp, struct dp_session *s)
+{
+	TAILQ_REMOVE(&dp->sessions, s, entry);
+	LIST_REMOVE(s, by_id);
+	dp->n_sessions--;
 }
 
 /* ---- routes ---- */
@@ -305,12 +325,12 @@ void dp_session_free(struct dp *dp, struct dp_session *s)
 		s->dev->default_session = NULL;
 	if (s->sends)
 		s->dev->n_sessions--;
-	TAILQ_REMOVE(&dp->sessions, s, entry);
-	dp->n_sessions--;
+	dp_session_unlink(dp, s);
 	if (s->conn) {
 		nq_conn_fini(s->conn);
 		explicit_bzero(s->conn_mem, s->conn_bytes);
 	}
+	dp_ring_free(dp, s);
 	free(s->conn_mem);
 	free(s->waiting);
 	free(s->waiting_ranges);
@@ -329,6 +349,7 @@ void dp_mark_dirty(struct dp *dp, struct dp_session *s)
 
 static void run_session(struct dp *dp, struct dp_session *s)
 {
+	u32 packets;
 	u64 at;
 
 	if (!s->conn)
@@ -337,6 +358,9 @@ static void run_session(struct dp *dp, struct dp_session *s)
 		s->gone = dp->now_us >= s->deadline_us;
 	else
 		dp_replace_timeout(dp, s);
+	packets = nq_ring_wanted(s->conn);
+	if (packets)
+		dp_ring_grow(dp, s, packets);
 	dp_tx_flush(dp, s);
 	dp_tx_settle(dp, s);
 	dp_session_events(dp, s);

@@ -93,7 +93,7 @@ int abi_create_device(struct abi *abi, int tun, const char *ifname, struct nxm_e
 	return abi_call(abi, &m, e, NULL, NULL);
 }
 
-static void put_cids(struct nxm *m, uint16_t attr, uint8_t seed, size_t len)
+static void put_cids(struct nxm *m, uint16_t attr, uint8_t seed, uint32_t serial, size_t len)
 {
 	size_t nest = nxm_nest_begin(m, attr);
 	uint8_t id[CID_LEN], token[NQD_RESET_TOKEN_LEN];
@@ -104,6 +104,8 @@ static void put_cids(struct nxm *m, uint16_t attr, uint8_t seed, size_t len)
 
 		memset(id, seed + i, sizeof(id));
 		memset(token, seed + i + 8, sizeof(token));
+		if (serial)
+			memcpy(id, (uint32_t[]){ 2 * serial + i }, sizeof(serial));
 		nxm_put_u64(m, NQD_A_CID_SEQ, i);
 		nxm_put(m, NQD_A_CID_ID, id, len);
 		nxm_put(m, NQD_A_CID_RESET_TOKEN, token, sizeof(token));
@@ -131,8 +133,8 @@ void abi_put_session(struct abi *abi, struct nxm *m, const struct abi_session *s
 	nxm_put(m, NQD_A_SESSION_REMOTE_ADDR, &s->remote,
 		s->remote.ss_family == AF_INET ? sizeof(struct sockaddr_in)
 					       : sizeof(struct sockaddr_in6));
-	put_cids(m, servers, server_seed, server_len);
-	put_cids(m, clients, client_seed, CID_LEN);
+	put_cids(m, servers, server_seed, s->serial, server_len);
+	put_cids(m, clients, client_seed, s->serial, CID_LEN);
 	nxm_put_u16(m, NQD_A_SESSION_CIPHER, s->cipher);
 	if (s->key_exchange)
 		nxm_put_u16(m, NQD_A_SESSION_KEY_EXCHANGE, s->key_exchange);

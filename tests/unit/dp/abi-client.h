@@ -19,6 +19,7 @@ struct abi_session {
 	int socket;
 	struct sockaddr_storage remote;
 	uint8_t number; /* tells the CIDs of several sessions apart */
+	uint32_t serial; /* the same for very many: not 0, it begins each ID */
 	uint8_t server_cid_len; /* 0 = 20, as a client's are */
 	bool no_keys, secrets, greeted; /* the peer's empty DATAGRAM came before */
 	const char *congestion;

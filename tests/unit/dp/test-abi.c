@@ -27,6 +27,10 @@
 #include "hs_proto.h"
 #include "ipc.h"
 
+#define MANY 10000
+/* 20 of them are the connection with its keys and its ring. */
+#define MANY_KIB 26
+
 static const char *program;
 static struct abi abi;
 static int tun, udp;
@@ -979,6 +983,56 @@ static void device_is_deleted(void **state)
 	close(fd);
 }
 
+static unsigned long resident_kib(void)
+{
+	unsigned long pages = 0;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", abi.pid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%*u %lu", &pages), 1);
+	fclose(f);
+	return pages * sysconf(_SC_PAGESIZE) / 1024;
+}
+
+/* Every one is found, and together they fit into the memory of a small server. */
+static void many_sessions(void **state)
+{
+	unsigned long before, each_kib;
+	struct nxm_error e;
+	uint32_t i;
+
+	NEED_ROOT();
+	before = resident_kib();
+	for (i = 1; i <= MANY; i++) {
+		struct abi_session s = session(i);
+
+		s.number = 0;
+		s.serial = i;
+		s.user = i;
+		s.n_routes = 1;
+		s.routes[0].family = AF_INET;
+		s.routes[0].len = 32;
+		memcpy(s.routes[0].addr, (uint8_t[]){ 10, i >> 16, i >> 8, i }, 4);
+		expect(abi_add_session(&abi, &s, &e), 0, &e, NULL);
+	}
+	each_kib = (resident_kib() - before) / MANY;
+	print_message("  %lu KiB each\n", each_kib);
+#ifndef __SANITIZE_ADDRESS__
+	assert_true(each_kib <= MANY_KIB);
+#endif
+	assert_int_equal(dump(NQD_CMD_GET_STATS).n, MANY);
+	for (i = 1; i <= MANY; i++) {
+		expect(simple(NQD_CMD_UPDATE_SESSION, i, 2, &e), 0, &e, NULL);
+		if (i % 2)
+			expect(simple(NQD_CMD_DELETE_SESSION, i, 3, &e), 0, &e, NULL);
+	}
+	assert_int_equal(dump(NQD_CMD_GET_STATS).n, MANY / 2);
+	expect(simple(NQD_CMD_UPDATE_SESSION, 1, 0, &e), -ENOENT, &e, "NQD_A_SESSION_ID");
+}
+
 /* What belongs to no session goes to the punt socket, with where it came from. */
 static void punting(void **state)
 {
@@ -1162,6 +1216,7 @@ int main(int argc, char **argv)
 		CASE(secrets_stay_inside),
 		CASE(devices),
 		CASE(device_is_deleted),
+		CASE(many_sessions),
 		CASE(punting),
 		CASE(replacement_without_keys),
 		CASE(stateless_resets),

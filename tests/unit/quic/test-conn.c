@@ -85,7 +85,7 @@ static void test_parameters(void **state)
 
 	assert_int_equal(init_with(&q), 0);
 	BAD(ring_packets, 1000, -EINVAL);
-	BAD(ring_packets, 512, -EINVAL);
+	BAD(ring_packets, 256, -EINVAL);
 	BAD(ring_packets, 131072, -EINVAL);
 	BAD(n_local_cids, 0, -EINVAL);
 	BAD(n_remote_cids, NQ_CIDS_MAX + 1, -EINVAL);

@@ -113,6 +113,75 @@ static void test_clean_link(void **state)
 	teardown_pair(p);
 }
 
+/* Give end @i the ring it asks for; the former one, if it is not the first, is freed. */
+static void grow_ring(struct pair *p, int i, void **ring)
+{
+	u32 packets = nq_ring_wanted(p->end[i].conn);
+	void *mem;
+
+	if (!packets)
+		return;
+	mem = calloc(1, nq_ring_bytes(packets));
+	assert_non_null(mem);
+	assert_int_equal(nq_conn_grow(p->end[i].conn, mem, packets), 0);
+	free(*ring);
+	*ring = mem;
+}
+
+/* A ring that starts small follows the window, in both directions and under loss. */
+static void test_ring_grows(void **state)
+{
+	struct pair *p = setup_pair(&null_crypto, NQ_AES_128_GCM);
+	void *ring[2] = { NULL, NULL };
+	int k;
+
+	p->params[0].ring_packets = p->params[1].ring_packets = NQ_RING_MIN;
+	p->link[0].delay_us = p->link[1].delay_us = 2000;
+	pair_start(p);
+	for (k = 0; k < 5000; k++) {
+		while (pair_send(p, 0, 44, 1200) == 44)
+			;
+		/* Small ones fill the ring long before the window. */
+		while (pair_send(p, 1, 44, 20) == 44)
+			;
+		pair_check(p->end[0].conn);
+		pair_check(p->end[1].conn);
+		grow_ring(p, 0, &ring[0]);
+		grow_ring(p, 1, &ring[1]);
+		pair_run(p, p->now_us + 20);
+		if (k == 4000)
+			p->link[0].loss_permille = p->link[1].loss_permille = 10;
+	}
+	p->link[0].loss_permille = p->link[1].loss_permille = 0;
+	pair_run(p, p->now_us + 2000000);
+	check_books(p);
+	assert_true(nq_ring_packets(p->end[0].conn) >= 4096);
+	assert_true(nq_ring_packets(p->end[1].conn) >= 4096);
+	assert_true(p->end[0].conn->stats.packets_lost > 0);
+	teardown_pair(p);
+	free(ring[0]);
+	free(ring[1]);
+}
+
+static void test_ring_sizes(void **state)
+{
+	struct pair *p = setup_pair(&null_crypto, NQ_AES_128_GCM);
+	static u8 mem[2 * NQ_RING_MAX * sizeof(struct nq_sent)];
+
+	p->params[0].ring_packets = NQ_RING_MAX / 2;
+	pair_start(p);
+	assert_int_equal(nq_ring_wanted(p->end[0].conn), 0);
+	assert_int_equal(nq_conn_grow(p->end[0].conn, mem, NQ_RING_MAX / 2), -EINVAL);
+	assert_int_equal(nq_conn_grow(p->end[0].conn, mem, NQ_RING_MAX - 1), -EINVAL);
+	assert_int_equal(nq_conn_grow(p->end[0].conn, mem, 2 * NQ_RING_MAX), -EINVAL);
+	p->end[0].conn->cc.cwnd = p->end[0].conn->cc.max_cwnd;
+	assert_int_equal(nq_ring_wanted(p->end[0].conn), NQ_RING_MAX);
+	assert_int_equal(nq_conn_grow(p->end[0].conn, mem, NQ_RING_MAX), 0);
+	p->end[0].conn->cc.cwnd = p->end[0].conn->cc.max_cwnd;
+	assert_int_equal(nq_ring_wanted(p->end[0].conn), 0);
+	teardown_pair(p);
+}
+
 /* A sender that is paced still uses its window: rate * RTT is above it. */
 static void test_pacer_does_not_throttle(void **state)
 {
@@ -225,6 +294,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad_link),
 		cmocka_unit_test(test_clean_link),
+		cmocka_unit_test(test_ring_grows),
+		cmocka_unit_test(test_ring_sizes),
 		cmocka_unit_test(test_pacer_does_not_throttle),
 		cmocka_unit_test(test_ecn_end_to_end),
 		cmocka_unit_test(test_one_way_ranges_stay_small),
