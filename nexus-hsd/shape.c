@@ -202,7 +202,7 @@ void hs_shape_find_padding(const uint8_t *plain, size_t len, struct hs_profile_s
 	size_t at = find_crypto(plain, len);
 
 	style->initial_padded = has_padding(plain, len);
-	style->padding_first = at < len && has_padding(plain, at);
+	style->padding_first = style->initial_padded && at < len && has_padding(plain, at);
 }
 
 /* Where the Length of a long header is, and behind it. */
