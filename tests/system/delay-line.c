@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * delay-line [OPTIONS] DEVICE MILLISECONDS: a line of a certain length. It makes the TUN device DEVICE;
- * every packet routed into it comes out of it again, unchanged and in order, that much later. "ready" is
- * printed when the device is there. A packet beyond the 4096 that are on their way is lost.
+ * delay-line [OPTIONS] DEVICE MILLISECONDS: a line of a certain length. It makes the TUN device
+ * DEVICE; every packet routed into it comes out of it again, unchanged and in order, that much
+ * later. "ready" is printed when the device is there. A packet beyond the 4096 that are on their
+ * way is lost.
  *
  * What happens to a packet of its own, each with a chance of N in 1000:
  *	-l N		it is lost

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * key-update CONTROL-PID FD: starts a key update of every session of a data plane, which nobody else does before
- * a limit nears. FD is what the control process has to it. The control process stands still meanwhile, and what
- * is for it stays in its socket. "UPDATED REFUSED" is printed.
+ * key-update CONTROL-PID FD: starts a key update of every session of a data plane, which nobody
+ * else does before a limit nears. FD is what the control process has to it. The control process
+ * stands still meanwhile, and what is for it stays in its socket. "UPDATED REFUSED" is printed.
  */
 #include <errno.h>
 #include <linux/netlink.h>
@@ -40,7 +40,7 @@ static void fail(const char *what)
 	exit(1);
 }
 
-/* The next message if it answers our request; -EBUSY, and it stays, if it is the control process's. */
+/* The next message if it answers our request; -EBUSY, and it stays, if it is for another. */
 static ssize_t answer(struct nxm_hdr *hdr)
 {
 	struct pollfd pfd = { .fd = chan, .events = POLLIN };
@@ -126,8 +126,12 @@ static int update(uint64_t id)
 	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
 	nxm_nest_end(&m, nest);
 	r = send_request(&m);
-	if (!r)
-		r = answer(&hdr);
+	if (r < 0)
+		return (int)r;
+	r = answer(&hdr);
+	/* Behind an event, where the control process will ignore it: the request is served. */
+	if (r == -EBUSY)
+		return 0;
 	if (r < 0)
 		return (int)r;
 	return nxm_parse_ack(buf, r, &of, &e) ? 1 : 0;
