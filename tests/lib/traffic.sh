@@ -93,6 +93,40 @@ mend_network() {
 	in_ns router nft delete table inet nexus_cut
 }
 
+# delay_line MS DEVICES...: IPv4 packets that arrive at these devices of the router go on MS milliseconds later.
+delay_line() {
+	local dev ms=$1
+	shift
+	set_sysctl router ipv4/conf/all/rp_filter 0
+	change_line "$ms" || return
+	for dev in "$@"; do
+		in_ns router ip rule add iif "$dev" lookup 100 || return
+	done
+}
+
+# change_line MS [options of delay-line...]: another line where the one of delay_line was. What is on its way is lost.
+change_line() {
+	local ms=$1
+	shift
+	[ -z "${line_pid:-}" ] || stop_process "$line_pid"
+	rm -f "$T/delay-line.log"
+	bg_ns line_pid router "$T/delay-line.log" "$NX_BUILD/tests/system/delay-line" "$@" line0 "$ms"
+	wait_until 5 grep -q ready "$T/delay-line.log" || return
+	in_ns router ip link set line0 up txqueuelen 4000 && in_ns router ip route add default dev line0 table 100 || return
+	set_sysctl router ipv4/conf/line0/rp_filter 0
+}
+
+# line_told: ends the line; sets line_passed, line_lost, line_doubled, line_late: packets in both directions.
+line_told() {
+	stop_process "$line_pid"
+	read -r line_passed line_lost line_doubled line_late < <(tail -n 1 "$T/delay-line.log")
+}
+
+# slow_device DEVICE MBITS BYTES: the router sends so fast there, with a queue of so many bytes.
+slow_device() {
+	in_ns router tc qdisc replace dev "$1" root tbf rate "$2mbit" burst 3000 limit "$3"
+}
+
 # rx_bytes END DEVICE
 rx_bytes() {
 	in_ns "$1" ip -s -j link show dev "$2" | jq '.[0].stats64.rx.bytes'
