@@ -135,6 +135,8 @@ static void fill_stats(u64 *v, const struct dp_counters *c, const struct nq_stat
 	v[NQD_A_STATS_GSO_TX_SEGMENTS] = c->gso_tx_segments;
 	v[NQD_A_STATS_GRO_RX_COALESCED] = c->gro_rx_coalesced;
 	v[NQD_A_STATS_PACKETS_LOST] = q->packets_lost;
+	v[NQD_A_STATS_CODEL_DROPS] = c->codel_drops;
+	v[NQD_A_STATS_CODEL_MARKS] = c->codel_marks;
 }
 
 static void fill_gauges(u64 *v, const struct nq_stats *q, const struct dp_session *s, u64 now_us)
@@ -147,6 +149,7 @@ static void fill_gauges(u64 *v, const struct nq_stats *q, const struct dp_sessio
 	v[NQD_A_STATS_PACING_RATE_BYTES_PER_S] = q->pacing_rate_bytes_per_s;
 	v[NQD_A_STATS_LAST_RX_AGO_MS] = q->last_rx_us ? (now_us - q->last_rx_us) / 1000 : 0;
 	v[NQD_A_STATS_UPTIME_MS] = (now_us - s->started_us) / 1000;
+	v[NQD_A_STATS_QUEUE_SOJOURN_US] = s->txq.sojourn_us;
 }
 
 static int send_stats(struct dp *dp, const struct nxm_hdr *req, const struct dp_session *s,

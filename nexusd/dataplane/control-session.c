@@ -473,7 +473,7 @@ void dp_session_installed(struct dp *dp, struct dp_session *s)
 /* Nothing below fails halfway: routes go in all or not at all, the rest cannot fail. */
 static int link_session(struct dp *dp, struct dp_request *r, struct new_session *ns)
 {
-	struct dp_session *s = ns->s, *other;
+	struct dp_session *s = ns->s;
 	int err;
 
 	if (s->flags & NQD_SESSION_F_REPLACE)
@@ -483,13 +483,7 @@ static int link_session(struct dp *dp, struct dp_request *r, struct new_session 
 		return err;
 	if (s->flags & NQD_SESSION_F_DEFAULT_ROUTE)
 		s->dev->default_session = s;
-	/* A device with several sessions must not be held up by one. */
 	s->dev->n_sessions++;
-	TAILQ_FOREACH (other, &dp->sessions, entry)
-		if (other->dev == s->dev && s->dev->blocked)
-			dp_tx_settle(dp, other);
-	if (s->dev->blocked && !s->dev->arena_refs)
-		dp_device_resume(dp, s->dev);
 	TAILQ_INSERT_TAIL(&dp->sessions, s, entry);
 	dp->n_sessions++;
 	return 0;
@@ -597,7 +591,7 @@ int dp_cmd_add_session(struct dp *dp, struct dp_request *r)
 		return -ENOMEM;
 	}
 	SLIST_INIT(&ns->s->cids);
-	TAILQ_INIT(&ns->s->txq);
+	dp_txq_init(&ns->s->txq);
 	ns->s->retry_us = NQ_TIME_NEVER;
 	ns->s->dev = dev;
 	err = add_session(dp, r, ns);
@@ -699,7 +693,7 @@ static void delete_session(struct dp *dp, struct dp_session *s, const struct nxa
 	}
 	nq_close(s->conn, true, nxa_u64(code), reason->present ? nxa_str(reason) : "", dp->now_us);
 	/* The frame leaves before the ACK does. */
-	dp_tx_flush(dp, s);
+	dp_tx_control(dp, s);
 	dp_mark_dirty(dp, s);
 }
 

@@ -160,6 +160,26 @@ static void write_udp(const struct dp_segs *s, u8 *out, u64 payload_sum, u32 l4_
 	dp_put_udp_csum(udp + 6, s->l4_sum + htons(l4_len) + htonl(l4_len) + payload_sum);
 }
 
+void dp_segs_skip(struct dp_segs *s)
+{
+	s->pos += dp_segs_next_len(s) - s->hdr_len;
+	s->index++;
+	s->left--;
+}
+
+bool dp_segs_mark_ce(struct dp_segs *s)
+{
+	u16 before, after;
+
+	memcpy(&before, s->pkt, 2);
+	if (!dp_mark_ce(s->pkt))
+		return false;
+	memcpy(&after, s->pkt, 2);
+	if (s->kind != DP_SEG_PLAIN && s->version == 4)
+		s->ip_sum += (u16)~before + after;
+	return true;
+}
+
 u32 dp_segs_next(struct dp_segs *s, u8 *out)
 {
 	u32 n = s->payload_len - s->pos;

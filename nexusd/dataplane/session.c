@@ -17,6 +17,8 @@
 
 /* A new ID of 4 bytes is taken already once in 2^32 / IDs in use: never so often in a row. */
 #define NEW_CID_TRIES 16
+/* Bursts of a round, after which others have their turn: sockets and devices to read. */
+#define TURNS_MAX 16
 
 struct dp_session *dp_session_find(struct dp *dp, u64 id)
 {
@@ -282,6 +284,7 @@ void dp_session_free(struct dp *dp, struct dp_session *s)
 	if (s->last[NQD_EVENT_SESSION_DOWN].present)
 		remember_ended(dp, s);
 	dp_tx_drop_queue(dp, s);
+	nq_drr_remove(&dp->turns, &s->turn);
 	dp_timer_set(dp, s, NQ_TIME_NEVER);
 	if (s->dirty)
 		TAILQ_REMOVE(&dp->dirty, s, dirty_entry);
@@ -319,12 +322,10 @@ static void run_session(struct dp *dp, struct dp_session *s)
 
 	if (!s->conn)
 		return;
-	dp_tx_flush(dp, s);
-	dp_tx_settle(dp, s);
+	dp_tx_control(dp, s);
 	dp_session_events(dp, s);
 	/* Reactions to events (new CIDs, keys) may have something to say. */
-	if (nq_tx_control_wanted(s->conn, dp->now_us))
-		dp_tx_flush(dp, s);
+	dp_tx_control(dp, s);
 	at = nq_next_timeout_us(s->conn);
 	dp_timer_set(dp, s, at < s->retry_us ? at : s->retry_us);
 }
@@ -339,6 +340,9 @@ void dp_run_dirty(struct dp *dp)
 {
 	struct dp_session *s;
 
+	TAILQ_FOREACH (s, &dp->dirty, dirty_entry)
+		dp_tx_join(dp, s);
+	dp_tx_turns(dp, TURNS_MAX);
 	while ((s = TAILQ_FIRST(&dp->dirty))) {
 		TAILQ_REMOVE(&dp->dirty, s, dirty_entry);
 		s->dirty = false;

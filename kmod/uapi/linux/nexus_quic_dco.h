@@ -269,6 +269,8 @@ enum nqd_stats_attr {
 	NQD_A_STATS_GSO_TX_SEGMENTS,
 	NQD_A_STATS_GRO_RX_COALESCED,
 	NQD_A_STATS_PACKETS_LOST,
+	NQD_A_STATS_CODEL_DROPS,	/* the session's own queue was too slow for too long */
+	NQD_A_STATS_CODEL_MARKS,	/* the same, and the inner sender understands ECN */
 	NQD_A_STATS_SRTT_US,		/* the rest are gauges; FLUSH_STATS leaves them */
 	NQD_A_STATS_RTTVAR_US,
 	NQD_A_STATS_MIN_RTT_US,
@@ -277,6 +279,7 @@ enum nqd_stats_attr {
 	NQD_A_STATS_PACING_RATE_BYTES_PER_S,
 	NQD_A_STATS_LAST_RX_AGO_MS,
 	NQD_A_STATS_UPTIME_MS,
+	NQD_A_STATS_QUEUE_SOJOURN_US,	/* how long packets wait in the session's queue, smoothed */
 	__NQD_A_STATS_MAX,
 	NQD_A_STATS_MAX = __NQD_A_STATS_MAX - 1,
 };
