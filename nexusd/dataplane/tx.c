@@ -19,9 +19,13 @@
 
 #include "dp.h"
 
-#define READS_MAX 128
-/* One full burst is read before anything is sent, and so often before others get their turn. */
+/*
+ * One full burst is read before anything is sent. If there is more, twice as much the next time:
+ * what arrives faster than it can be sent must wait where it is told apart and judged.
+ */
 #define READ_BYTES 60000
+#define READS_MAX 128
+/* So often before others get their turn. */
 #define ROUNDS_MAX 4
 /* Bursts sent between two of these: more than was read. */
 #define TURNS_PER_READ 4
@@ -180,14 +184,14 @@ static ssize_t read_item(int fd, struct dp_item *small, struct dp_item *big, boo
 	return n;
 }
 
-/* Read about a burst. False: the TUN has no more. */
-static bool read_packets(struct dp *dp, struct dp_queue *q)
+/* Read about @max bytes, or @reads packets. False: the TUN has no more. */
+static bool read_packets(struct dp *dp, struct dp_queue *q, u32 max, unsigned int reads)
 {
 	struct dp_item *small = NULL, *big = NULL;
 	u32 bytes = 0, i;
 	bool more = true;
 
-	for (i = 0; i < READS_MAX && bytes < READ_BYTES; i++) {
+	for (i = 0; i < reads && bytes < max; i++) {
 		bool is_big;
 		ssize_t n;
 
@@ -225,7 +229,7 @@ void dp_tx_readable(struct dp *dp, struct dp_queue *q)
 	unsigned int round;
 
 	for (round = 0; round < ROUNDS_MAX && more; round++) {
-		more = read_packets(dp, q);
+		more = read_packets(dp, q, READ_BYTES << round, READS_MAX << round);
 		dp_tx_turns(dp, TURNS_PER_READ);
 	}
 }
