@@ -194,6 +194,9 @@ static void test_codel_drops_a_segment(void **state)
 	assert_int_equal(q.codel_marks, 0);
 	for (int i = 0; i < 100; i++)
 		n -= seen[i];
+	/* It was the first that was dropped, never the last. */
+	for (int i = 0; i < 5; i++)
+		assert_true(seen[20 * i + 19]);
 	assert_int_equal(n, 0);
 	assert_true(q.sojourn_us > 100000);
 	assert_empty();
