@@ -16,6 +16,9 @@ static int complete_csum(const struct virtio_net_hdr *vh, u8 *pkt, u32 len)
 	u32 at = (u32)vh->csum_start + vh->csum_offset;
 	u16 v;
 
+	/* What was judged already, version and addresses, must not change. */
+	if (vh->csum_start < (pkt[0] >> 4 == 4 ? DP_IP4_HDR_LEN : DP_IP6_HDR_LEN))
+		return -EINVAL;
 	if (at + 2 > len || vh->csum_start >= len)
 		return -EINVAL;
 	v = ~dp_csum_fold(dp_csum(pkt + vh->csum_start, len - vh->csum_start));
