@@ -113,8 +113,9 @@ static void print_path(const struct model_stats *s)
 	label("path");
 	printf("RTT %.1f ms (min %.1f), cwnd %s, ", model_stat(s, "srtt-us") / 1e3,
 	       model_stat(s, "min-rtt-us") / 1e3, ctl_bytes_str(model_stat(s, "cwnd-bytes")));
-	printf("%s in flight, loss %.2f %%\n", ctl_bytes_str(model_stat(s, "bytes-in-flight")),
-	       sent ? 100.0 * lost / sent : 0.0);
+	printf("%s in flight, queue %.1f ms, loss %.2f %%\n",
+	       ctl_bytes_str(model_stat(s, "bytes-in-flight")),
+	       model_stat(s, "queue-sojourn-us") / 1e3, sent ? 100.0 * lost / sent : 0.0);
 }
 
 static bool ends_with(const char *s, const char *end)

@@ -25,6 +25,9 @@
 #include "net-link.h"
 #include "prefix.h"
 
+/* Packets in the kernel while the data plane does not run for some milliseconds (performance.md). */
+#define TX_QUEUE_LEN 1000
+
 /* libnl's numbers as errno. */
 static int nl_errno(int r)
 {
@@ -138,6 +141,7 @@ int nx_link_configure(struct nl_sock *sk, int ifindex, uint32_t mtu)
 	no_link_local(sk, ifindex);
 	if (changes) {
 		rtnl_link_set_mtu(changes, mtu);
+		rtnl_link_set_txqlen(changes, TX_QUEUE_LEN);
 		rtnl_link_set_flags(changes, IFF_UP);
 	}
 	r = change_link(sk, ifindex, changes);

@@ -20,7 +20,7 @@ int nx_tun_attach(int fd, const char *name, int *ifindex);
 /* Which device belongs to an adopted descriptor? -EBADFD if none any more. */
 int nx_tun_identify(int fd, char name[16], int *ifindex);
 
-/* MTU, no automatic link-local address, up. */
+/* MTU, queue length, no automatic link-local address, up. */
 int nx_link_configure(struct nl_sock *sk, int ifindex, uint32_t mtu);
 /* Remove the device even while descriptors of it are open elsewhere. */
 int nx_link_delete(struct nl_sock *sk, int ifindex);

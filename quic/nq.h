@@ -11,6 +11,7 @@
  *
  * A burst out:  n = nq_tx_reserve() -> lay the frames behind hdr_len in each buffer -> nq_tx_seal()
  *               -> nq_tx_control() for what the engine itself has to say -> send -> nq_tx_commit().
+ *               If packets differ in size: nq_tx_room() -> lay frames up to it -> nq_tx_reserve() ...
  * A burst in:   nq_rx_open() -> datagrams point into the buffers that were given.
  * Time:         nq_next_timeout_us() / nq_on_timeout(); after any call check nq_tx_control_wanted()
  *               and nq_take_events().
@@ -167,6 +168,19 @@ u32 nq_tx_header_bytes(const struct nq_conn *c);
 u32 nq_tx_overhead_bytes(const struct nq_conn *c);
 /* Largest IP packet one QUIC packet carries now: the device's MTU. */
 u32 nq_max_payload_bytes(const struct nq_conn *c);
+
+/*
+ * @n packets of up to @pkt_bytes wait: how many packets may leave now, and how many bytes. As many
+ * packets as stay within both, with one byte to spare for each but the first, are granted by an nq_tx_reserve()
+ * that follows with their mean size, rounded up, as @pkt_bytes. 0: nq_tx_reserve() tells why.
+ */
+unsigned int nq_tx_room(struct nq_conn *c, unsigned int n, u32 pkt_bytes, u64 *bytes, u64 now_us);
+
+/* More waits than left, although nq_tx_reserve() granted what it was asked for: the path is used. */
+void nq_tx_backlog(struct nq_conn *c);
+
+/* At which rate packets are paced now; 0: not paced. */
+u64 nq_pacing_rate_bytes_per_s(const struct nq_conn *c);
 
 /*
  * Reserve up to @n packets of at most @pkt_bytes on the wire each. Returns how many (also in

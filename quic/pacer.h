@@ -100,6 +100,14 @@ static inline unsigned int nq_pacer_allows(struct nq_pacer *p, unsigned int n, u
 	return (unsigned int)div64_u64((u64)p->tokens, cost);
 }
 
+/* Bytes in the bucket, as of the last nq_pacer_allows(). */
+static inline u64 nq_pacer_bytes(const struct nq_pacer *p)
+{
+	if (!p->rate)
+		return ~(u64)0;
+	return p->tokens > 0 ? div64_u64((u64)p->tokens, NQ_PACER_SCALE) : 0;
+}
+
 /* Might one packet of @pkt_bytes leave at @now_us? */
 static inline bool nq_pacer_ready(const struct nq_pacer *p, u32 pkt_bytes, u64 now_us)
 {

@@ -41,6 +41,11 @@ u32 nq_tx_datagram_header(const struct nq_conn *c, u8 *at)
 	return 1 + c->prefix_len;
 }
 
+u64 nq_pacing_rate_bytes_per_s(const struct nq_conn *c)
+{
+	return c->pacer.rate;
+}
+
 /* ---- packet numbers ---- */
 
 static void schedule_skip(struct nq_conn *c, u64 now_us)
@@ -78,6 +83,20 @@ bool nq_ring_has_room(const struct nq_conn *c, unsigned int n)
 
 /* ---- reserve ---- */
 
+static u64 ring_room(const struct nq_conn *c)
+{
+	u64 size = c->ring_mask + 1ULL;
+	/* A quarter stays free for what the engine has to say, ACKs of a round trip above all. */
+	u64 used = c->next_pn - c->loss.base_pn + size / 4;
+
+	return used < size ? size - used : 0;
+}
+
+static u64 cwnd_room(const struct nq_conn *c)
+{
+	return c->cc.cwnd > c->loss.bytes_in_flight ? c->cc.cwnd - c->loss.bytes_in_flight : 0;
+}
+
 static unsigned int limit_by_path(const struct nq_conn *c, struct nq_tx_burst *b, unsigned int n,
 				  u32 pkt_bytes)
 {
@@ -91,10 +110,7 @@ static unsigned int limit_by_path(const struct nq_conn *c, struct nq_tx_burst *b
 
 static unsigned int limit_by_ring(const struct nq_conn *c, struct nq_tx_burst *b, unsigned int n)
 {
-	u64 size = c->ring_mask + 1ULL;
-	/* A quarter stays free for what the engine has to say, ACKs of a round trip above all. */
-	u64 used = c->next_pn - c->loss.base_pn + size / 4;
-	u64 room = used < size ? size - used : 0;
+	u64 room = ring_room(c);
 
 	if (n <= room)
 		return n;
@@ -105,8 +121,7 @@ static unsigned int limit_by_ring(const struct nq_conn *c, struct nq_tx_burst *b
 static unsigned int limit_by_cwnd(struct nq_conn *c, struct nq_tx_burst *b, unsigned int n,
 				  u32 pkt_bytes)
 {
-	u64 flight = c->loss.bytes_in_flight;
-	u64 room = c->cc.cwnd > flight ? c->cc.cwnd - flight : 0;
+	u64 room = cwnd_room(c);
 
 	if (room >= (u64)n * pkt_bytes)
 		return n;
@@ -131,6 +146,23 @@ static unsigned int limit_by_pacer(struct nq_conn *c, struct nq_tx_burst *b, uns
 	nq_pacer_spend(&after, (u64)allowed * pkt_bytes);
 	b->retry_us = nq_pacer_when(&after, n - allowed, pkt_bytes);
 	return allowed;
+}
+
+unsigned int nq_tx_room(struct nq_conn *c, unsigned int n, u32 pkt_bytes, u64 *bytes, u64 now_us)
+{
+	u64 room = ring_room(c);
+
+	*bytes = 0;
+	if (c->state != NQ_ACTIVE || c->reserved_n || !nq_keys_allow(c, n, now_us))
+		return 0;
+	/* nq_tx_reserve() may have to leave out a number. */
+	if (n >= room)
+		n = room ? (unsigned int)room - 1 : 0;
+	if (!n || !nq_pacer_allows(&c->pacer, n, pkt_bytes, now_us))
+		return 0;
+	*bytes = nq_min(cwnd_room(c), nq_pacer_bytes(&c->pacer));
+	*bytes = nq_min(*bytes, nq_path_room(c, c->paths.active));
+	return n;
 }
 
 unsigned int nq_tx_reserve(struct nq_conn *c, struct nq_tx_burst *b, unsigned int n, u32 pkt_bytes,
@@ -162,6 +194,11 @@ unsigned int nq_tx_reserve(struct nq_conn *c, struct nq_tx_burst *b, unsigned in
 	c->reserved_bytes = (u64)n * pkt_bytes;
 	nq_take_numbers(c, b->first_pn + n);
 	return n;
+}
+
+void nq_tx_backlog(struct nq_conn *c)
+{
+	c->loss.tx_limited = true;
 }
 
 /* ---- seal ---- */

@@ -150,6 +150,8 @@ static void fill_stats(u64 *v, const struct dp_counters *c, const struct nq_coun
 	v[NQD_A_STATS_PATH_VALIDATIONS] = q->path_validations;
 	v[NQD_A_STATS_MIGRATIONS] = q->migrations;
 	v[NQD_A_STATS_PMTU_PROBES] = q->pmtu_probes;
+	v[NQD_A_STATS_CODEL_DROPS] = c->codel_drops;
+	v[NQD_A_STATS_CODEL_MARKS] = c->codel_marks;
 }
 
 static void fill_gauges(u64 *v, const struct nq_stats *q, const struct dp_session *s, u64 now_us)
@@ -163,6 +165,7 @@ static void fill_gauges(u64 *v, const struct nq_stats *q, const struct dp_sessio
 	v[NQD_A_STATS_LAST_RX_AGO_MS] = q->count.last_rx_us ? (now_us - q->count.last_rx_us) / 1000 : 0;
 	v[NQD_A_STATS_UPTIME_MS] = (now_us - s->connected_us) / 1000;
 	v[NQD_A_STATS_HANDSHAKE_AGO_MS] = (now_us - s->started_us) / 1000;
+	v[NQD_A_STATS_QUEUE_SOJOURN_US] = s->txq.sojourn_us;
 }
 
 static int send_stats(struct dp *dp, const struct nxm_hdr *req, struct dp_session *s, u16 flags)

@@ -474,21 +474,12 @@ void dp_session_installed(struct dp *dp, struct dp_session *s)
 	dp_mark_dirty(dp, s);
 }
 
-/* A device with several sessions must not be held up by one. */
-static void begin_sending(struct dp *dp, struct dp_session *s)
+static void begin_sending(struct dp_session *s)
 {
-	struct dp_session *other;
-
 	if (s->flags & NQD_SESSION_F_DEFAULT_ROUTE)
 		s->dev->default_session = s;
 	s->sends = true;
 	s->dev->n_sessions++;
-	for (other = s->dev->blocked ? TAILQ_FIRST(&dp->sessions) : NULL; other;
-	     other = TAILQ_NEXT(other, entry))
-		if (other->dev == s->dev)
-			dp_tx_settle(dp, other);
-	if (s->dev->blocked && !s->dev->arena_refs)
-		dp_device_resume(dp, s->dev);
 }
 
 /* Nothing below fails halfway: routes go in all or not at all, the rest cannot fail. */
@@ -506,7 +497,7 @@ static int link_session(struct dp *dp, struct dp_request *r, struct new_session 
 	dp_replace_link(dp, s);
 	if (!s->unheard) {
 		dp_take_routes(s);
-		begin_sending(dp, s);
+		begin_sending(s);
 	}
 	dp_session_link(dp, s);
 	return 0;
@@ -615,7 +606,7 @@ int dp_cmd_add_session(struct dp *dp, struct dp_request *r)
 		return -ENOMEM;
 	}
 	SLIST_INIT(&ns->s->cids);
-	TAILQ_INIT(&ns->s->txq);
+	dp_txq_init(&ns->s->txq);
 	ns->s->retry_us = NQ_TIME_NEVER;
 	ns->s->migrating_to = NQ_PATHS_MAX;
 	ns->s->deadline_us = NQ_TIME_NEVER;
@@ -745,7 +736,7 @@ static void delete_session(struct dp *dp, struct dp_session *s, const struct nxa
 	}
 	nq_close(s->conn, true, nxa_u64(code), reason->present ? nxa_str(reason) : "", dp->now_us);
 	/* The frame leaves before the ACK does. */
-	dp_tx_flush(dp, s);
+	dp_tx_control(dp, s);
 	dp_mark_dirty(dp, s);
 }
 

@@ -16,7 +16,6 @@
 
 #include "../../lib/log.h"
 #include "dp.h"
-#include "tx-internal.h"
 
 /* The port is not free before. */
 #define LIMBO_US 1000000
@@ -105,9 +104,6 @@ int dp_device_create(struct dp *dp, const int *fds, unsigned int n_fds, const ch
 
 	if (!dev)
 		return err;
-	dev->arena = malloc(DP_ARENA_BYTES);
-	if (!dev->arena)
-		goto fail;
 	for (i = 0; i < n_fds; i++) {
 		char name[IFNAMSIZ];
 
@@ -146,7 +142,6 @@ fail_watch:
 	while (dev->n_queues)
 		dp_watch_del(dp, &dev->queues[--dev->n_queues].watch);
 fail:
-	free(dev->arena);
 	free(dev);
 	return err;
 }
@@ -202,7 +197,6 @@ void dp_device_destroy(struct dp *dp, struct dp_device *dev)
 		dp_socket_put(dp, dev->sockets[i]);
 	TAILQ_REMOVE(&dp->devices, dev, entry);
 	dp->n_devices--;
-	free(dev->arena);
 	free(dev);
 }
 
@@ -215,14 +209,4 @@ bool dp_device_write(struct dp_device *dev, const struct iovec *iov, unsigned in
 		r = writev(dev->queues[0].watch.fd, iov, n);
 	} while (r < 0 && errno == EINTR);
 	return r >= 0;
-}
-
-/* The session that held the device up has sent: read on. */
-void dp_device_resume(struct dp *dp, struct dp_device *dev)
-{
-	unsigned int i;
-
-	dev->blocked = false;
-	for (i = 0; i < dev->n_queues && !dev->dead; i++)
-		dp_watch_mod(dp, &dev->queues[i].watch, EPOLLIN);
 }

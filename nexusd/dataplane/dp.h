@@ -7,8 +7,8 @@
  * destroyed only between two rounds of the loop (control messages and the dirty list are handled
  * there), so an event never names a dead object.
  *
- * A round: events -> due timers -> dp_run_dirty(): every session touched is flushed, its events are
- * reported and its timer is set once.
+ * A round: events -> due timers -> dp_run_dirty(): the sessions that have something to send take
+ * turns, then of every session touched the events are reported and the timer is set once.
  */
 #ifndef DP_H
 #define DP_H
@@ -24,6 +24,7 @@
 #include "../../quic/nq.h"
 #include "coalesce.h"
 #include "icmp.h"
+#include "queue.h"
 #include "route.h"
 #include "segment.h"
 #include <linux/nexus_quic_dco.h>
@@ -44,12 +45,17 @@
 #define DP_OUT_BYTES		(DP_GSO_MAX_BYTES + 2048)
 /* Sealed bursts that wait for a full UDP socket. */
 #define DP_SOCKET_PENDING_MAX	64
-/* Waiting inner packets of one session: what congestion control does not admit yet. */
-#define DP_TXQ_PACKETS		1024
-#define DP_TXQ_BYTES		(1024 * 1024)
+/* Memory of inner packets that wait: of one session, and of all. */
+#define DP_TXQ_SESSION_BYTES	(8 * 1024 * 1024)
+#define DP_TXQ_BYTES		(64 * 1024 * 1024)
+/* What a session may send before the next one's turn: one burst. */
+#define DP_TURN_BYTES		DP_GSO_MAX_BYTES
 #define DP_TUN_READ_MAX		(DP_VNET_HDR_LEN + DP_IP_MAX_BYTES + 1)
 /* Rings of packets in flight that grew, all sessions together. */
 #define DP_RINGS_MAX_BYTES	(512ull << 20)
+/* Memory of a packet, and of a super-packet. */
+#define DP_ITEM_SMALL		2048
+#define DP_ITEM_BIG		((DP_TUN_READ_MAX + 63) & ~63)
 
 struct dp;
 
@@ -96,7 +102,6 @@ TAILQ_HEAD(dp_socket_list, dp_socket);
 struct dp_queue {
 	struct dp_watch watch;
 	struct dp_device *dev;
-
 };
 
 struct dp_device {
@@ -111,26 +116,13 @@ struct dp_device {
 	struct dp_session *default_session;
 	unsigned int n_sessions;	/* that may send */
 	bool uso;
-	bool blocked;			/* its only session may not send: reading stopped */
 	bool dead;			/* the interface is gone */
 	u64 icmp_window_us;
 	unsigned int icmp_sent;
 	u64 no_route_drops;
-	/* What was read and not sent yet: packets stand one behind the other. */
-	u8 *arena;
-	u32 arena_len;
-	unsigned int arena_refs;	/* queued packets that point into it */
 	struct dp_coalesce co;
 };
 TAILQ_HEAD(dp_device_list, dp_device);
-
-/* An inner packet (or super-packet) on its way out. */
-struct dp_tx_item {
-	TAILQ_ENTRY(dp_tx_item) entry;
-	struct dp_segs segs;
-	bool owned;			/* packet memory is ours, else the device's arena */
-};
-TAILQ_HEAD(dp_tx_list, dp_tx_item);
 
 struct dp_cid {
 	SLIST_ENTRY(dp_cid) hash;
@@ -145,6 +137,7 @@ struct dp_counters {
 	u64 source_prefix_drops, peer_group_drops, address_drops, mtu_drops;
 	u64 congestion_drops, route_epoch_drops, tx_queue_drops, rx_queue_drops, no_route_drops;
 	u64 gso_tx_packets, gso_tx_segments, gro_rx_coalesced, malformed_drops;
+	u64 codel_drops, codel_marks;
 };
 
 /* The addresses of one of the engine's paths. */
@@ -206,9 +199,8 @@ struct dp_session {
 	u64 deadline_us, replaced_us;
 	struct dp_cid_list cids;
 	u64 next_cid_seq;
-	struct dp_tx_list txq;
-	unsigned int txq_packets;
-	u32 txq_bytes;
+	struct dp_txq txq;
+	struct nq_drr_taker turn;
 	u64 retry_us;			/* paced until */
 	size_t timer_slot;		/* position in the heap plus 1, 0 = not in it */
 	u64 timer_us;
@@ -265,8 +257,11 @@ struct dp {
 	size_t heap_len;
 	struct dp_out_list free_out;
 	unsigned int n_free_out;
-	struct dp_tx_list free_items;
-	unsigned int n_free_items;
+	struct dp_item_list free_small, free_big;
+	unsigned int n_free_small, n_free_big;
+	struct nq_drr turns;		/* sessions that may send */
+	u64 txq_bytes;			/* memory of all that waits */
+	u64 flow_seed;
 	struct dp_ended ended[DP_ENDED_MAX];
 	unsigned int n_ended;
 	u64 punt_drops, unknown_drops;
@@ -356,9 +351,10 @@ int dp_device_create(struct dp *dp, const int *fds, unsigned int n_fds, const ch
 void dp_device_destroy(struct dp *dp, struct dp_device *dev);
 /* Is a session there that would like to say goodbye? */
 bool dp_in_limbo(const struct dp *dp);
+/* The interface was deleted under us. */
+void dp_device_dead(struct dp *dp, struct dp_device *dev);
 /* False: the kernel did not take it. */
 bool dp_device_write(struct dp_device *dev, const struct iovec *iov, unsigned int n);
-void dp_device_resume(struct dp *dp, struct dp_device *dev);
 struct dp_device *dp_device_find(struct dp *dp, u32 ifindex, const char *ifname);
 
 /* path.c */
@@ -450,9 +446,15 @@ void dp_ring_free(struct dp *dp, struct dp_session *s);
 
 /* tx.c */
 void dp_tx_readable(struct dp *dp, struct dp_queue *q);
-void dp_tx_flush(struct dp *dp, struct dp_session *s);
+/* Let the session take part in the turns if it has something to send and may. */
+void dp_tx_join(struct dp *dp, struct dp_session *s);
+/* Let sessions send, at most @max bursts; they are on the dirty list then. */
+void dp_tx_turns(struct dp *dp, unsigned int max);
+/* What the engine itself has to say, on every path. */
+void dp_tx_control(struct dp *dp, struct dp_session *s);
 void dp_tx_drop_queue(struct dp *dp, struct dp_session *s);
-void dp_tx_settle(struct dp *dp, struct dp_session *s);
+/* What waits in @from waits in @to. */
+void dp_tx_move_queue(struct dp *dp, struct dp_session *to, struct dp_session *from);
 
 /* rx.c */
 int dp_rx_init(void);
@@ -487,8 +489,8 @@ u64 dp_timer_next(const struct dp *dp);
 /* pool.c */
 struct dp_out *dp_out_get(struct dp *dp);
 void dp_out_put(struct dp *dp, struct dp_out *out);
-struct dp_tx_item *dp_item_get(struct dp *dp);
-void dp_item_put(struct dp *dp, struct dp_tx_item *item);
+struct dp_item *dp_item_get(struct dp *dp, bool big);
+void dp_item_put(struct dp *dp, struct dp_item *item);
 void dp_pool_fini(struct dp *dp);
 
 #endif /* DP_H */

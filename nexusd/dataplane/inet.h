@@ -86,6 +86,31 @@ static inline void dp_put_udp_csum(u8 *p, u64 sum)
 	memcpy(p, &v, 2);
 }
 
+/*
+ * Congestion experienced (RFC 3168) in a whole IP header. False: not ECN-capable, and unchanged. A
+ * wrong header checksum stays wrong (RFC 1624).
+ */
+static inline bool dp_mark_ce(u8 *pkt)
+{
+	u16 before, after, sum;
+
+	if (pkt[0] >> 4 != 4) {
+		if (!(pkt[1] >> 4 & DP_ECN_MASK))
+			return false;
+		pkt[1] |= DP_ECN_CE << 4;
+		return true;
+	}
+	if (!(pkt[1] & DP_ECN_MASK))
+		return false;
+	memcpy(&before, pkt, 2);
+	memcpy(&sum, pkt + 10, 2);
+	pkt[1] |= DP_ECN_CE;
+	memcpy(&after, pkt, 2);
+	if (before != after)
+		dp_put_csum(pkt + 10, (u64)(u16)~sum + (u16)~before + after);
+	return true;
+}
+
 /* Addresses, protocol and length of the pseudo header. */
 static inline u64 dp_csum_pseudo(const u8 *pkt, u8 proto, u32 l4_len)
 {

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -237,7 +238,9 @@ static int wait_events(struct dp *dp, struct epoll_event *ev, u64 max_wait_us)
 	u64 next = dp_timer_next(dp), wait = max_wait_us;
 	struct timespec ts;
 
-	if (next != NQ_TIME_NEVER) {
+	if (nq_drr_any(&dp->turns)) {
+		wait = 0;
+	} else if (next != NQ_TIME_NEVER) {
 		dp->now_us = dp_clock_us();
 		if (next <= dp->now_us)
 			wait = 0;
@@ -296,8 +299,9 @@ int dp_init(struct dp *dp)
 	TAILQ_INIT(&dp->sessions);
 	TAILQ_INIT(&dp->dirty);
 	TAILQ_INIT(&dp->free_out);
-	TAILQ_INIT(&dp->free_items);
 	snprintf(dp->limbo.ifname, sizeof(dp->limbo.ifname), "closing");
+	TAILQ_INIT(&dp->free_small);
+	TAILQ_INIT(&dp->free_big);
 	dp->monitor.fd = -1;
 	dp->control.fd = -1;
 	dp->hsd.fd = -1;
@@ -312,6 +316,8 @@ int dp_init(struct dp *dp)
 	dp->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (dp->epoll_fd < 0)
 		return -errno;
+	if (getrandom(&dp->flow_seed, sizeof(dp->flow_seed), 0) != sizeof(dp->flow_seed))
+		return -EIO;
 	probe(dp);
 	return 0;
 }

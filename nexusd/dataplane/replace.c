@@ -131,15 +131,6 @@ void dp_replace_installed(struct dp *dp, struct dp_session *s)
 
 /* ---- the peer was heard ---- */
 
-static void move_queue(struct dp_session *to, struct dp_session *from)
-{
-	TAILQ_CONCAT(&to->txq, &from->txq, entry);
-	to->txq_packets += from->txq_packets;
-	to->txq_bytes += from->txq_bytes;
-	from->txq_packets = 0;
-	from->txq_bytes = 0;
-}
-
 static bool on_one_path(struct dp_session *a, struct dp_session *b)
 {
 	const struct dp_path *p = dp_active_path(a), *q = dp_active_path(b);
@@ -161,7 +152,7 @@ static void retire(struct dp *dp, struct dp_session *old, struct dp_session *s)
 		if (old->connected_us < s->connected_us)
 			s->connected_us = old->connected_us;
 	}
-	move_queue(s, old);
+	dp_tx_move_queue(dp, s, old);
 	move_counters(dp, s, old);
 	nq_set_keepalive(old->conn, 0, dp->now_us);
 	dp_session_down(dp, old, NQD_DOWN_REPLACED, 0, "replaced");

@@ -16,6 +16,9 @@ static int complete_csum(const struct virtio_net_hdr *vh, u8 *pkt, u32 len)
 	u32 at = (u32)vh->csum_start + vh->csum_offset;
 	u16 v;
 
+	/* What was judged already, version and addresses, must not change. */
+	if (vh->csum_start < (pkt[0] >> 4 == 4 ? DP_IP4_HDR_LEN : DP_IP6_HDR_LEN))
+		return -EINVAL;
 	if (at + 2 > len || vh->csum_start >= len)
 		return -EINVAL;
 	v = ~dp_csum_fold(dp_csum(pkt + vh->csum_start, len - vh->csum_start));
@@ -193,6 +196,26 @@ static void write_udp(const struct dp_segs *s, u8 *out, u64 payload_sum, u32 l4_
 	dp_put16(udp + 4, l4_len);
 	/* The length counts twice: in the header and in the pseudo header. */
 	dp_put_udp_csum(udp + 6, s->l4_sum + htons(l4_len) + htonl(l4_len) + payload_sum);
+}
+
+void dp_segs_skip(struct dp_segs *s)
+{
+	s->pos += dp_segs_next_len(s) - s->hdr_len;
+	s->index++;
+	s->left--;
+}
+
+bool dp_segs_mark_ce(struct dp_segs *s)
+{
+	u16 before, after;
+
+	memcpy(&before, s->pkt, 2);
+	if (!dp_mark_ce(s->pkt))
+		return false;
+	memcpy(&after, s->pkt, 2);
+	if (s->kind != DP_SEG_PLAIN && s->version == 4)
+		s->ip_sum += (u16)~before + after;
+	return true;
 }
 
 u32 dp_segs_next(struct dp_segs *s, u8 *out)

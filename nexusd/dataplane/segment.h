@@ -56,6 +56,20 @@ static inline u32 dp_segs_max_len(const struct dp_segs *s)
 	return s->hdr_len + first;
 }
 
+/* Bytes of the next segment (s->left > 0). */
+static inline u32 dp_segs_next_len(const struct dp_segs *s)
+{
+	u32 n = s->payload_len - s->pos;
+
+	return s->hdr_len + (s->kind != DP_SEG_PLAIN && n > s->gso_size ? s->gso_size : n);
+}
+
+/* Leave out the next segment (s->left > 0). */
+void dp_segs_skip(struct dp_segs *s);
+
+/* Mark all that is to come "congestion experienced". False: the sender would not understand. */
+bool dp_segs_mark_ce(struct dp_segs *s);
+
 /* Write the next segment (s->left > 0) at @out, which has room for dp_segs_max_len(). Returns its
  * length.
  */

@@ -17,6 +17,8 @@
 
 /* A new ID of 4 bytes is taken already once in 2^32 / IDs in use: never so often in a row. */
 #define NEW_CID_TRIES 16
+/* Bursts of a round, after which others have their turn: sockets and devices to read. */
+#define TURNS_MAX 16
 
 /* IDs are chosen by the control process, mostly in sequence. */
 static struct dp_session_bucket *id_bucket(struct dp *dp, u64 id)
@@ -315,6 +317,7 @@ void dp_session_free(struct dp *dp, struct dp_session *s)
 	dp_replace_free(dp, s);
 	dp_reset_forget(s);
 	dp_tx_drop_queue(dp, s);
+	nq_drr_remove(&dp->turns, &s->turn);
 	dp_timer_set(dp, s, NQ_TIME_NEVER);
 	if (s->dirty)
 		TAILQ_REMOVE(&dp->dirty, s, dirty_entry);
@@ -347,9 +350,17 @@ void dp_mark_dirty(struct dp *dp, struct dp_session *s)
 	TAILQ_INSERT_TAIL(&dp->dirty, s, dirty_entry);
 }
 
+/* Before its turn, which would end where the ring is full. */
+static void grow_ring(struct dp *dp, struct dp_session *s)
+{
+	u32 packets = s->conn ? nq_ring_wanted(s->conn) : 0;
+
+	if (packets)
+		dp_ring_grow(dp, s, packets);
+}
+
 static void run_session(struct dp *dp, struct dp_session *s)
 {
-	u32 packets;
 	u64 at;
 
 	if (!s->conn)
@@ -358,18 +369,14 @@ static void run_session(struct dp *dp, struct dp_session *s)
 		s->gone = dp->now_us >= s->deadline_us;
 	else
 		dp_replace_timeout(dp, s);
-	packets = nq_ring_wanted(s->conn);
-	if (packets)
-		dp_ring_grow(dp, s, packets);
-	dp_tx_flush(dp, s);
-	dp_tx_settle(dp, s);
+	dp_tx_control(dp, s);
 	dp_session_events(dp, s);
 	/* Reactions to events (new CIDs, keys) may have something to say. */
-	if (nq_tx_control_wanted(s->conn, dp->now_us) || nq_tx_alone_wanted(s->conn, dp->now_us))
-		dp_tx_flush(dp, s);
+	dp_tx_control(dp, s);
 	dp_reset_update(dp, s);
 	at = nq_next_timeout_us(s->conn);
-	if (s->retry_us < at)
+	/* What it was to retry may be gone. */
+	if (s->txq.segs && s->retry_us < at)
 		at = s->retry_us;
 	dp_timer_set(dp, s, s->deadline_us < at ? s->deadline_us : at);
 }
@@ -384,6 +391,11 @@ void dp_run_dirty(struct dp *dp)
 {
 	struct dp_session *s;
 
+	TAILQ_FOREACH (s, &dp->dirty, dirty_entry) {
+		grow_ring(dp, s);
+		dp_tx_join(dp, s);
+	}
+	dp_tx_turns(dp, TURNS_MAX);
 	while ((s = TAILQ_FIRST(&dp->dirty))) {
 		TAILQ_REMOVE(&dp->dirty, s, dirty_entry);
 		s->dirty = false;

@@ -93,6 +93,35 @@ mend_network() {
 	in_ns router nft delete table inet nexus_cut
 }
 
+# delay_line MS DEVICES...: IPv4 packets that arrive at these devices of the router go on MS milliseconds later.
+delay_line() {
+	local pid dev ms=$1
+	shift
+	bg_ns pid router "$T/delay-line.log" "$NX_BUILD/tests/system/delay-line" line0 "$ms"
+	wait_until 5 grep -q ready "$T/delay-line.log" || return
+	in_ns router ip link set line0 up && in_ns router ip route add default dev line0 table 100 || return
+	set_sysctl router ipv4/conf/all/rp_filter 0
+	set_sysctl router ipv4/conf/line0/rp_filter 0
+	for dev in "$@"; do
+		in_ns router ip rule add iif "$dev" lookup 100 || return
+	done
+}
+
+# slow_device DEVICE MBITS BYTES: the router sends so fast there, with a queue of so many bytes.
+slow_device() {
+	in_ns router tc qdisc replace dev "$1" root tbf rate "$2mbit" burst 3000 limit "$3"
+}
+
+# ping_times FILE: round-trip times of ping in microseconds, ascending.
+ping_times() {
+	sed -n 's/.*time=\([0-9.]*\) ms.*/\1/p' "$1" | awk '{ printf "%d\n", $1 * 1000 }' | sort -n
+}
+
+# percentile FILE N: of the lines, which are sorted.
+percentile() {
+	sed -n "$((($(wc -l <"$1") * $2 + 99) / 100))p" "$1"
+}
+
 # rx_bytes END DEVICE
 rx_bytes() {
 	in_ns "$1" ip -s -j link show dev "$2" | jq '.[0].stats64.rx.bytes'

@@ -290,6 +290,8 @@ enum nqd_stats_attr {
 	NQD_A_STATS_PATH_VALIDATIONS,	/* addresses of the peer that answered a challenge */
 	NQD_A_STATS_MIGRATIONS,		/* changes of the path that were confirmed */
 	NQD_A_STATS_PMTU_PROBES,
+	NQD_A_STATS_CODEL_DROPS,	/* the session's own queue was too slow for too long */
+	NQD_A_STATS_CODEL_MARKS,	/* the same, and the inner sender understands ECN */
 	NQD_A_STATS_SRTT_US,		/* the rest are gauges; FLUSH_STATS leaves them */
 	NQD_A_STATS_RTTVAR_US,
 	NQD_A_STATS_MIN_RTT_US,
@@ -299,6 +301,7 @@ enum nqd_stats_attr {
 	NQD_A_STATS_LAST_RX_AGO_MS,
 	NQD_A_STATS_UPTIME_MS,		/* of the line of sessions that replaced each other */
 	NQD_A_STATS_HANDSHAKE_AGO_MS,	/* since the last of it was added */
+	NQD_A_STATS_QUEUE_SOJOURN_US,	/* how long packets wait in the session's queue, smoothed */
 	__NQD_A_STATS_MAX,
 	NQD_A_STATS_MAX = __NQD_A_STATS_MAX - 1,
 };

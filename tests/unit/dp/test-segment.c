@@ -234,6 +234,11 @@ static void refused_packets(void **state)
 				      .csum_start = 20,
 				      .csum_offset = 65535 };
 	assert_int_equal(dp_segs_init(&s, &vh, pkt, len), -EINVAL);
+	/* A checksum in the IP header would change what was judged. */
+	vh.csum_start = 0;
+	vh.csum_offset = 0;
+	assert_int_equal(dp_segs_init(&s, &vh, pkt, len), -EINVAL);
+	assert_int_equal(pkt[0], 0x45);
 }
 
 /* ---- coalescing ---- */
