@@ -332,7 +332,7 @@ static void mtu_black_hole(struct scenario_run *r)
 		 TUNNEL_MTU);
 	net.mtu->max_bytes = 1252;
 	at_most(r, "MTU falls by 148, nobody tells: 80 % of the link after, ms",
-		until_full_ms(&net, f, 10e3), 3000);
+		until_full_ms(&net, f, 10e3), 4000);
 	net_run_ms(&net, 20e3);
 	at_least(r, "size found then, bytes",
 		 nq_max_payload_bytes(f->tunnel.a->conn) + nq_tx_overhead_bytes(f->tunnel.a->conn),

@@ -191,7 +191,10 @@ static void send_control(struct tunnel_end *e)
 
 	for (n = 0; n < CONTROL_MAX && nq_tx_control_wanted(e->conn, now_us(e)); n++) {
 		before = tunnel_flight(e);
-		exempt = e->conn->loss.probes ? NQ_MIN_UDP_PAYLOAD : 0;
+		exempt = e->conn->loss.probes ||
+					 nq_path_challenges(e->conn, nq_active_path(e->conn))
+				 ? NQ_MIN_UDP_PAYLOAD
+				 : 0;
 		ecn = ecn_of(e);
 		len = nq_tx_control(e->conn, buf, TUNNEL_MTU, now_us(e));
 		check_flight(e, before, exempt, "nq_tx_control");

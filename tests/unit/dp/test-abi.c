@@ -1157,6 +1157,8 @@ static void goodbye_without_device(void **state)
 	fds = data_plane_fds();
 	s.remote = peer;
 	expect(abi_add_session(&abi, &s, &e), 0, &e, NULL);
+	/* The IDs it gives its peer at once. */
+	packets_to(sink, 200);
 	abi_begin(&abi, &m, NQD_CMD_DELETE_SESSION, 0);
 	nest = nxm_nest_begin(&m, NQD_A_SESSION);
 	nxm_put_u64(&m, NQD_A_SESSION_ID, 1);

@@ -677,7 +677,7 @@ static void add_line_member(struct peer *p, uint64_t id, uint8_t number, u32 fla
 				 .n_routes = 1 };
 	struct nxm_error e;
 
-	make_peer(p, number, 20, true);
+	make_peer(p, number, 20, false);
 	s.remote = p->addr;
 	s.routes[0].family = AF_INET;
 	s.routes[0].len = 32;

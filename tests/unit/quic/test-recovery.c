@@ -479,10 +479,10 @@ static void test_pto_backoff_ends(void **state)
 	send(o, 1);
 	for (i = 0; i < 40; i++) {
 		before = due;
-		due = nq_next_timeout_us(o->c);
+		due = nq_loss_timeout_us(o->c);
 		if (before)
 			assert_int_equal(due - before, nq_min(pto << i, 1000000));
-		if (due > 25000000) /* the idle timeout comes next */
+		if (due > 25000000) /* the idle timeout is near */
 			break;
 		nq_on_timeout(o->c, due);
 		while (nq_tx_control(o->c, buf, sizeof(buf), due) > 0)
