@@ -28,8 +28,8 @@
 #include "ipc.h"
 
 #define MANY 10000
-/* 20 of them are the connection with its keys and its ring. */
-#define MANY_KIB 26
+/* 20 of them are the connection with its keys and its ring, 6 its queue. */
+#define MANY_KIB 30
 
 static const char *program;
 static struct abi abi;

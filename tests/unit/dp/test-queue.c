@@ -255,6 +255,67 @@ static void test_mark_hides_nothing(void **state)
 	assert_int_equal(pkt[1], 0);
 }
 
+/* A packet that the path no longer takes becomes fragments; CoDel drops all of one packet. */
+static void test_fragments(void **state)
+{
+	struct flow f = { .udp = true };
+	u8 out[MTU];
+
+	push(&f, 900, 0);
+	dp_txq_fattest(&q)->segs.pkt[6] = 0;
+	assert_true(dp_txq_fragment(&q, dp_txq_fattest(&q), 500));
+	assert_int_equal(q.segs, 2);
+	assert_int_equal(q.bytes, 900 + 8 + 2 * 20);
+	assert_false(dp_txq_fragment(&q, dp_txq_fattest(&q), 400));
+	assert_int_equal(take(out, 0), 500);
+	assert_int_equal(take(out, 0), 900 + 8 + 2 * 20 - 500);
+	assert_empty();
+	for (int i = 0; i < 400; i++) {
+		struct dp_item *item;
+
+		push(&f, 900, 0);
+		item = TAILQ_LAST(&dp_txq_fattest(&q)->flow->items, dp_item_list);
+		item->segs.pkt[6] = 0;
+		assert_true(dp_txq_fragment(&q, item, 500));
+	}
+	for (int i = 0; dp_txq_fattest(&q); i++) {
+		assert_int_equal(take(out, i * 10000), 500);
+		assert_int_equal(take(out, i * 10000), 448);
+	}
+	assert_true(q.codel_drops > 3);
+	assert_empty();
+}
+
+/* What waits moves with its time, half sent or not. */
+static void test_move(void **state)
+{
+	struct flow bulk = { 0 }, ping = { .udp = true };
+	u32 segs, bytes, room, i = 0;
+	static struct dp_txq other;
+	struct dp_item *item;
+	u8 out[MTU];
+
+	push(&bulk, 20 * MSS, 7);
+	push(&ping, 100, 8);
+	assert_true(take(out, 8));
+	segs = q.segs;
+	bytes = q.bytes;
+	room = q.room;
+	dp_txq_init(&other);
+	dp_txq_move(&other, &q, QUANTUM);
+	assert_empty();
+	dp_txq_move(&q, &other, QUANTUM);
+	assert_int_equal(q.segs, segs);
+	assert_int_equal(q.bytes, bytes);
+	assert_int_equal(q.room, room);
+	item = dp_txq_fattest(&q);
+	assert_true(item->came_us == (item->segs.kind == DP_SEG_TCP ? 7 : 8));
+	for (bytes = 0; (room = take(out, 9)); i++)
+		bytes += room;
+	assert_int_equal(i, segs);
+	assert_empty();
+}
+
 /* More flows than places; items taken out of the middle; the fattest is the fattest. */
 static void test_books(void **state)
 {
@@ -298,6 +359,8 @@ int main(void)
 		cmocka_unit_test_setup(test_codel_drops_a_segment, setup),
 		cmocka_unit_test_setup(test_codel_marks, setup),
 		cmocka_unit_test_setup(test_mark_hides_nothing, setup),
+		cmocka_unit_test_setup(test_fragments, setup),
+		cmocka_unit_test_setup(test_move, setup),
 		cmocka_unit_test_setup(test_books, setup),
 	};
 
