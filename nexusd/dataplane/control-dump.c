@@ -162,7 +162,8 @@ static void fill_gauges(u64 *v, const struct nq_stats *q, const struct dp_sessio
 	v[NQD_A_STATS_CWND_BYTES] = q->cwnd_bytes;
 	v[NQD_A_STATS_BYTES_IN_FLIGHT] = q->bytes_in_flight;
 	v[NQD_A_STATS_PACING_RATE_BYTES_PER_S] = q->pacing_rate_bytes_per_s;
-	v[NQD_A_STATS_LAST_RX_AGO_MS] = q->count.last_rx_us ? (now_us - q->count.last_rx_us) / 1000 : 0;
+	v[NQD_A_STATS_LAST_RX_AGO_MS] = q->count.last_rx_us ? (now_us - q->count.last_rx_us) / 1000
+							    : 0;
 	v[NQD_A_STATS_UPTIME_MS] = (now_us - s->connected_us) / 1000;
 	v[NQD_A_STATS_HANDSHAKE_AGO_MS] = (now_us - s->started_us) / 1000;
 	v[NQD_A_STATS_QUEUE_SOJOURN_US] = s->txq.sojourn_us;
