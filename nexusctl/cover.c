@@ -181,29 +181,22 @@ static int show_all(sd_bus *bus, const struct model *m, const struct options *o,
 	return CTL_OK;
 }
 
-/* Into memory first: a reader gets a whole object or none. */
 static int show_json(sd_bus *bus, const struct model *m, const struct options *o)
 {
-	struct json j = { NULL };
-	char *text = NULL;
-	size_t len;
-	int r;
+	struct json j;
+	int end, r;
 
-	j.out = open_memstream(&text, &len);
-	if (!j.out)
-		return ctl_bus_report(NULL, -errno);
+	r = json_begin(&j);
+	if (r < 0)
+		return ctl_bus_report(NULL, r);
 	json_open(&j, NULL, '{');
 	json_u64(&j, "schema", 1);
 	json_open(&j, "tunnels", '[');
 	r = show_all(bus, m, o, &j);
 	json_close(&j, ']');
 	json_close(&j, '}');
-	if (fclose(j.out) && r == CTL_OK)
-		r = ctl_bus_report(NULL, -ENOMEM);
-	if (r == CTL_OK)
-		fputs(text, stdout);
-	free(text);
-	return r;
+	end = json_end(&j, r == CTL_OK);
+	return r == CTL_OK && end < 0 ? ctl_bus_report(NULL, end) : r;
 }
 
 int cmd_cover(int argc, char **argv)

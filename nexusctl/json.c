@@ -1,9 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The JSON writer: see json.h. */
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "json.h"
+
+int json_begin(struct json *j)
+{
+	*j = (struct json){ NULL };
+	j->out = open_memstream(&j->text, &j->len);
+	return j->out ? 0 : -errno;
+}
+
+int json_end(struct json *j, bool print)
+{
+	int r = fclose(j->out) ? -ENOMEM : 0;
+
+	if (!r && print)
+		fputs(j->text, stdout);
+	free(j->text);
+	return r;
+}
 
 static void quoted(struct json *j, const char *s)
 {

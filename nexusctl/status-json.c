@@ -3,8 +3,6 @@
  * `nexusctl status --json`. The schema is documented in nexusctl(1): fields are added, never
  * renamed or removed, while "schema" is 1.
  */
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "json.h"
@@ -203,17 +201,14 @@ static void print_tunnel(struct json *j, const struct model_tunnel *t)
 	json_close(j, '}');
 }
 
-/* Into memory first: a reader gets a whole object or none. */
 int status_print_json(const struct model *m, const char *name, sd_bus_message *manager)
 {
-	struct json j = { NULL };
-	char *text = NULL;
-	size_t len;
-	int r;
+	struct json j;
+	int end, r;
 
-	j.out = open_memstream(&text, &len);
-	if (!j.out)
-		return -errno;
+	r = json_begin(&j);
+	if (r < 0)
+		return r;
 	json_open(&j, NULL, '{');
 	json_u64(&j, "schema", 1);
 	r = print_manager(&j, manager);
@@ -224,10 +219,6 @@ int status_print_json(const struct model *m, const char *name, sd_bus_message *m
 	}
 	json_close(&j, ']');
 	json_close(&j, '}');
-	if (fclose(j.out) && r >= 0)
-		r = -ENOMEM;
-	if (r >= 0)
-		fputs(text, stdout);
-	free(text);
-	return r < 0 ? r : 0;
+	end = json_end(&j, r >= 0);
+	return r < 0 ? r : end;
 }

@@ -196,6 +196,18 @@ static void put_route(struct nxm *m, const struct nx_prefix *p)
 	nxm_nest_end(m, nest);
 }
 
+/* A request about session @id, whose nest stays open: the caller ends the one returned. */
+static size_t begin_session(struct nx_dp *d, struct nxm *m, uint8_t *buf, size_t cap, uint8_t cmd,
+			    uint64_t id)
+{
+	size_t nest;
+
+	nx_request_begin(&d->requests, m, buf, cap, cmd, NLM_F_ACK);
+	nest = nxm_nest_begin(m, NQD_A_SESSION);
+	nxm_put_u64(m, NQD_A_SESSION_ID, id);
+	return nest;
+}
+
 /* The data plane takes no session of the test controller unless a rate was set before. */
 static int set_fixed_rate(struct nx_dp *d, uint64_t bytes_per_s)
 {
@@ -241,32 +253,27 @@ int nx_dp_add_session(struct nx_dp *d, const struct nx_dp_session *s, const stru
 	return nx_request_send(&d->requests, &m, &s->socket_fd, 1, fn, userdata);
 }
 
-int nx_dp_set_peer_group(struct nx_dp *d, uint64_t id, uint32_t group)
+/* One number of a session changes. */
+static int update_session(struct nx_dp *d, uint64_t id, uint16_t attr, uint32_t value)
 {
 	uint8_t buf[128];
 	struct nxm m;
 	size_t nest;
 
-	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_UPDATE_SESSION, NLM_F_ACK);
-	nest = nxm_nest_begin(&m, NQD_A_SESSION);
-	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
-	nxm_put_u32(&m, NQD_A_SESSION_PEER_GROUP, group);
+	nest = begin_session(d, &m, buf, sizeof(buf), NQD_CMD_UPDATE_SESSION, id);
+	nxm_put_u32(&m, attr, value);
 	nxm_nest_end(&m, nest);
 	return nx_request_send(&d->requests, &m, NULL, 0, NULL, NULL);
 }
 
+int nx_dp_set_peer_group(struct nx_dp *d, uint64_t id, uint32_t group)
+{
+	return update_session(d, id, NQD_A_SESSION_PEER_GROUP, group);
+}
+
 int nx_dp_set_path_mtu(struct nx_dp *d, uint64_t id, uint32_t bytes)
 {
-	uint8_t buf[128];
-	struct nxm m;
-	size_t nest;
-
-	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_UPDATE_SESSION, NLM_F_ACK);
-	nest = nxm_nest_begin(&m, NQD_A_SESSION);
-	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
-	nxm_put_u32(&m, NQD_A_SESSION_PATH_MTU_BYTES, bytes);
-	nxm_nest_end(&m, nest);
-	return nx_request_send(&d->requests, &m, NULL, 0, NULL, NULL);
+	return update_session(d, id, NQD_A_SESSION_PATH_MTU_BYTES, bytes);
 }
 
 int nx_dp_migrate(struct nx_dp *d, uint64_t id, int fd, const struct nx_endpoint *local,
@@ -276,9 +283,7 @@ int nx_dp_migrate(struct nx_dp *d, uint64_t id, int fd, const struct nx_endpoint
 	struct nxm m;
 	size_t nest;
 
-	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_UPDATE_SESSION, NLM_F_ACK);
-	nest = nxm_nest_begin(&m, NQD_A_SESSION);
-	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
+	nest = begin_session(d, &m, buf, sizeof(buf), NQD_CMD_UPDATE_SESSION, id);
 	nxm_put_u32(&m, NQD_A_SESSION_SOCKET_FD, 0);
 	nxm_put(&m, NQD_A_SESSION_LOCAL_ADDR, local, nx_endpoint_len(local));
 	nxm_put(&m, NQD_A_SESSION_REMOTE_ADDR, remote, nx_endpoint_len(remote));
@@ -301,9 +306,7 @@ int nx_dp_delete_session(struct nx_dp *d, uint64_t id, uint64_t code, const char
 	struct nxm m;
 	size_t nest;
 
-	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_DELETE_SESSION, NLM_F_ACK);
-	nest = nxm_nest_begin(&m, NQD_A_SESSION);
-	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
+	nest = begin_session(d, &m, buf, sizeof(buf), NQD_CMD_DELETE_SESSION, id);
 	put_close(&m, code, reason);
 	nxm_nest_end(&m, nest);
 	return nx_request_send(&d->requests, &m, NULL, 0, fn, userdata);
