@@ -50,13 +50,18 @@ static int setup_roaming(void **state)
 	return r;
 }
 
+/* Connected with session @id, and the way to the server is known. */
 static struct nx_tunnel *connect_roaming(struct fake *f, uint64_t *id)
 {
+	struct nx_tunnel *t;
+
 	t_report_session(f, t_start(f), true);
 	*id = t_expect_add_session(f);
 	t_acknowledge(f, f->dp, 0);
 	t_expect_state(f, NX_TUNNEL_CONNECTED);
-	return nx_manager_find_tunnel(f->m, "office");
+	t = nx_manager_find_tunnel(f->m, "office");
+	t_run_until(f, t->priv->roam.ifindex);
+	return t;
 }
 
 /* The data plane is told to be somewhere with session @id, with a socket. Not answered yet. */
@@ -152,7 +157,6 @@ static void test_move(void **state)
 
 	T_NEED(f);
 	t = connect_roaming(f, &id);
-	t_run_until(f, t->priv->roam.ifindex);
 	assert_false(t->priv->roam.moving);
 	ip("route replace default via 203.0.113.1");
 	expect_told(f, id, "203.0.113.5:4000");
@@ -230,7 +234,6 @@ static void test_return(void **state)
 
 	T_NEED(f);
 	t = connect_roaming(f, &id);
-	t_run_until(f, t->priv->roam.ifindex);
 	ip("link set far1 down");
 	t_run_until(f, t->priv->roam.absent);
 	assert_true(t->text[0]);
@@ -254,7 +257,6 @@ static void test_late_answer(void **state)
 
 	T_NEED(f);
 	t = connect_roaming(f, &id);
-	t_run_until(f, t->priv->roam.ifindex);
 	nx_manager_resumed(f->m);
 	expect_told(f, id, "192.0.2.10:4000");
 	t_acknowledge(f, f->dp, 0);
@@ -280,7 +282,6 @@ static void test_move_refused(void **state)
 
 	T_NEED(f);
 	t = connect_roaming(f, &id);
-	t_run_until(f, t->priv->roam.ifindex);
 	ip("route replace default via 203.0.113.1");
 	expect_told(f, id, "203.0.113.5:4000");
 	f->local = "203.0.113.5:4000";
@@ -299,7 +300,6 @@ static void test_move_failed(void **state)
 
 	T_NEED(f);
 	t = connect_roaming(f, &id);
-	t_run_until(f, t->priv->roam.ifindex);
 	ip("route replace default via 203.0.113.1");
 	expect_told(f, id, "203.0.113.5:4000");
 	t_acknowledge(f, f->dp, 0);
@@ -333,7 +333,6 @@ static void test_sleep(void **state)
 	f->m->priv->sleep_clock.gettime = sleeping_clock;
 	slept_s = 0;
 	t = connect_roaming(f, &id);
-	t_run_until(f, t->priv->roam.ifindex);
 	slept_s = 60;
 	expect_told(f, id, "192.0.2.10:4000");
 	t_acknowledge(f, f->dp, 0);
