@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The seam between the ABI tests and a data plane. The cases (test-abi.c) and the helpers
+ * The seam between the ABI tests and a data plane. The cases (test-abi*.c) and the helpers
  * (abi-client.c) speak in messages; how a message and its descriptors reach the data plane is the
  * transport's: abi-dp.c spawns nexus-dp and uses a socketpair, a transport for the kernel module
  * would send the same bytes over generic netlink.
