@@ -361,6 +361,16 @@ static int start_conn(struct peer *p, const ngtcp2_cid *odcid)
 	return 0;
 }
 
+/* What every packet that was written has told; returns @n. */
+static long written(struct peer *p, const ngtcp2_path_storage *ps, long n)
+{
+	if (n > 0) {
+		ngtcp2_conn_update_pkt_tx_time(p->conn, ns(p));
+		p->addr = client_addr(&ps->path, p->server);
+	}
+	return n;
+}
+
 long peer_write(struct peer *p, u8 *buf, u32 cap)
 {
 	ngtcp2_path_storage ps;
@@ -370,11 +380,7 @@ long peer_write(struct peer *p, u8 *buf, u32 cap)
 	at_work = p;
 	ngtcp2_path_storage_zero(&ps);
 	n = ngtcp2_conn_write_pkt(p->conn, &ps.path, &pi, buf, cap, ns(p));
-	if (n > 0) {
-		ngtcp2_conn_update_pkt_tx_time(p->conn, ns(p));
-		p->addr = client_addr(&ps.path, p->server);
-	}
-	return n;
+	return written(p, &ps, n);
 }
 
 long peer_write_datagram(struct peer *p, u8 *buf, u32 cap, u64 id, const u8 *data, u32 len,
@@ -390,11 +396,7 @@ long peer_write_datagram(struct peer *p, u8 *buf, u32 cap, u64 id, const u8 *dat
 	ngtcp2_path_storage_zero(&ps);
 	n = ngtcp2_conn_writev_datagram(p->conn, &ps.path, &pi, buf, cap, accepted, 0, id, &vec, 1,
 					ns(p));
-	if (n > 0) {
-		ngtcp2_conn_update_pkt_tx_time(p->conn, ns(p));
-		p->addr = client_addr(&ps.path, p->server);
-	}
-	return n;
+	return written(p, &ps, n);
 }
 
 long peer_write_stream(struct peer *p, u8 *buf, u32 cap, s64 id, const u8 *data, u32 len,
@@ -409,9 +411,7 @@ long peer_write_stream(struct peer *p, u8 *buf, u32 cap, s64 id, const u8 *data,
 	ngtcp2_path_storage_zero(&ps);
 	n = ngtcp2_conn_writev_stream(p->conn, &ps.path, &pi, buf, cap, taken,
 				      NGTCP2_WRITE_STREAM_FLAG_NONE, id, &vec, 1, ns(p));
-	if (n > 0)
-		ngtcp2_conn_update_pkt_tx_time(p->conn, ns(p));
-	return n;
+	return written(p, &ps, n);
 }
 
 int peer_read(struct peer *p, const u8 *pkt, u32 len, u8 ecn)

@@ -414,3 +414,11 @@ void pair_run(struct pair *p, u64 until_us)
 	while (pair_step(p, until_us))
 		;
 }
+
+struct nq_counters pair_counters(const struct pair *p, int i)
+{
+	struct nq_stats s;
+
+	nq_get_stats(p->end[i].conn, &s, p->now_us);
+	return s.count;
+}

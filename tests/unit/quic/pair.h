@@ -89,6 +89,8 @@ bool pair_step(struct pair *p, u64 until_us);
 void pair_run(struct pair *p, u64 until_us);
 /* The invariants of one connection. */
 void pair_check(const struct nq_conn *c);
+/* What end @i has counted until now. */
+struct nq_counters pair_counters(const struct pair *p, int i);
 
 /* Key material of direction @i in phase @phase. */
 void pair_keys(struct nq_key_material *m, int i, unsigned int phase);

@@ -31,14 +31,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct nq_counters stats(int i)
-{
-	struct nq_stats s;
-
-	nq_get_stats(p.end[i].conn, &s, p.now_us);
-	return s.count;
-}
-
 /* Both send for @us; every round asserts the invariants. */
 static void traffic(u64 us)
 {
@@ -90,8 +82,8 @@ static void test_port_rebinding(void **state)
 	assert_int_not_equal(nq_active_path(s), 0);
 	assert_int_equal(p.end[1].addr[nq_active_path(s)], PAIR_HOME + 7);
 	assert_true(p.end[1].events & NQ_EV_PATH);
-	assert_int_equal(stats(1).path_validations, 1);
-	assert_int_equal(stats(1).migrations, 1);
+	assert_int_equal(pair_counters(&p, 1).path_validations, 1);
+	assert_int_equal(pair_counters(&p, 1).migrations, 1);
 	assert_true(p.end[0].delivered > before + 20);
 	/* Only ports changed: what was learnt stays, and so does the ID, which the client kept too. */
 	assert_true(s->cc.cwnd >= cwnd / 2 && s->rtt.has_sample && s->rtt.srtt_us < 2 * srtt);
@@ -102,7 +94,7 @@ static void test_port_rebinding(void **state)
 	traffic(SECOND);
 	assert_true(p.link[1].dropped < lost + NQ_PATH_TRIES);
 	assert_int_equal(used_paths(1), 1);
-	assert_int_equal(stats(1).path_validations, 1);
+	assert_int_equal(pair_counters(&p, 1).path_validations, 1);
 }
 
 static void test_host_change(void **state)
@@ -119,7 +111,7 @@ static void test_host_change(void **state)
 	p.nat_shift = OTHER_HOST;
 	pair_send(&p, 0, 1, 100);
 	pair_send(&p, 1, 10, 500);
-	while (!stats(1).path_validations)
+	while (!pair_counters(&p, 1).path_validations)
 		assert_true(pair_step(&p, p.now_us + SECOND));
 	/* Confirmed: another path, about which only the challenge has told something. */
 	assert_int_equal(s->cc.cwnd, 14000);
@@ -131,7 +123,7 @@ static void test_host_change(void **state)
 	pair_check(s);
 	traffic(300000);
 	assert_true(s->rtt.has_sample && s->ecn.state == NQ_ECN_CAPABLE);
-	assert_int_equal(stats(1).migrations, 1);
+	assert_int_equal(pair_counters(&p, 1).migrations, 1);
 }
 
 /* Three times what came, not a byte more, until the address has answered; then back. */
@@ -152,7 +144,7 @@ static void test_amplification(void **state)
 	p.link[0].loss_permille = 1000;
 	pair_run(&p, p.now_us + RTT_US);
 	assert_int_not_equal(nq_active_path(s), 0);
-	out = stats(1).tx_bytes;
+	out = pair_counters(&p, 1).tx_bytes;
 	start_us = p.now_us;
 	while (nq_active_path(s)) {
 		u64 old = p.link[1].alone;
@@ -163,12 +155,12 @@ static void test_amplification(void **state)
 		out += (p.link[1].alone - old) * NQ_MIN_UDP_PAYLOAD;
 		if (!nq_active_path(s))
 			break;
-		assert_true(stats(1).tx_bytes - out <= 3 * in);
+		assert_true(pair_counters(&p, 1).tx_bytes - out <= 3 * in);
 		assert_true(p.now_us < start_us + 5 * SECOND);
 	}
 	assert_true(p.now_us - start_us > SECOND);
-	assert_int_equal(stats(1).path_validations, 0);
-	assert_int_equal(stats(1).migrations, 0);
+	assert_int_equal(pair_counters(&p, 1).path_validations, 0);
+	assert_int_equal(pair_counters(&p, 1).migrations, 0);
 	assert_true(p.end[1].events & NQ_EV_PATH);
 	assert_true(nq_tx_reserve(s, &b, 1, 200, p.now_us) == 1);
 	nq_tx_commit(s, &b, NULL, 0, p.now_us);
@@ -203,7 +195,7 @@ static void test_forged_copies(void **state)
 	assert_int_equal(nq_active_path(s), 0);
 	assert_true(s->cc.cwnd >= cwnd / 2);
 	traffic(5 * SECOND);
-	assert_int_equal(stats(1).migrations, 0);
+	assert_int_equal(pair_counters(&p, 1).migrations, 0);
 	assert_int_equal(used_paths(1), 1);
 }
 
@@ -249,15 +241,15 @@ static void test_not_allowed(void **state)
 	assert_int_equal(nq_active_path(s), 0);
 	assert_int_equal(used_paths(1), 1);
 	/* They count as never received. */
-	assert_int_equal(stats(1).duplicates, 0);
+	assert_int_equal(pair_counters(&p, 1).duplicates, 0);
 	p.nat_shift = 0;
 	traffic(SECOND);
-	assert_true(stats(0).packets_lost >= 5);
+	assert_true(pair_counters(&p, 0).packets_lost >= 5);
 	/* A client's probe from there finds nobody either. */
 	assert_true(pair_migrate(&p, PAIR_HOME + OTHER_HOST, 0) > 0);
 	traffic(5 * SECOND);
 	assert_int_equal(nq_active_path(p.end[0].conn), 0);
-	assert_int_equal(stats(0).path_validations, 0);
+	assert_int_equal(pair_counters(&p, 0).path_validations, 0);
 }
 
 /* A client whose address changes all the time, through loss: never more slots, and it gets through. */
@@ -278,7 +270,7 @@ static void test_restless(void **state)
 	i = (int)p.end[0].delivered;
 	traffic(SECOND);
 	assert_true(p.end[0].delivered > (u64)i + 1000);
-	assert_true(stats(1).migrations > 100);
+	assert_true(pair_counters(&p, 1).migrations > 100);
 	assert_int_equal(used_paths(1), 1);
 	assert_int_equal(p.end[0].conn->state, NQ_ACTIVE);
 	assert_int_equal(p.end[1].conn->state, NQ_ACTIVE);
@@ -294,13 +286,13 @@ static void test_small_challenge(void **state)
 	pair_run(&p, p.now_us + SECOND);
 	p.nat_shift = OTHER_HOST;
 	pair_send(&p, 0, 1, 60);
-	while (!stats(1).path_validations)
+	while (!pair_counters(&p, 1).path_validations)
 		assert_true(pair_step(&p, p.now_us + SECOND));
 	assert_true(s->paths.p[nq_active_path(s)].valid);
 	assert_true(s->paths.p[nq_active_path(s)].validating);
 	pair_run(&p, p.now_us + 3 * RTT_US);
-	assert_int_equal(stats(1).path_validations, 2);
-	assert_int_equal(stats(1).migrations, 1);
+	assert_int_equal(pair_counters(&p, 1).path_validations, 2);
+	assert_int_equal(pair_counters(&p, 1).migrations, 1);
 	assert_false(s->paths.p[nq_active_path(s)].validating);
 }
 
@@ -329,8 +321,8 @@ static void test_migrate(void **state)
 	assert_int_not_equal(c->cids.remote[0].seq, 0);
 	assert_int_not_equal(s->cids.remote[0].seq, 0);
 	traffic(SECOND);
-	assert_int_equal(stats(0).migrations, 1);
-	assert_int_equal(stats(1).migrations, 1);
+	assert_int_equal(pair_counters(&p, 0).migrations, 1);
+	assert_int_equal(pair_counters(&p, 1).migrations, 1);
 	assert_int_equal(used_paths(0), 1);
 	assert_int_equal(used_paths(1), 1);
 	/* Nothing was lost: the former path worked all the time. */
@@ -352,7 +344,7 @@ static void test_migrate_often(void **state)
 		assert_true(pair_migrate(&p, PAIR_HOME + (u32)i * OTHER_HOST, 0) >= 0);
 		traffic(200000);
 		for (k = 0; k < 2; k++) {
-			assert_int_equal(stats(k).migrations, i);
+			assert_int_equal(pair_counters(&p, k).migrations, i);
 			while (nq_take_retired_cid(p.end[k].conn, &cid))
 				;
 			pair_issue_cids(&p, k);
@@ -381,7 +373,7 @@ static void test_migrate_without_ids(void **state)
 	traffic(100000);
 	assert_int_not_equal(nq_active_path(c), 0);
 	assert_true(c->rtt.has_sample);
-	assert_int_equal(stats(1).migrations, 1);
+	assert_int_equal(pair_counters(&p, 1).migrations, 1);
 	nq_close(c, false, 0, NULL, p.now_us);
 	assert_int_equal(nq_path_migrate(c, 0, p.now_us), -ENOTCONN);
 }
@@ -394,7 +386,7 @@ static void test_migrate_to_nowhere(void **state)
 
 	start();
 	c = p.end[0].conn;
-	lost = stats(0).packets_lost;
+	lost = pair_counters(&p, 0).packets_lost;
 	p.link[0].dead_host = (PAIR_HOME + OTHER_HOST) >> 16;
 	path = pair_migrate(&p, PAIR_HOME + OTHER_HOST, 0);
 	assert_true(path > 0);
@@ -406,12 +398,12 @@ static void test_migrate_to_nowhere(void **state)
 	assert_int_equal(nq_active_path(c), 0);
 	assert_true(p.end[0].events & NQ_EV_PATH);
 	/* Probes have nothing to do with the path that is in use. */
-	assert_int_equal(stats(0).packets_lost, lost);
-	assert_int_equal(stats(0).migrations, 0);
+	assert_int_equal(pair_counters(&p, 0).packets_lost, lost);
+	assert_int_equal(pair_counters(&p, 0).migrations, 0);
 	p.link[0].dead_host = 0;
 	assert_true(pair_migrate(&p, PAIR_HOME + OTHER_HOST, 0) >= 0);
 	traffic(SECOND);
-	assert_int_equal(stats(0).migrations, 1);
+	assert_int_equal(pair_counters(&p, 0).migrations, 1);
 }
 
 /* The former network is gone: no time for questions. */
@@ -446,7 +438,7 @@ static void test_migrate_at_once(void **state)
 			traffic(1000);
 		assert_true(p.now_us - back_us <= 6 * RTT_US);
 		traffic(SECOND);
-		assert_int_equal(stats(1).migrations, 1);
+		assert_int_equal(pair_counters(&p, 1).migrations, 1);
 		assert_int_equal(used_paths(0), 1);
 	}
 }
@@ -511,7 +503,7 @@ static void test_responses(void **state)
 	nq_path_on_response(c, data, p.now_us);
 	assert_int_equal(nq_active_path(c), path);
 	nq_path_on_response(c, data, p.now_us);
-	assert_int_equal(stats(0).path_validations, 1);
+	assert_int_equal(pair_counters(&p, 0).path_validations, 1);
 }
 
 static void test_recheck(void **state)

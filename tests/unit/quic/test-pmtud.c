@@ -31,14 +31,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct nq_counters stats(int i)
-{
-	struct nq_stats s;
-
-	nq_get_stats(p.end[i].conn, &s, p.now_us);
-	return s.count;
-}
-
 static u32 mtu(int i)
 {
 	return p.end[i].conn->path_mtu;
@@ -87,12 +79,12 @@ static void test_wide_path(void **state)
 {
 	pair_start(&p);
 	quiet(SECOND);
-	assert_int_equal(stats(0).pmtu_probes, 1);
+	assert_int_equal(pair_counters(&p, 0).pmtu_probes, 1);
 	assert_int_equal(mtu(0), ROUTE);
 	assert_int_equal(p.end[0].conn->pmtud.low, ROUTE);
 	assert_int_equal(p.end[0].events & NQ_EV_MTU, 0);
 	traffic(SECOND, 4);
-	assert_int_equal(stats(0).pmtu_probes, 1);
+	assert_int_equal(pair_counters(&p, 0).pmtu_probes, 1);
 }
 
 /* It does not: 1200 bytes first, then upwards, by probes alone and without any reduction. */
@@ -113,14 +105,14 @@ static void test_narrow_path(void **state)
 		quiet(20 * SECOND);
 		assert_found(sizes[i]);
 		assert_true(p.end[0].events & NQ_EV_MTU);
-		assert_true(stats(0).pmtu_probes <= 30);
-		assert_int_equal(stats(0).packets_lost, 0);
+		assert_true(pair_counters(&p, 0).pmtu_probes <= 30);
+		assert_int_equal(pair_counters(&p, 0).packets_lost, 0);
 		assert_true(p.end[0].conn->cc.cwnd >= cwnd);
 		/* It is left at that. */
-		cwnd = stats(0).pmtu_probes;
+		cwnd = pair_counters(&p, 0).pmtu_probes;
 		traffic(SECOND, 4);
-		assert_int_equal(stats(0).pmtu_probes, cwnd);
-		assert_int_equal(stats(0).packets_lost, 0);
+		assert_int_equal(pair_counters(&p, 0).pmtu_probes, cwnd);
+		assert_int_equal(pair_counters(&p, 0).packets_lost, 0);
 	}
 }
 
@@ -143,9 +135,9 @@ static void black_hole(unsigned int n)
 	}
 	traffic(3 * SECOND, n);
 	assert_found(1300);
-	before[0] = stats(0).packets_lost;
+	before[0] = pair_counters(&p, 0).packets_lost;
 	traffic(SECOND, n);
-	assert_int_equal(stats(0).packets_lost, before[0]);
+	assert_int_equal(pair_counters(&p, 0).packets_lost, before[0]);
 }
 
 static void test_black_hole_bulk(void **state)
@@ -170,8 +162,8 @@ static void test_lossy_path(void **state)
 		assert_int_equal(mtu(0), ROUTE);
 		assert_int_equal(mtu(1), ROUTE);
 	}
-	assert_true(stats(0).packets_lost > 500);
-	assert_true(stats(0).pmtu_probes < stats(0).packets_lost / 4);
+	assert_true(pair_counters(&p, 0).packets_lost > 500);
+	assert_true(pair_counters(&p, 0).pmtu_probes < pair_counters(&p, 0).packets_lost / 4);
 }
 
 /* Nor is a path that is down for a while. */
@@ -237,7 +229,7 @@ static void test_peer_limit(void **state)
 	quiet(SECOND);
 	assert_int_equal(mtu(0), 1320);
 	assert_int_equal(mtu(1), 1200);
-	assert_int_equal(stats(1).pmtu_probes, 0);
+	assert_int_equal(pair_counters(&p, 1).pmtu_probes, 0);
 }
 
 /* Each path has its size: a new one is probed, one that is known is not. */
@@ -254,7 +246,7 @@ static void test_other_path(void **state)
 	quiet(10 * SECOND);
 	assert_found(1300);
 	c = p.end[0].conn;
-	probes = stats(0).pmtu_probes;
+	probes = pair_counters(&p, 0).pmtu_probes;
 	narrow(0);
 	path = pair_migrate(&p, PAIR_HOME + 0x10000, 0);
 	assert_true(path > 0);
@@ -262,7 +254,7 @@ static void test_other_path(void **state)
 		assert_true(pair_step(&p, p.now_us + SECOND));
 	assert_int_equal(mtu(0), ROUTE);
 	quiet(20000);
-	assert_int_equal(stats(0).pmtu_probes, probes + 1);
+	assert_int_equal(pair_counters(&p, 0).pmtu_probes, probes + 1);
 	assert_int_equal(c->pmtud.low, ROUTE);
 	/* The former path is not forgotten yet. */
 	assert_true(nq_path_used(c, 0));

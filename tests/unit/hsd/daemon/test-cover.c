@@ -20,6 +20,7 @@
 #include <cmocka.h>
 #include "profile.h"
 #include "shape.h"
+#include "t-cert.h"
 #include "t-hsd.h"
 
 #define SEEN_MAX 32
@@ -540,16 +541,7 @@ static void make_identity(const char *dir)
 	gnutls_x509_crt_t crt;
 	gnutls_datum_t d;
 
-	assert_int_equal(gnutls_x509_privkey_init(&key), 0);
-	assert_int_equal(gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA, 256, 0), 0);
-	assert_int_equal(gnutls_x509_crt_init(&crt), 0);
-	gnutls_x509_crt_set_version(crt, 3);
-	gnutls_x509_crt_set_serial(crt, "\x01", 1);
-	gnutls_x509_crt_set_activation_time(crt, time(NULL) - 1000);
-	gnutls_x509_crt_set_expiration_time(crt, time(NULL) + 100000);
-	gnutls_x509_crt_set_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, T_NAME, strlen(T_NAME));
-	gnutls_x509_crt_set_key(crt, key);
-	assert_int_equal(gnutls_x509_crt_sign2(crt, crt, key, GNUTLS_DIG_SHA256, 0), 0);
+	t_make_certificate(T_NAME, &key, &crt);
 	assert_int_equal(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &d), 0);
 	write_file(dir, "cert.pem", &d);
 	gnutls_free(d.data);

@@ -25,6 +25,7 @@
 #include "elligator.h"
 #include "lib/keytext.h"
 #include "secrets.h"
+#include "t-cert.h"
 #include "t-hsd.h"
 #include "tls.h"
 
@@ -55,17 +56,7 @@ static void make_ordinary(struct hs_conn *c, const char *name)
 	gnutls_x509_privkey_t key;
 	gnutls_x509_crt_t crt;
 
-	assert_int_equal(gnutls_x509_privkey_init(&key), 0);
-	assert_int_equal(gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA, 256, 0), 0);
-	assert_int_equal(gnutls_x509_crt_init(&crt), 0);
-	gnutls_x509_crt_set_version(crt, 3);
-	gnutls_x509_crt_set_serial(crt, "\x01", 1);
-	gnutls_x509_crt_set_activation_time(crt, time(NULL) - 1000);
-	gnutls_x509_crt_set_expiration_time(crt, time(NULL) + 100000);
-	gnutls_x509_crt_set_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, name,
-				      (unsigned int)strlen(name));
-	gnutls_x509_crt_set_key(crt, key);
-	assert_int_equal(gnutls_x509_crt_sign2(crt, crt, key, GNUTLS_DIG_SHA256, 0), 0);
+	t_make_certificate(name, &key, &crt);
 	assert_int_equal(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_DER, &der), 0);
 	assert_int_equal(gnutls_pcert_import_x509_raw(&c->cert, &der, GNUTLS_X509_FMT_DER, 0), 0);
 	c->cert_private = calloc(1, sizeof(*c->cert_private));
