@@ -92,9 +92,7 @@ static int adopt_state(struct nx_tunnel *t)
 	r = nx_state_load(p->state_fd, &remote, &offer);
 	if (r)
 		return r;
-	p->mtu_limit = offer.mtu;
-	if (t->config->mtu && (!offer.mtu || t->config->mtu < offer.mtu))
-		p->mtu_limit = t->config->mtu;
+	nx_client_take_limits(t, &offer);
 	r = nx_route_plan(offer.routes, offer.n_routes, t->config->allowed_ips,
 			  t->config->n_allowed_ips, &remote, &plan, &n);
 	if (!r) {
@@ -103,7 +101,6 @@ static int adopt_state(struct nx_tunnel *t)
 		t->dns_domains = offer.dns_domains;
 		offer.dns = offer.dns_domains = NULL;
 	}
-	p->max_age_s = offer.max_age_s;
 	nx_net_offer_free(&offer);
 	return r;
 }

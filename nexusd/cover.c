@@ -20,6 +20,8 @@
 /* How many sockets nexus-hsd may use up in a second. */
 #define SOCKETS_PER_S 1024
 #define PER_MESSAGE 8
+/* What nexus-hsd learns is written no more often. */
+#define SAVE_PAUSE_US (5 * UINT64_C(1000000))
 /* Room for a web server's burst. */
 #define RECEIVE_BUFFER_BYTES (1 << 20)
 
@@ -294,6 +296,52 @@ static void resolve(struct nx_tunnel *t)
 		resolve_later(t, RESOLVE_RETRY_US);
 }
 
+/* ---- its profile ---- */
+
+static int write_profile(struct nx_tunnel *t)
+{
+	const struct nx_cover_profile *p = &t->cover_profile;
+	const char *dir = t->manager->priv->state_dir;
+
+	if (!p->learnt_s)
+		return nx_cover_profile_remove(dir, t->config->name);
+	return nx_cover_profile_save(p, dir, t->config->name, t->config->cover);
+}
+
+static void save_profile(struct nx_tunnel *t)
+{
+	struct nx_cover *c = &t->priv->cover;
+	int r;
+
+	c->save_timer = sd_event_source_disable_unref(c->save_timer);
+	c->saved_us = nx_now_us();
+	r = write_profile(t);
+	if (r < 0)
+		nx_log_full(LOG_WARNING, "CoverProfileUnwritten", t->config->name,
+			    "what was learnt of the cover will not survive a restart: %s",
+			    strerror(-r));
+}
+
+static int on_save(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	save_profile(userdata);
+	return 0;
+}
+
+/* Soon: each time costs this process the time of the disk, and nexus-hsd says when. */
+static void save_profile_later(struct nx_tunnel *t)
+{
+	struct nx_cover *c = &t->priv->cover;
+	uint64_t since_us = nx_now_us() - c->saved_us;
+
+	if (c->save_timer)
+		return;
+	if (since_us >= SAVE_PAUSE_US ||
+	    sd_event_add_time_relative(t->manager->event, &c->save_timer, CLOCK_MONOTONIC,
+				       SAVE_PAUSE_US - since_us, 0, on_save, t) < 0)
+		save_profile(t);
+}
+
 /* ---- life ---- */
 
 void nx_cover_start(struct nx_tunnel *t)
@@ -313,6 +361,8 @@ void nx_cover_stop(struct nx_tunnel *t)
 {
 	struct nx_cover *c = &t->priv->cover;
 
+	if (c->save_timer)
+		save_profile(t);
 	nx_resolve_cancel(c->resolve);
 	sd_event_source_disable_unref(c->timer);
 	memset(c, 0, sizeof(*c));
@@ -344,8 +394,6 @@ void nx_cover_report(struct nx_tunnel *t, enum hs_cover_state state)
 	resolve_later(t, since >= RESOLVE_RETRY_US ? 0 : RESOLVE_RETRY_US - since);
 }
 
-/* ---- its profile ---- */
-
 void nx_cover_load_profile(struct nx_tunnel *t)
 {
 	const char *dir = t->manager->priv->state_dir;
@@ -363,20 +411,11 @@ void nx_cover_load_profile(struct nx_tunnel *t)
 
 void nx_cover_forget_profile(struct nx_tunnel *t)
 {
+	struct nx_cover *c = &t->priv->cover;
+
+	c->save_timer = sd_event_source_disable_unref(c->save_timer);
 	if (t->config->role == NX_ROLE_SERVER)
 		(void)nx_cover_profile_remove(t->manager->priv->state_dir, t->config->name);
-}
-
-static int keep_profile(struct nx_tunnel *t)
-{
-	const struct nx_cover_profile *p = &t->cover_profile;
-	const char *dir = t->manager->priv->state_dir;
-
-	if (!dir)
-		return 0;
-	if (!p->learnt_s)
-		return nx_cover_profile_remove(dir, t->config->name);
-	return nx_cover_profile_save(p, dir, t->config->name, t->config->cover);
 }
 
 void nx_cover_learnt(struct nx_tunnel *t, const uint8_t *attrs, size_t len)
@@ -404,10 +443,7 @@ void nx_cover_learnt(struct nx_tunnel *t, const uint8_t *attrs, size_t len)
 		p.learnt_s = same_blob ? old->learnt_s : (uint64_t)time(NULL);
 	nx_cover_profile_free(old);
 	*old = p;
-	r = keep_profile(t);
-	if (r < 0)
-		nx_log_full(LOG_WARNING, "CoverProfileUnwritten", t->config->name,
-			    "what was learnt of the cover will not survive a restart: %s",
-			    strerror(-r));
+	if (t->manager->priv->state_dir)
+		save_profile_later(t);
 	nx_tunnel_bus_properties_changed(t, changed);
 }

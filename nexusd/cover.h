@@ -25,6 +25,8 @@ struct nx_cover {
 	struct nx_resolve *resolve;
 	sd_event_source *timer; /* next resolution */
 	uint64_t resolved_us;
+	sd_event_source *save_timer; /* the profile is to be written */
+	uint64_t saved_us;
 	/* Sockets that may still be made, and since when; bounds what nexus-hsd may ask for. */
 	uint32_t allowance;
 	uint64_t allowance_us;

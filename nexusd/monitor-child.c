@@ -158,7 +158,9 @@ static void be_nice(void)
 {
 	int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
 
-	(void)setpriority(PRIO_PROCESS, 0, HSD_NICE);
+	if (setpriority(PRIO_PROCESS, 0, HSD_NICE) < 0)
+		nx_warn("nexus-hsd weighs as much as the data plane: setpriority: %s",
+			strerror(errno));
 	if (fd < 0)
 		return;
 	(void)!dprintf(fd, "%d", HSD_NICE);

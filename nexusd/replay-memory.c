@@ -21,6 +21,8 @@
 #define TEMPORARY "new"
 #define TUNNEL_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 #define TUNNEL_NAME_MAX 31
+/* Files of three MiB each, in a file system of memory: the control process may not fill that. */
+#define REPLAYS_MAX 64
 
 int nx_replay_memory_new(void)
 {
@@ -123,6 +125,7 @@ void nx_replay_load(const char *dir, struct nx_fd_store *store)
 {
 	int fd = open_dir(dir), r;
 	const char *tunnel;
+	unsigned int n = 0;
 	struct dirent *e;
 	DIR *d;
 
@@ -141,7 +144,10 @@ void nx_replay_load(const char *dir, struct nx_fd_store *store)
 		tunnel = tunnel_of(e->d_name, FILE_PREFIX);
 		if (!tunnel)
 			continue;
-		r = load_file(fd, e->d_name, tunnel, store);
+		if (n++ < REPLAYS_MAX)
+			r = load_file(fd, e->d_name, tunnel, store);
+		else
+			r = unlinkat(fd, e->d_name, 0) < 0 ? -errno : -ENOSPC;
 		if (r)
 			nx_log_full(LOG_ERR, NULL, tunnel, "%s/%s: is not used: %s", dir, e->d_name,
 				    strerror(-r));
@@ -174,6 +180,7 @@ static int save_file(int dir, const char *tunnel, int from)
 void nx_replay_save(const char *dir, const struct nx_fd_store *store)
 {
 	const struct nx_fd_entry *e;
+	unsigned int n = 0;
 	const char *tunnel;
 	int fd = -1, r;
 
@@ -184,6 +191,11 @@ void nx_replay_save(const char *dir, const struct nx_fd_store *store)
 		if (fd < 0) {
 			(void)mkdir(dir, 0700);
 			fd = open_dir(dir);
+		}
+		if (n++ == REPLAYS_MAX) {
+			nx_err("%s: more than %d replay caches, the others are not kept", dir,
+			       REPLAYS_MAX);
+			break;
 		}
 		r = fd < 0 ? fd : save_file(fd, tunnel, e->fd);
 		if (r)

@@ -138,10 +138,7 @@ void nx_client_retry(struct nx_tunnel *t, enum nx_reason reason, const char *tex
 	delay = p->failures ? nx_backoff_us(p->failures, is_refusal(reason), random)
 			    : 10000 + random % 100000;
 	p->failures++;
-	if (TAILQ_EMPTY(&t->sessions))
-		nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, reason, "%s", text);
-	else
-		nx_log_full(LOG_INFO, NULL, t->config->name, "%s; the session stays", text);
+	nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, reason, "%s", text);
 	if (nx_tunnel_arm_timer(t, delay, on_retry) < 0)
 		nx_tunnel_fail(t, reason, text);
 }
@@ -422,6 +419,12 @@ static uint32_t min_nonzero(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
+void nx_client_take_limits(struct nx_tunnel *t, const struct nx_net_offer *o)
+{
+	t->priv->mtu_limit = min_nonzero(o->mtu, t->config->mtu);
+	t->priv->max_age_s = o->max_age_s;
+}
+
 /* The largest UDP payload worth trying towards the server. */
 static uint32_t path_limit(const struct nx_tunnel *t, const struct nx_session *s)
 {
@@ -468,12 +471,14 @@ static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const s
 		return r;
 	}
 	s->user = 0;
-	p->mtu_limit = min_nonzero(offer.mtu, t->config->mtu);
+	nx_client_take_limits(t, &offer);
 	args.path_mtu_bytes = path_limit(t, s);
 	mtu = nx_device_mtu(offer.addresses, offer.n_addresses, args.path_mtu_bytes - s->overhead,
 			    p->mtu_limit);
+	/* The session in use knows its path, this one only the route to it. */
+	if (!TAILQ_EMPTY(&t->sessions) && t->mtu && t->mtu < mtu)
+		mtu = t->mtu;
 	r = apply_offer(t, &offer, &s->remote, mtu);
-	p->max_age_s = offer.max_age_s;
 	nx_net_offer_free(&offer);
 	if (r || !p->wanted) {
 		/* A failed device took the tunnel and its sessions down. */
@@ -534,6 +539,10 @@ static void replaced(struct nx_tunnel *t, struct nx_session *old, struct nx_sess
 {
 	s->waits = false;
 	s->connected_since_s = old->connected_since_s;
+	/* On the same path the data plane goes on with what was found of it. */
+	if (nx_endpoint_equal(&old->local, &s->local) &&
+	    nx_endpoint_equal(&old->remote, &s->remote))
+		s->mtu = old->mtu;
 	nx_session_free(old);
 	nx_log_full(LOG_INFO, "Renewed", t->config->name, "the session has fresh keys");
 	nx_tunnel_follow_mtu(t);

@@ -178,6 +178,8 @@ void nx_client_installed(struct nx_tunnel *t, struct nx_session *s);
 void nx_client_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
 			    const char *text);
 void nx_client_retry(struct nx_tunnel *t, enum nx_reason reason, const char *text);
+/* What the server's @o and the configuration bound: MTU and age. */
+void nx_client_take_limits(struct nx_tunnel *t, const struct nx_net_offer *o);
 /* The route to the server may have another MTU: tell the data plane how far to search. */
 void nx_client_limit_path(struct nx_tunnel *t, struct nx_session *s);
 /* The next attempt goes to @remote first. */
@@ -206,7 +208,6 @@ void nx_roam_resumed(struct nx_tunnel *t, uint64_t slept_us);
 void nx_roam_path_changed(struct nx_tunnel *t, struct nx_session *s);
 void nx_roam_session_gone(struct nx_tunnel *t);
 void nx_roam_stop(struct nx_tunnel *t);
-int nx_roam_on_look(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* ---- tunnel-server.c ---- */
 /* 0 when open; -EAGAIN: tried again later; other errors have failed the tunnel. */

@@ -224,7 +224,7 @@ static uint32_t carried_mtu(struct nx_tunnel *t)
 	uint32_t mtu = 0;
 
 	TAILQ_FOREACH (s, &t->sessions, entry)
-		if (s->mtu > mtu)
+		if (!s->waits && s->mtu > mtu)
 			mtu = s->mtu;
 	return mtu;
 }

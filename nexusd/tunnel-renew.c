@@ -78,6 +78,8 @@ void nx_client_renew_failed(struct nx_tunnel *t, const char *text)
 	p->renew_failures = failures;
 	nx_log_full(LOG_WARNING, "RenewalFailed", t->config->name,
 		    "no fresh handshake, the session goes on as it is: %s", text);
+	/* The device may have been made ready for a path with less. */
+	nx_tunnel_follow_mtu(t);
 	if (arm(t, nx_backoff_us(failures, false, nx_jitter())) < 0)
 		nx_log_full(LOG_ERR, NULL, t->config->name,
 			    "no timer: the keys will not be renewed");

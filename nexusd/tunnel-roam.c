@@ -31,6 +31,7 @@
 #define ASK_RARELY_US 1000000
 
 static int on_check(sd_event_source *source, uint64_t usec, void *userdata);
+static int on_look(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* A clock that does not stop while the machine sleeps. */
 static uint64_t boottime_us(void)
@@ -322,7 +323,7 @@ static void follow(struct nx_tunnel *t, struct nx_session *s, const struct nx_wa
 
 	if (!stays && !going && r->moved_us && now - r->moved_us < HOLD_US) {
 		r->unsure |= due;
-		arm(t, &r->look, HOLD_US - (now - r->moved_us), nx_roam_on_look);
+		arm(t, &r->look, HOLD_US - (now - r->moved_us), on_look);
 		return;
 	}
 	away_us = end_absence(t);
@@ -340,7 +341,7 @@ static void follow(struct nx_tunnel *t, struct nx_session *s, const struct nx_wa
 		ask(t, s);
 }
 
-int nx_roam_on_look(sd_event_source *source, uint64_t usec, void *userdata)
+static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct nx_tunnel *t = userdata;
 	struct nx_roam *r = &t->priv->roam;
@@ -382,7 +383,7 @@ void nx_roam_network_changed(struct nx_tunnel *t)
 	struct nx_roam *r = &t->priv->roam;
 
 	if (t->config->role == NX_ROLE_CLIENT && t->priv->wanted && !r->look)
-		arm(t, &r->look, SETTLE_US, nx_roam_on_look);
+		arm(t, &r->look, SETTLE_US, on_look);
 }
 
 void nx_roam_resumed(struct nx_tunnel *t, uint64_t slept_us)
@@ -391,7 +392,7 @@ void nx_roam_resumed(struct nx_tunnel *t, uint64_t slept_us)
 		return;
 	t->priv->roam.unsure = true;
 	t->priv->roam.slept_us += slept_us;
-	arm(t, &t->priv->roam.look, 0, nx_roam_on_look);
+	arm(t, &t->priv->roam.look, 0, on_look);
 }
 
 void nx_roam_path_changed(struct nx_tunnel *t, struct nx_session *s)

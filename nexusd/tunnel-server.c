@@ -372,6 +372,13 @@ void nx_server_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_
 		replaced(t, s, other);
 		return;
 	}
+	if (s->waits) {
+		nx_log_full(LOG_INFO, "RenewalFailed", t->config->name,
+			    "no fresh keys for %s, the session goes on as it is: %s", s->user_name,
+			    text);
+		nx_server_drop_session(t, s);
+		return;
+	}
 	nx_log_full(LOG_NOTICE, "SessionDown", t->config->name, "session of %s ended: %s%s%s",
 		    s->user_name, nx_reason_str(nx_reason_of_down(reason)), text[0] ? ": " : "",
 		    text);

@@ -174,11 +174,11 @@ void nx_tunnel_set_state(struct nx_tunnel *t, enum nx_tunnel_state state, enum n
 
 void nx_tunnel_net_changed(struct nx_tunnel *t)
 {
-	static char *names[] = { "Interface",	  "Addresses",	   "Routes",
-				 "Dns",		  "DnsDomains",	   "Mtu",
-				 "Endpoint",	  "LocalEndpoint", "Cipher",
-				 "KeyExchange",	  "PresharedKey",  "ConnectedSince",
-				 "LastHandshake", "Congestion",	   NULL };
+	static char *names[] = { "Interface",	  "Addresses",	 "Routes",	 "Dns",
+				 "DnsDomains",	  "Mtu",	 "Endpoint",	 "LocalEndpoint",
+				 "Cipher",	  "KeyExchange", "PresharedKey", "ConnectedSince",
+				 "LastHandshake", "Congestion",	 "CoverAddress", "CoverState",
+				 "CoverLearnt",	  NULL };
 
 	nx_tunnel_bus_properties_changed(t, names);
 }

@@ -18,6 +18,30 @@ if grep nexusd "$dir/complaints" | grep -v "Command kill is not executable"; the
 	echo "systemd-analyze verify complains"
 	exit 1
 fi
+
+# names SYSCALL-OR-GROUP...: the system calls behind them.
+names() {
+	local name
+	for name; do
+		case $name in
+		@*) names $(systemd-analyze syscall-filter --no-pager "$name" | grep -v '^ *#' | grep '^ ') ;;
+		*) echo "$name" ;;
+		esac
+	done
+}
+# What the monitor does for its children must pass the filter of the unit.
+touch "$dir/allowed"
+sed -n 's/^SystemCallFilter=//p' "$unit" >"$dir/filters"
+while read -r line; do
+	case $line in
+	~*) names ${line#?} | sort -u | comm -23 "$dir/allowed" - >"$dir/left" ;;
+	*) names $line | sort -u - "$dir/allowed" >"$dir/left" ;;
+	esac
+	mv "$dir/left" "$dir/allowed"
+done <"$dir/filters"
+for call in capset openat2 prctl prlimit64 seccomp setgroups setpriority setresgid setresuid; do
+	grep -qx "$call" "$dir/allowed" || { echo "the unit does not allow $call()"; exit 1; }
+done
 exposed=0
 systemd-analyze security --offline=yes --threshold=30 "$dir/nexusd.service" >"$dir/exposure" ||
 	exposed=$?

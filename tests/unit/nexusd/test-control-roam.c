@@ -413,6 +413,42 @@ static void test_device_mtu(void **state)
 	assert_int_equal(nx_device_mtu(NULL, 0, 1100, 0), 1100);
 }
 
+/* The server is silent: another session, whose end of the way is the same. */
+static uint64_t install_another(struct fake *f, uint64_t id)
+{
+	t_send_event(f, id, NQD_EVENT_PEER_SILENT, 0);
+	t_expect(f, f->hsd, HS_CMD_CONNECT);
+	t_acknowledge(f, f->hsd, 0);
+	t_report_session(f, t_attempt_of(f), true);
+	id = t_expect_add_session(f);
+	t_acknowledge(f, f->dp, 0);
+	t_expect(f, f->hsd, HS_CMD_INSTALLED);
+	return id;
+}
+
+/* What was found of the path outlives a renewal, and one that fails. */
+static void test_device_mtu_renewed(void **state)
+{
+	struct fake *f = *state;
+	struct nx_tunnel *t;
+	uint64_t id, next;
+
+	T_NEED(f);
+	t = connect_roaming(f, &id);
+	expect_mtu(f, id, 1243, 1200);
+	next = install_another(f, id);
+	assert_int_equal(t->mtu, 1200);
+	t_send_down(f, next, NQD_DOWN_UNCONFIRMED);
+	t_run_until(f, !TAILQ_NEXT(TAILQ_FIRST(&t->sessions), entry));
+	assert_int_equal(t->mtu, 1200);
+	next = install_another(f, id);
+	t_send_down(f, id, NQD_DOWN_REPLACED);
+	t_run_until(f, TAILQ_FIRST(&t->sessions)->id == next);
+	assert_int_equal(t->mtu, 1200);
+	assert_int_equal(nx_link_mtu(f->m->priv->nl, t->ifindex), 1200);
+	expect_mtu(f, next, 1300, 1257);
+}
+
 static void test_device_mtu_ipv6(void **state)
 {
 	struct fake *f = *state;
@@ -464,6 +500,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_return_without_session, setup_roaming,
 						t_teardown),
 		cmocka_unit_test_setup_teardown(test_device_mtu, setup_roaming, t_teardown),
+		cmocka_unit_test_setup_teardown(test_device_mtu_renewed, setup_roaming, t_teardown),
 		cmocka_unit_test_setup_teardown(test_device_mtu_ipv6, setup_roaming, t_teardown),
 		cmocka_unit_test_setup_teardown(test_path_limit, setup_roaming, t_teardown),
 	};
