@@ -37,16 +37,6 @@
 #define UP_ROUNDS_MAX 30
 #define SEND_QUANTUM_MAX 65536
 
-static u64 min_u64(u64 a, u64 b)
-{
-	return a < b ? a : b;
-}
-
-static u64 max_u64(u64 a, u64 b)
-{
-	return a > b ? a : b;
-}
-
 /* Volumes and rates stay below 2^56: a percentage of them does not overflow. */
 static u64 percent(u64 x, u32 n)
 {
@@ -110,8 +100,8 @@ static u64 quantization_budget(const struct nq_cc *cc, u64 inflight)
 {
 	const struct nq_bbr *b = cc->bbr;
 
-	inflight = max_u64(inflight, b->send_quantum);
-	inflight = max_u64(inflight, min_pipe(cc));
+	inflight = nq_max(inflight, b->send_quantum);
+	inflight = nq_max(inflight, min_pipe(cc));
 	return b->state == NQ_BBR_UP ? inflight + 2ULL * cc->mss : inflight;
 }
 
@@ -126,18 +116,18 @@ static u64 inflight_with_headroom(const struct nq_cc *cc)
 
 	if (bound == NQ_CC_INFINITE)
 		return bound;
-	headroom = max_u64(cc->mss, percent(bound, HEADROOM));
-	return max_u64(bound > headroom ? bound - headroom : 0, min_pipe(cc));
+	headroom = nq_max(cc->mss, percent(bound, HEADROOM));
+	return nq_max(bound > headroom ? bound - headroom : 0, min_pipe(cc));
 }
 
 static u64 target_inflight(const struct nq_cc *cc)
 {
-	return min_u64(cc->bbr->bdp, cc->cwnd);
+	return nq_min(cc->bbr->bdp, cc->cwnd);
 }
 
 static u64 probe_rtt_cwnd(const struct nq_cc *cc)
 {
-	return max_u64(bdp_multiple(cc->bbr, cc->bbr->bw, PROBE_RTT_CWND_GAIN), min_pipe(cc));
+	return nq_max(bdp_multiple(cc->bbr, cc->bbr->bw, PROBE_RTT_CWND_GAIN), min_pipe(cc));
 }
 
 /* ---- entering states ---- */
@@ -199,7 +189,7 @@ static void raise_slope(struct nq_cc *cc)
 {
 	struct nq_bbr *b = cc->bbr;
 
-	b->up_acked_per_mss = max_u64(cc->cwnd >> b->up_rounds, cc->mss);
+	b->up_acked_per_mss = nq_max(cc->cwnd >> b->up_rounds, cc->mss);
 	if (b->up_rounds < UP_ROUNDS_MAX)
 		b->up_rounds++;
 }
@@ -232,12 +222,12 @@ static void save_cwnd(struct nq_cc *cc)
 	if (cc->state == NQ_CC_OPEN && b->state != NQ_BBR_PROBE_RTT)
 		b->prior_cwnd = cc->cwnd;
 	else
-		b->prior_cwnd = max_u64(b->prior_cwnd, cc->cwnd);
+		b->prior_cwnd = nq_max(b->prior_cwnd, cc->cwnd);
 }
 
 static void restore_cwnd(struct nq_cc *cc)
 {
-	cc->cwnd = max_u64(cc->cwnd, cc->bbr->prior_cwnd);
+	cc->cwnd = nq_max(cc->cwnd, cc->bbr->prior_cwnd);
 }
 
 /* ---- losses ---- */
@@ -254,7 +244,7 @@ static void handle_too_high(struct nq_cc *cc, u64 tx_in_flight, bool app_limited
 	b->prev_too_high = true;
 	b->probe_sample = false;
 	if (!app_limited)
-		b->inflight_longterm = max_u64(tx_in_flight, percent(target_inflight(cc), BETA));
+		b->inflight_longterm = nq_max(tx_in_flight, percent(target_inflight(cc), BETA));
 	if (b->state != NQ_BBR_UP)
 		return;
 	b->undo_state = NQ_BBR_UP;
@@ -316,8 +306,8 @@ static void update_latest_signals(struct nq_bbr *b, const struct nq_rate_sample 
 	b->loss_round_start = false;
 	if (!rs)
 		return;
-	b->bw_latest = max_u64(b->bw_latest, rs->bytes_per_s);
-	b->inflight_latest = max_u64(b->inflight_latest, rs->delivered);
+	b->bw_latest = nq_max(b->bw_latest, rs->bytes_per_s);
+	b->inflight_latest = nq_max(b->inflight_latest, rs->delivered);
 	if (rs->prior_delivered >= b->loss_round_delivered) {
 		b->loss_round_delivered = b->rate.delivered;
 		b->loss_round_start = true;
@@ -338,9 +328,8 @@ static void update_max_bw(struct nq_bbr *b, const struct nq_rate_sample *rs)
 {
 	if (!rs || !rs->bytes_per_s || (rs->bytes_per_s < b->max_bw && rs->app_limited))
 		return;
-	b->bw_filter[1] =
-		max_u64(b->bw_filter[1], min_u64(rs->bytes_per_s, NQ_RATE_MAX_BYTES_PER_S));
-	b->max_bw = max_u64(b->bw_filter[0], b->bw_filter[1]);
+	b->bw_filter[1] = nq_max(b->bw_filter[1], nq_min(rs->bytes_per_s, NQ_RATE_MAX_BYTES_PER_S));
+	b->max_bw = nq_max(b->bw_filter[0], b->bw_filter[1]);
 }
 
 static void advance_max_bw(struct nq_bbr *b)
@@ -362,8 +351,8 @@ static void adapt_lower_bounds(struct nq_cc *cc)
 		b->bw_shortterm = b->max_bw;
 	if (b->inflight_shortterm == NQ_CC_INFINITE)
 		b->inflight_shortterm = cc->cwnd;
-	b->bw_shortterm = max_u64(b->bw_latest, percent(b->bw_shortterm, BETA));
-	b->inflight_shortterm = max_u64(b->inflight_latest, percent(b->inflight_shortterm, BETA));
+	b->bw_shortterm = nq_max(b->bw_latest, percent(b->bw_shortterm, BETA));
+	b->inflight_shortterm = nq_max(b->inflight_latest, percent(b->inflight_shortterm, BETA));
 }
 
 /* ---- model: aggregation of ACKs ---- */
@@ -379,15 +368,15 @@ static void update_aggregation(struct nq_cc *cc, const struct nq_cc_ack *a)
 		b->extra_acked[b->extra_half] = 0;
 	}
 	/* Longer than a minute is an end of the episode, whatever the rate. */
-	expected = div64_u64(b->bw * min_u64(a->now_us - b->extra_start_us, 60000000), 1000000);
+	expected = div64_u64(b->bw * nq_min(a->now_us - b->extra_start_us, 60000000), 1000000);
 	if (b->extra_delivered <= expected) {
 		b->extra_delivered = 0;
 		b->extra_start_us = a->now_us;
 		expected = 0;
 	}
 	b->extra_delivered += a->bytes;
-	extra = min_u64(b->extra_delivered - expected, cc->cwnd);
-	b->extra_acked[b->extra_half] = max_u64(b->extra_acked[b->extra_half], extra);
+	extra = nq_min(b->extra_delivered - expected, cc->cwnd);
+	b->extra_acked[b->extra_half] = nq_max(b->extra_acked[b->extra_half], extra);
 }
 
 /* ---- states ---- */
@@ -422,7 +411,7 @@ static void check_startup(struct nq_cc *cc, bool loss_high)
 	if (loss_high) {
 		b->undo_state = NQ_BBR_STARTUP;
 		b->full_bw_reached = true;
-		b->inflight_longterm = max_u64(bdp_multiple(b, b->max_bw, 100), b->inflight_latest);
+		b->inflight_longterm = nq_max(bdp_multiple(b, b->max_bw, 100), b->inflight_latest);
 	}
 	if (b->full_bw_reached)
 		enter_drain(b);
@@ -449,8 +438,7 @@ static void probe_upward(struct nq_cc *cc, const struct nq_cc_ack *a)
 	if (b->up_acked >= b->up_acked_per_mss) {
 		steps = div64_u64(b->up_acked, b->up_acked_per_mss);
 		b->up_acked -= steps * b->up_acked_per_mss;
-		b->inflight_longterm =
-			min_u64(b->inflight_longterm + steps * cc->mss, cc->max_cwnd);
+		b->inflight_longterm = nq_min(b->inflight_longterm + steps * cc->mss, cc->max_cwnd);
 	}
 	if (b->round_start)
 		raise_slope(cc);
@@ -477,7 +465,7 @@ static bool adapt_longterm(struct nq_cc *cc, const struct nq_cc_ack *a)
 	}
 	if (!rs || too_high(rs) || b->inflight_longterm == NQ_CC_INFINITE)
 		return false;
-	b->inflight_longterm = max_u64(b->inflight_longterm, rs->tx_in_flight);
+	b->inflight_longterm = nq_max(b->inflight_longterm, rs->tx_in_flight);
 	if (b->state == NQ_BBR_UP)
 		probe_upward(cc, a);
 	return false;
@@ -489,7 +477,7 @@ static bool time_to_probe(struct nq_cc *cc, u64 now_us)
 	u64 reno_rounds = div64_u64(target_inflight(cc), cc->mss);
 
 	if (now_us <= b->cycle_us + b->probe_wait_us &&
-	    b->rounds_since_probe < min_u64(reno_rounds, RENO_ROUNDS))
+	    b->rounds_since_probe < nq_min(reno_rounds, RENO_ROUNDS))
 		return false;
 	start_refill(b);
 	return true;
@@ -628,14 +616,14 @@ static u64 nominal_rate(const struct nq_bbr *b, u32 srtt_us)
 {
 	u64 rate = div64_u64(b->initial_cwnd * 1000000, srtt_us ? srtt_us : 1000);
 
-	return min_u64(percent(rate, STARTUP_PACING), NQ_RATE_MAX_BYTES_PER_S);
+	return nq_min(percent(rate, STARTUP_PACING), NQ_RATE_MAX_BYTES_PER_S);
 }
 
 static void set_pacing_rate(struct nq_bbr *b, u32 gain)
 {
 	u64 rate = percent(percent(b->bw, gain), 100 - PACING_MARGIN);
 
-	rate = min_u64(rate, NQ_RATE_MAX_BYTES_PER_S);
+	rate = nq_min(rate, NQ_RATE_MAX_BYTES_PER_S);
 	if (b->bw && (b->full_bw_reached || rate > b->pacing_rate))
 		b->pacing_rate = rate;
 }
@@ -643,9 +631,9 @@ static void set_pacing_rate(struct nq_bbr *b, u32 gain)
 static void set_send_quantum(struct nq_cc *cc)
 {
 	struct nq_bbr *b = cc->bbr;
-	u64 quantum = min_u64(div64_u64(b->pacing_rate, 1000), SEND_QUANTUM_MAX);
+	u64 quantum = nq_min(div64_u64(b->pacing_rate, 1000), SEND_QUANTUM_MAX);
 
-	b->send_quantum = max_u64(quantum, 2ULL * cc->mss);
+	b->send_quantum = nq_max(quantum, 2ULL * cc->mss);
 }
 
 static void bound_cwnd(struct nq_cc *cc)
@@ -654,13 +642,13 @@ static void bound_cwnd(struct nq_cc *cc)
 	u64 cap = NQ_CC_INFINITE;
 
 	if (b->state == NQ_BBR_PROBE_RTT)
-		cc->cwnd = min_u64(cc->cwnd, probe_rtt_cwnd(cc));
+		cc->cwnd = nq_min(cc->cwnd, probe_rtt_cwnd(cc));
 	if (b->state == NQ_BBR_CRUISE || b->state == NQ_BBR_PROBE_RTT)
 		cap = inflight_with_headroom(cc);
 	else if (in_probe_bw(b))
 		cap = b->inflight_longterm;
-	cap = max_u64(min_u64(cap, b->inflight_shortterm), min_pipe(cc));
-	cc->cwnd = min_u64(cc->cwnd, cap);
+	cap = nq_max(nq_min(cap, b->inflight_shortterm), min_pipe(cc));
+	cc->cwnd = nq_min(cc->cwnd, cap);
 }
 
 static void set_cwnd(struct nq_cc *cc, const struct nq_cc_ack *a)
@@ -668,12 +656,12 @@ static void set_cwnd(struct nq_cc *cc, const struct nq_cc_ack *a)
 	struct nq_bbr *b = cc->bbr;
 	u64 most = bdp_multiple(b, b->bw, cwnd_gain(b));
 
-	most = quantization_budget(cc, most + max_u64(b->extra_acked[0], b->extra_acked[1]));
+	most = quantization_budget(cc, most + nq_max(b->extra_acked[0], b->extra_acked[1]));
 	if (b->full_bw_reached)
-		cc->cwnd = min_u64(cc->cwnd + a->bytes, most);
+		cc->cwnd = nq_min(cc->cwnd + a->bytes, most);
 	else if (cc->cwnd < most || b->rate.delivered < b->initial_cwnd)
 		cc->cwnd += a->bytes;
-	cc->cwnd = max_u64(cc->cwnd, min_pipe(cc));
+	cc->cwnd = nq_max(cc->cwnd, min_pipe(cc));
 	bound_cwnd(cc);
 }
 
@@ -706,7 +694,7 @@ static void update_model(struct nq_cc *cc, const struct nq_cc_ack *a)
 		b->bw_latest = rs->bytes_per_s;
 		b->inflight_latest = rs->delivered;
 	}
-	b->bw = min_u64(b->max_bw, b->bw_shortterm);
+	b->bw = nq_min(b->max_bw, b->bw_shortterm);
 	b->bdp = bdp_multiple(b, b->bw, 100);
 }
 
@@ -746,9 +734,9 @@ static void bbr_on_undo(struct nq_cc *cc, u64 now_us)
 	b->loss_in_round = false;
 	b->loss_ranges = 0;
 	reset_full_bw(b);
-	b->bw_shortterm = max_u64(b->bw_shortterm, b->undo_bw_shortterm);
-	b->inflight_shortterm = max_u64(b->inflight_shortterm, b->undo_inflight_shortterm);
-	b->inflight_longterm = max_u64(b->inflight_longterm, b->undo_inflight_longterm);
+	b->bw_shortterm = nq_max(b->bw_shortterm, b->undo_bw_shortterm);
+	b->inflight_shortterm = nq_max(b->inflight_shortterm, b->undo_inflight_shortterm);
+	b->inflight_longterm = nq_max(b->inflight_longterm, b->undo_inflight_longterm);
 	b->undo_state = NQ_BBR_NONE;
 	if (was == NQ_BBR_STARTUP && b->state != NQ_BBR_STARTUP) {
 		b->full_bw_reached = false;
@@ -779,14 +767,9 @@ static void bbr_init(struct nq_cc *cc, u64 now_us)
 	set_send_quantum(cc);
 }
 
-static u64 round64(u64 n)
-{
-	return (n + 63) & ~63ULL;
-}
-
 size_t nq_bbr_bytes(u32 ring_packets)
 {
-	return round64(sizeof(struct nq_bbr)) +
+	return nq_round64(sizeof(struct nq_bbr)) +
 	       (size_t)nq_rate_points(ring_packets) * sizeof(struct nq_rate_point);
 }
 
@@ -795,7 +778,7 @@ void nq_bbr_attach(struct nq_cc *cc, void *mem, u32 ring_packets)
 	/* Not only once: a new path begins with a model of its own. */
 	memset(mem, 0, sizeof(struct nq_bbr));
 	cc->bbr = mem;
-	nq_rate_init(&cc->bbr->rate, (u8 *)mem + round64(sizeof(struct nq_bbr)),
+	nq_rate_init(&cc->bbr->rate, (u8 *)mem + nq_round64(sizeof(struct nq_bbr)),
 		     nq_rate_points(ring_packets));
 }
 

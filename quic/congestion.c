@@ -74,8 +74,20 @@ void nq_cc_init(struct nq_cc *cc, const struct nq_cc_ops *ops, u32 mss, u32 ring
 	ops->init(cc, now_us);
 }
 
+void nq_cc_on_new_path(struct nq_cc *cc, u32 mss, u32 ring_packets, void *mem, u64 now_us)
+{
+	const struct nq_cc_ops *ops = cc->ops;
+	u64 fixed_rate = ops == &nq_cc_fixed ? cc->fixed.bytes_per_s : 0;
+
+	nq_cc_init(cc, ops, mss, ring_packets, mem, now_us);
+	if (ops == &nq_cc_fixed)
+		cc->fixed.bytes_per_s = fixed_rate;
+}
+
 void nq_cc_set_mss(struct nq_cc *cc, u32 mss)
 {
+	/* Half the ring in full packets: a multiple of the former size. */
+	cc->max_cwnd = div64_u64(cc->max_cwnd, cc->mss) * mss;
 	cc->mss = mss;
 	clamp_cwnd(cc);
 }

@@ -126,6 +126,8 @@ const struct nq_cc_ops *nq_cc_find(const char *name);
 size_t nq_cc_bytes(const struct nq_cc_ops *ops, u32 ring_packets);
 void nq_cc_init(struct nq_cc *cc, const struct nq_cc_ops *ops, u32 mss, u32 ring_packets, void *mem,
 		u64 now_us);
+/* Begin anew on another path; what the caller of fixed_rate_test set stays. */
+void nq_cc_on_new_path(struct nq_cc *cc, u32 mss, u32 ring_packets, void *mem, u64 now_us);
 void nq_cc_set_mss(struct nq_cc *cc, u32 mss);
 /* Samples of the delivery rate, NULL for a controller that wants none. */
 struct nq_rate *nq_cc_rate(const struct nq_cc *cc);

@@ -10,11 +10,6 @@
 /* RFC 9000 10.1: an idle timeout is at least this many probe timeouts. */
 #define IDLE_PTOS 3
 
-static u64 round64(u64 n)
-{
-	return (n + 63) & ~63ULL;
-}
-
 static bool valid_rate(const struct nq_conn_params *p)
 {
 	bool fixed = nq_cc_find(p->congestion) == &nq_cc_fixed;
@@ -41,12 +36,12 @@ static size_t cc_bytes(const struct nq_conn_params *p)
 {
 	const struct nq_cc_ops *ops = nq_cc_find(p->congestion);
 
-	return ops ? round64(nq_cc_bytes(ops, p->ring_packets)) : 0;
+	return ops ? nq_round64(nq_cc_bytes(ops, p->ring_packets)) : 0;
 }
 
 size_t nq_conn_bytes(const struct nq_conn_params *p)
 {
-	return round64(sizeof(struct nq_conn)) + nq_ring_bytes(p->ring_packets) + cc_bytes(p) +
+	return nq_round64(sizeof(struct nq_conn)) + nq_ring_bytes(p->ring_packets) + cc_bytes(p) +
 	       NQ_PUNT_BYTES + NQ_OUT_BYTES + nq_keys_bytes(p->crypto);
 }
 
@@ -120,7 +115,7 @@ _Static_assert(sizeof(struct nq_sent) == 16, "16 bytes for each packet of the ri
 struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_us, int *err)
 {
 	struct nq_conn *c = mem;
-	u8 *after = (u8 *)mem + round64(sizeof(*c));
+	u8 *after = (u8 *)mem + nq_round64(sizeof(*c));
 
 	*err = -EINVAL;
 	if (!valid_params(p))

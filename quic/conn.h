@@ -319,16 +319,6 @@ static inline u32 nq_packet_max(const struct nq_conn *c)
 	return c->path_mtu < c->peer_max_udp ? c->path_mtu : c->peer_max_udp;
 }
 
-static inline u64 nq_min(u64 a, u64 b)
-{
-	return a < b ? a : b;
-}
-
-static inline u64 nq_max(u64 a, u64 b)
-{
-	return a > b ? a : b;
-}
-
 /* ---- recovery.c ---- */
 /* Returns the sample without what of the delay may be taken off it. */
 u32 nq_rtt_update(struct nq_rtt *r, u32 latest_us, u32 ack_delay_us, u64 now_us);

@@ -12,11 +12,6 @@
 /* |t - K| beyond this no longer matters and would overflow its cube. */
 #define CUBIC_SPAN_MS 100000
 
-static u64 min_u64(u64 a, u64 b)
-{
-	return a < b ? a : b;
-}
-
 /* Integer cube root, rounded down. */
 static u64 cube_root(u64 x)
 {
@@ -86,7 +81,7 @@ static void grow_estimate(struct nq_cc *cc, u64 bytes)
 	if (!growth)
 		return;
 	cc->cubic.w_est += growth;
-	cc->cubic.acked -= min_u64(cc->cubic.acked, div64_u64(growth * cc->cwnd * 256, cc->mss));
+	cc->cubic.acked -= nq_min(cc->cubic.acked, div64_u64(growth * cc->cwnd * 256, cc->mss));
 }
 
 static void cubic_on_ack(struct nq_cc *cc, const struct nq_cc_ack *a)

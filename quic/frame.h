@@ -49,7 +49,7 @@ enum nq_error {
 };
 
 #define NQ_PATH_DATA_LEN 8
-/* Largest value an ACK delay may have and still be used: RFC 9000 gives no other bound. */
+/* Gap and length of one range of an ACK, at most. */
 #define NQ_ACK_RANGE_BYTES_MAX 16
 
 struct nq_ack_frame {

@@ -121,7 +121,8 @@ struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_
  * The ring of sent packets bounds the window, so it may start small and grow. nq_ring_wanted(): the
  * number of packets of a ring that would let more leave than the present one; 0: it suffices.
  * nq_conn_grow(): use the ring of @packets in @mem (zeroed, nq_ring_bytes(), aligned for 64-bit
- * numbers) from now on: 0, or -EINVAL (not larger, or no size of a ring). The caller may then
+ * numbers) from now on: 0, or -EINVAL (not larger, no size of a ring, or a controller whose
+ * memory is sized by the first ring). The caller may then
  * free what it gave before; the first ring is part of the connection's memory.
  */
 /* The ring a connection with that controller begins with. */

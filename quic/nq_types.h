@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The only header of the engine that knows where it is compiled: kernel types and the
- * memory functions. Everything else in quic/ includes this and no system header.
+ * memory functions; and the arithmetic that all of it uses. Everything else in quic/ includes this and no system header.
  */
 #ifndef NQ_TYPES_H
 #define NQ_TYPES_H
@@ -62,5 +62,21 @@ static inline bool nq_differ(const void *a, const void *b, size_t n)
 	return diff;
 }
 #endif
+
+static inline u64 nq_min(u64 a, u64 b)
+{
+	return a < b ? a : b;
+}
+
+static inline u64 nq_max(u64 a, u64 b)
+{
+	return a > b ? a : b;
+}
+
+/* Up to a cache line. */
+static inline u64 nq_round64(u64 n)
+{
+	return (n + 63) & ~63ULL;
+}
 
 #endif /* NQ_TYPES_H */

@@ -366,11 +366,6 @@ int nq_path_migrate(struct nq_conn *c, unsigned int how, u64 now_us)
 		return -EPERM;
 	if (c->state != NQ_ACTIVE)
 		return -ENOTCONN;
-	/* Where it was about to go is no longer of interest. */
-	if (s->migrating != NQ_PATH_NONE) {
-		release(c, s->migrating);
-		s->migrating = NQ_PATH_NONE;
-	}
 	path = find_slot(s);
 	open_slot(c, path, how & NQ_MIGRATE_SAME_HOSTS ? s->p[active].host : ++s->hosts);
 	if (!nq_cid_take(c, path)) {
@@ -379,6 +374,11 @@ int nq_path_migrate(struct nq_conn *c, unsigned int how, u64 now_us)
 			return -ENOBUFS;
 		}
 		nq_cid_share(c, path, active);
+	}
+	/* Where it was about to go is no longer of interest. */
+	if (s->migrating != NQ_PATH_NONE) {
+		release(c, s->migrating);
+		s->migrating = NQ_PATH_NONE;
 	}
 	start_validation(c, path, now_us);
 	if (!(how & NQ_MIGRATE_AT_ONCE) && !c->loss.pto_count) {
@@ -407,8 +407,12 @@ void nq_path_recheck(struct nq_conn *c)
 u64 nq_path_room(const struct nq_conn *c, u8 path)
 {
 	const struct nq_path *p = &c->paths.p[path];
+	/* What a burst has reserved leaves after the control packets that are built meanwhile. */
+	u64 reserved = path == c->paths.active ? c->reserved_bytes : 0;
 
-	return p->valid || !c->is_server ? ~0ULL : p->credit_bytes;
+	if (p->valid || !c->is_server)
+		return ~0ULL;
+	return p->credit_bytes - nq_min(p->credit_bytes, reserved);
 }
 
 bool nq_path_wanted(const struct nq_conn *c, u8 path)

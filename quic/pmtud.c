@@ -72,6 +72,8 @@ void nq_mtu_on_new_path(struct nq_conn *c, u32 known)
 		nq_mtu_start(c, c->pmtud.limit);
 		return;
 	}
+	/* The route may take less than when the path was left. */
+	known = (u32)nq_min(known, c->pmtud.limit);
 	c->pmtud.low = known;
 	c->pmtud.high = c->pmtud.limit + 1;
 	use(c, known);

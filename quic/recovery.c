@@ -244,7 +244,6 @@ void nq_loss_on_new_path(struct nq_conn *c, u32 initial_rtt_us, u64 now_us)
 	u64 end = nq_settled_end(c), pn;
 	u32 ring_packets = c->ring_mask + 1;
 	struct nq_sent *s;
-	u64 fixed_rate;
 
 	for (pn = l->base_pn; pn < end; pn++) {
 		s = nq_sent_at(c, pn);
@@ -267,11 +266,7 @@ void nq_loss_on_new_path(struct nq_conn *c, u32 initial_rtt_us, u64 now_us)
 	l->in_run = false;
 	c->rtt = (struct nq_rtt){ .initial_us = initial_rtt_us };
 	nq_ecn_restart(&c->ecn);
-	fixed_rate = c->cc.ops == &nq_cc_fixed ? c->cc.fixed.bytes_per_s : 0;
-	nq_cc_init(&c->cc, c->cc.ops, nq_packet_max(c), ring_packets, c->ring + ring_packets,
-		   now_us);
-	if (c->cc.ops == &nq_cc_fixed)
-		c->cc.fixed.bytes_per_s = fixed_rate;
+	nq_cc_on_new_path(&c->cc, nq_packet_max(c), ring_packets, c->ring + ring_packets, now_us);
 	c->pacer = (struct nq_pacer){ .at_us = now_us };
 	nq_update_pacing(c, now_us);
 }
@@ -284,6 +279,8 @@ struct acked {
 	u64 packets;
 	u64 ect0;
 	u64 largest_pn, largest_us;
+	u64 here_pn; /* the largest of those sent to the active path */
+	bool has_here;
 	struct nq_rate_packet sampled; /* the latest with a point */
 	bool has_sampled;
 	u64 full_pn; /* highest of those that tell about the packet size */
@@ -297,6 +294,10 @@ static void on_acked(struct nq_conn *c, u64 pn, struct nq_sent *s, struct acked 
 	if (!a->packets++) {
 		a->largest_pn = pn;
 		a->largest_us = s->time_us;
+	}
+	if (s->flags && !a->has_here) {
+		a->has_here = true;
+		a->here_pn = pn;
 	}
 	if (s->flags & NQ_SENT_HAS_ACK)
 		nq_ack_on_acked(c, s->mark);
@@ -378,7 +379,9 @@ static int ack_range(struct nq_conn *c, u64 first, u64 last, struct acked *a, u6
 			old++;
 			break;
 		case NQ_SENT_LOST:
-			on_spurious_loss(c, pn, now_us);
+			/* The loss of a probe was none that anybody was told of. */
+			if (!(s->flags & NQ_SENT_MTU_PROBE))
+				on_spurious_loss(c, pn, now_us);
 			break;
 		default:
 			on_acked(c, pn, s, a);
@@ -403,7 +406,7 @@ static u32 rtt_sample(struct nq_conn *c, const struct nq_ack_frame *f, const str
 {
 	u64 delay_us = NQ_DEFAULT_RTT_US * 100ULL;
 
-	if (a->largest_pn != f->largest || !a->eliciting)
+	if (a->largest_pn != f->largest || !a->eliciting || a->largest_pn != a->here_pn)
 		return 0;
 	if (f->delay < delay_us >> c->peer_ack_delay_exponent)
 		delay_us = f->delay << c->peer_ack_delay_exponent;
@@ -474,6 +477,15 @@ static void note_app_limited(struct nq_conn *c)
 		nq_rate_app_limited(rate, c->loss.bytes_in_flight);
 }
 
+static bool advance(struct nq_loss *l, u64 largest_acked)
+{
+	if (l->has_largest_acked && largest_acked <= l->largest_acked)
+		return false;
+	l->has_largest_acked = true;
+	l->largest_acked = largest_acked;
+	return true;
+}
+
 int nq_loss_on_ack(struct nq_conn *c, const struct nq_ack_frame *f, u64 now_us)
 {
 	u64 known = nq_max(c->loss.known_pn, c->first_pn);
@@ -481,21 +493,21 @@ int nq_loss_on_ack(struct nq_conn *c, const struct nq_ack_frame *f, u64 now_us)
 	struct nq_ack_iter it = { 0 };
 	struct acked a = { 0 };
 	struct nq_range r;
-	bool advanced;
+	bool advanced = false;
 
 	/* Below known_pn the records are gone, below first_pn they never were ours. */
 	if (f->largest >= c->next_pn)
 		return -EPROTO;
 	note_app_limited(c);
-	advanced = !c->loss.has_largest_acked || f->largest > c->loss.largest_acked;
-	if (advanced) {
-		c->loss.has_largest_acked = true;
-		c->loss.largest_acked = f->largest;
-	}
+	/* The number of a packet to another path says nothing about losses on this (RFC 9000 9.4). */
+	if (f->largest < known || nq_sent_at(c, f->largest)->flags)
+		advanced = advance(&c->loss, f->largest);
 	while (nq_ack_next(f, &it, &r) && r.last >= known) {
 		if (ack_range(c, r.first < known ? known : r.first, r.last, &a, now_us))
 			return -EPROTO;
 	}
+	if (a.has_here)
+		advanced |= advance(&c->loss, a.here_pn);
 	if (a.packets)
 		on_newly_acked(c, f, &a, advanced, flight_before, now_us);
 	return 0;

@@ -16,7 +16,7 @@ u32 nq_ring_first(const char *congestion)
 {
 	const struct nq_cc_ops *ops = nq_cc_find(congestion);
 
-	return ops && (ops->has_model || ops == &nq_cc_fixed) ? RING_WHOLE : NQ_RING_MIN;
+	return ops && ops->has_model ? RING_WHOLE : NQ_RING_MIN;
 }
 
 u32 nq_ring_packets(const struct nq_conn *c)
@@ -45,7 +45,8 @@ int nq_conn_grow(struct nq_conn *c, void *mem, u32 packets)
 	u64 size = c->ring_mask + 1ULL, pn;
 	struct nq_sent *ring = mem;
 
-	if (packets <= size || packets > NQ_RING_MAX || packets & (packets - 1))
+	if (packets <= size || packets > NQ_RING_MAX || packets & (packets - 1) ||
+	    c->cc.ops->has_model)
 		return -EINVAL;
 	/* What the old ring no longer knew stays unknown: loss.known_pn never falls. */
 	for (pn = c->next_pn > size ? c->next_pn - size : 0; pn < c->next_pn; pn++)

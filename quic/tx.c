@@ -83,6 +83,9 @@ static unsigned int limit_by_path(const struct nq_conn *c, struct nq_tx_burst *b
 {
 	u64 room = nq_path_room(c, c->paths.active);
 
+	/* The challenge goes before data: without an answer to it nothing more may leave. */
+	if (unlikely(c->paths.p[c->paths.active].challenge_wanted))
+		room -= nq_min(room, NQ_MIN_UDP_PAYLOAD);
 	if (likely(room >= (u64)n * pkt_bytes))
 		return n;
 	b->limit = NQ_TX_PATH;

@@ -180,6 +180,12 @@ static void test_ring_sizes(void **state)
 	p->end[0].conn->cc.cwnd = p->end[0].conn->cc.max_cwnd;
 	assert_int_equal(nq_ring_wanted(p->end[0].conn), 0);
 	teardown_pair(p);
+	/* A model is sized by the first ring. */
+	p = setup_pair(&null_crypto, NQ_AES_128_GCM);
+	p->params[0].congestion = "bbr";
+	pair_start(p);
+	assert_int_equal(nq_conn_grow(p->end[0].conn, mem, NQ_RING_MAX), -EINVAL);
+	teardown_pair(p);
 }
 
 /* A sender that is paced still uses its window: rate * RTT is above it. */

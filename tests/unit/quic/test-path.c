@@ -175,6 +175,48 @@ static void test_amplification(void **state)
 	assert_int_equal(b.limit, NQ_TX_PATH);
 }
 
+/* Data and control packets of one flush share the credit, and the challenge is not left behind. */
+static void test_credit_of_a_flush(void **state)
+{
+	struct nq_tx_pkt pkts[NQ_BURST_MAX];
+	static u8 bufs[NQ_BURST_MAX][1500];
+	struct nq_tx_burst b;
+	struct nq_path *to;
+	struct nq_conn *s;
+	u64 sent = 0;
+	u8 buf[1500];
+	u32 k, n;
+	int len;
+
+	start();
+	pair_run(&p, p.now_us + SECOND);
+	s = p.end[1].conn;
+	p.nat_shift = OTHER_HOST;
+	pair_send(&p, 0, 1, 300);
+	p.link[0].loss_permille = 1000;
+	pair_run(&p, p.now_us + RTT_US);
+	to = &s->paths.p[nq_active_path(s)];
+	assert_false(to->valid);
+	/* As if a packet of 1200 bytes had just come, and a challenge were due. */
+	to->credit_bytes = 3 * NQ_MIN_UDP_PAYLOAD;
+	to->challenge_wanted = true;
+	n = nq_tx_reserve(s, &b, NQ_BURST_MAX, NQ_MIN_UDP_PAYLOAD, p.now_us);
+	assert_int_equal(n, 2);
+	assert_int_equal(b.limit, NQ_TX_PATH);
+	for (k = 0; k < n; k++) {
+		pkts[k].buf = bufs[k];
+		pkts[k].len = b.hdr_len + nq_tx_datagram_header(s, bufs[k] + b.hdr_len) + 1100;
+	}
+	assert_int_equal(nq_tx_seal(s, &b, pkts, n), 0);
+	for (k = 0; k < n; k++)
+		sent += pkts[k].len;
+	while ((len = nq_tx_control(s, buf, sizeof(buf), p.now_us)) > 0)
+		sent += (u32)len;
+	nq_tx_commit(s, &b, pkts, n, p.now_us);
+	assert_false(to->challenge_wanted);
+	assert_true(sent > 2 * NQ_MIN_UDP_PAYLOAD && sent <= 3 * NQ_MIN_UDP_PAYLOAD);
+}
+
 /* What a forger copies from the path must not move the server: the client answers and wins back. */
 static void test_forged_copies(void **state)
 {
@@ -378,6 +420,25 @@ static void test_migrate_without_ids(void **state)
 	assert_int_equal(nq_path_migrate(c, 0, p.now_us), -ENOTCONN);
 }
 
+/* A move for which there is no ID leaves the one that is under way. */
+static void test_migrate_elsewhere_without_ids(void **state)
+{
+	struct nq_conn *c;
+	int path;
+
+	start();
+	c = p.end[0].conn;
+	while (c->cids.n_remote > 2)
+		c->cids.n_remote--;
+	path = pair_migrate(&p, PAIR_HOME + OTHER_HOST, 0);
+	assert_true(path > 0);
+	assert_int_equal(pair_migrate(&p, PAIR_HOME + 2 * OTHER_HOST, 0), -ENOBUFS);
+	assert_int_equal(c->paths.migrating, path);
+	assert_int_equal(used_paths(0), 2);
+	traffic(100000);
+	assert_int_equal(nq_active_path(c), path);
+}
+
 static void test_migrate_to_nowhere(void **state)
 {
 	struct nq_conn *c;
@@ -533,6 +594,7 @@ int main(void)
 		TEST(test_port_rebinding),
 		TEST(test_host_change),
 		TEST(test_amplification),
+		TEST(test_credit_of_a_flush),
 		TEST(test_forged_copies),
 		TEST(test_forgeries_leave_no_trace),
 		TEST(test_not_allowed),
@@ -541,6 +603,7 @@ int main(void)
 		TEST(test_migrate),
 		TEST(test_migrate_often),
 		TEST(test_migrate_without_ids),
+		TEST(test_migrate_elsewhere_without_ids),
 		TEST(test_migrate_to_nowhere),
 		TEST(test_migrate_at_once),
 		TEST(test_retire_while_migrating),

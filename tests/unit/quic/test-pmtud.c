@@ -261,15 +261,55 @@ static void test_other_path(void **state)
 	assert_in_range(c->paths.p[0].mtu, 1300 - GRAIN, 1300);
 }
 
+/* What was known of a path is no more than the route takes now. */
+static void test_known_above_the_route(void **state)
+{
+	struct nq_conn *c;
+
+	pair_start(&p);
+	c = p.end[0].conn;
+	nq_set_path_mtu(c, 1300);
+	nq_mtu_on_new_path(c, 1400);
+	assert_int_equal(mtu(0), 1300);
+	assert_true(c->pmtud.low <= c->pmtud.limit);
+	quiet(SECOND);
+	assert_int_equal(mtu(0), 1300);
+	assert_int_equal(nq_mtu_probe_bytes(c), 0);
+}
+
+/* The bound of the window is half the ring in full packets, of whatever size these are. */
+static void test_window_bound(void **state)
+{
+	struct nq_conn *c;
+	u64 bound;
+
+	pair_start(&p);
+	c = p.end[0].conn;
+	nq_set_path_mtu(c, 1200);
+	bound = c->cc.max_cwnd;
+	assert_int_equal(bound, (u64)nq_ring_packets(c) / 2 * c->cc.mss);
+	nq_set_path_mtu(c, ROUTE);
+	assert_int_equal(c->cc.max_cwnd, (u64)nq_ring_packets(c) / 2 * c->cc.mss);
+	assert_true(c->cc.max_cwnd > bound);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_wide_path),	       TEST(test_narrow_path), TEST(test_black_hole_bulk),
-		TEST(test_black_hole_trickle), TEST(test_lossy_path),  TEST(test_blackout),
-		TEST(test_raised_again),       TEST(test_refused),     TEST(test_peer_limit),
+		TEST(test_wide_path),
+		TEST(test_narrow_path),
+		TEST(test_black_hole_bulk),
+		TEST(test_black_hole_trickle),
+		TEST(test_lossy_path),
+		TEST(test_blackout),
+		TEST(test_raised_again),
+		TEST(test_refused),
+		TEST(test_peer_limit),
 		TEST(test_other_path),
+		TEST(test_known_above_the_route),
+		TEST(test_window_bound),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -294,6 +294,51 @@ static void test_spurious_loss_widens(void **state)
 	teardown_one(o);
 }
 
+/* A challenge to a faster path overtakes what is under way here: no loss, no round trip of this one. */
+static void test_packet_of_another_path(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 pn;
+
+	send(o, 8);
+	pn = nq_next_pn(o->c, o->p.now_us);
+	nq_take_numbers(o->c, pn + 1);
+	nq_loss_on_sent(o->c, pn, NQ_MIN_UDP_PAYLOAD, 0, 0, o->p.now_us);
+	o->p.now_us += 200;
+	assert_int_equal(ack_range(o, pn, pn), 0);
+	assert_int_equal(o->c->stats.packets_lost, 0);
+	assert_int_equal(o->c->rtt.min_us, 10000);
+	/* With it others come, in the order of their numbers. */
+	o->p.now_us += 19800;
+	assert_int_equal(ack_range(o, 4, pn), 0);
+	assert_int_equal(o->c->loss.largest_acked, 7);
+	assert_int_equal(o->c->stats.packets_lost, 4);
+	assert_int_equal(o->c->rtt.srtt_us, 10000);
+	assert_int_equal(ack_range(o, 0, pn), 0);
+	assert_int_equal(o->c->stats.spurious_losses, 4);
+	teardown_one(o);
+}
+
+/* A probe of the packet size is not among the losses, so its return takes none of them back. */
+static void test_late_probe_undoes_nothing(void **state)
+{
+	struct one *o = setup_one(NULL);
+	u64 cwnd = o->c->cc.cwnd;
+
+	send(o, 10);
+	nq_sent_at(o->c, 1)->flags |= NQ_SENT_MTU_PROBE;
+	assert_int_equal(ack_range(o, 2, 5), 0);
+	assert_int_equal(nq_sent_at(o->c, 0)->state, NQ_SENT_LOST);
+	assert_int_equal(nq_sent_at(o->c, 1)->state, NQ_SENT_LOST);
+	assert_int_equal(o->c->stats.packets_lost, 1);
+	assert_true(o->c->cc.cwnd < cwnd);
+	cwnd = o->c->cc.cwnd;
+	assert_int_equal(ack_range(o, 1, 5), 0);
+	assert_int_equal(o->c->stats.spurious_losses, 0);
+	assert_int_equal(o->c->cc.cwnd, cwnd);
+	teardown_one(o);
+}
+
 static void with_ecn(struct nq_conn_params *p)
 {
 	p->ecn = true;
@@ -825,6 +870,8 @@ int main(void)
 		cmocka_unit_test(test_packet_threshold),
 		cmocka_unit_test(test_time_threshold),
 		cmocka_unit_test(test_spurious_loss_widens),
+		cmocka_unit_test(test_packet_of_another_path),
+		cmocka_unit_test(test_late_probe_undoes_nothing),
 		cmocka_unit_test(test_spurious_recovery_is_undone),
 		cmocka_unit_test(test_recovery_is_not_undone_by_half),
 		cmocka_unit_test(test_marked_recovery_stands),
