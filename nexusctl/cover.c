@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/texts.h"
 #include "json.h"
 #include "model.h"
 
@@ -36,17 +37,10 @@ static int parse_options(int argc, char **argv, struct options *o)
 	return CTL_OK;
 }
 
-static void free_texts(char **texts)
-{
-	for (char **s = texts; s && *s; s++)
-		free(*s);
-	free(texts);
-}
-
 static void profile_free(struct profile *p)
 {
-	free_texts(p->lines);
-	free_texts(p->differences);
+	nx_texts_free(p->lines);
+	nx_texts_free(p->differences);
 }
 
 static int fetch_profile(sd_bus *bus, const struct model_tunnel *t, struct profile *p)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/texts.h"
 #include "model.h"
 
 #define TUNNEL(property, key, type, member)                                \
@@ -66,20 +67,13 @@ static void *field(const struct model_field *f, void *object)
 	return (char *)object + f->offset;
 }
 
-static void strv_free(char **v)
-{
-	for (char **s = v; s && *s; s++)
-		free(*s);
-	free(v);
-}
-
 static void fields_free(const struct model_field *f, void *object)
 {
 	for (; f->property; f++) {
 		if (f->type == 's')
 			free(*(char **)field(f, object));
 		else if (f->type == 'a')
-			strv_free(*(char ***)field(f, object));
+			nx_texts_free(*(char ***)field(f, object));
 	}
 }
 
@@ -156,7 +150,7 @@ static int read_field(sd_bus_message *m, const struct model_field *f, void *obje
 		r = sd_bus_message_enter_container(m, 'v', "as");
 		if (r < 0)
 			return r;
-		strv_free(*(char ***)to);
+		nx_texts_free(*(char ***)to);
 		*(char ***)to = NULL;
 		r = sd_bus_message_read_strv(m, to);
 		return r < 0 ? r : sd_bus_message_exit_container(m);

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include "lib/texts.h"
 #include "config-internal.h"
 #include "prefix.h"
 
@@ -303,16 +304,6 @@ static bool same_text(const char *a, const char *b)
 	return a == b || (a && b && !strcmp(a, b));
 }
 
-static bool same_texts(char *const *a, char *const *b)
-{
-	if (!a || !b)
-		return a == b;
-	for (; *a && *b; a++, b++)
-		if (strcmp(*a, *b))
-			return false;
-	return !*a && !*b;
-}
-
 bool nx_user_roams(const struct nx_tunnel_config *t, const struct nx_user_config *u)
 {
 	return u->roaming == NX_CHOICE_NONE ? t->roaming : u->roaming == NX_CHOICE_YES;
@@ -353,7 +344,7 @@ bool nx_tunnel_config_equal_but_users(const struct nx_tunnel_config *a,
 	       same_text(a->interface, b->interface) &&
 	       (a->role == NX_ROLE_SERVER || same_keys(a, b)) && a->mtu == b->mtu &&
 	       a->keepalive_s == b->keepalive_s && a->idle_timeout_s == b->idle_timeout_s &&
-	       same_texts(a->ciphers, b->ciphers) && same_text(a->congestion, b->congestion) &&
+	       nx_texts_equal(a->ciphers, b->ciphers) && same_text(a->congestion, b->congestion) &&
 	       a->fixed_rate_mbit == b->fixed_rate_mbit && a->fwmark == b->fwmark &&
 	       same_text(a->insecure_keylog_file, b->insecure_keylog_file) &&
 	       same_text(a->endpoint, b->endpoint) && same_text(a->server_name, b->server_name) &&
@@ -364,10 +355,10 @@ bool nx_tunnel_config_equal_but_users(const struct nx_tunnel_config *a,
 	       nx_prefix_list_equal(a->allowed_ips, a->n_allowed_ips, b->allowed_ips,
 				    b->n_allowed_ips) &&
 	       same_endpoints(a, b) && same_text(a->cover, b->cover) &&
-	       same_texts(a->server_names, b->server_names) &&
+	       nx_texts_equal(a->server_names, b->server_names) &&
 	       nx_prefix_list_equal(a->addresses, a->n_addresses, b->addresses, b->n_addresses) &&
 	       nx_prefix_list_equal(a->routes, a->n_routes, b->routes, b->n_routes) &&
-	       same_texts(a->dns, b->dns) && same_texts(a->dns_domains, b->dns_domains) &&
+	       nx_texts_equal(a->dns, b->dns) && nx_texts_equal(a->dns_domains, b->dns_domains) &&
 	       a->time_window_s == b->time_window_s &&
 	       a->max_session_age_s == b->max_session_age_s &&
 	       !memcmp(&a->relay, &b->relay, sizeof(a->relay)) &&

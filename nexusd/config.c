@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "lib/texts.h"
 #include "config-internal.h"
 #include "prefix.h"
 
@@ -514,13 +515,6 @@ void nx_config_report_free(struct nx_config_report *report)
 	memset(report, 0, sizeof(*report));
 }
 
-static void free_strings(char **v)
-{
-	for (size_t i = 0; v && v[i]; i++)
-		free(v[i]);
-	free(v);
-}
-
 static void free_user(struct nx_user_config *u)
 {
 	free(u->name);
@@ -541,7 +535,7 @@ void nx_tunnel_config_free(struct nx_tunnel_config *t)
 	free(t->interface);
 	free(t->private_key_file);
 	free(t->old_private_key_file);
-	free_strings(t->ciphers);
+	nx_texts_free(t->ciphers);
 	free(t->congestion);
 	free(t->insecure_keylog_file);
 	free(t->endpoint);
@@ -550,11 +544,11 @@ void nx_tunnel_config_free(struct nx_tunnel_config *t)
 	free(t->allowed_ips);
 	free(t->listen);
 	free(t->cover);
-	free_strings(t->server_names);
+	nx_texts_free(t->server_names);
 	free(t->addresses);
 	free(t->routes);
-	free_strings(t->dns);
-	free_strings(t->dns_domains);
+	nx_texts_free(t->dns);
+	nx_texts_free(t->dns_domains);
 	free(t);
 }
 

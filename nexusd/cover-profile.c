@@ -11,6 +11,7 @@
 #include "cover-profile.h"
 #include "lib/hs_proto.h"
 #include "lib/ipc.h"
+#include "lib/texts.h"
 #include "state-file.h"
 
 #define MAGIC "NXCOVER1"
@@ -28,37 +29,17 @@ struct file {
 #define HEADER_LEN offsetof(struct file, message)
 #define SUMMED_FROM offsetof(struct file, learnt_s)
 
-static void free_texts(char **texts)
-{
-	for (char **s = texts; s && *s; s++)
-		free(*s);
-	free(texts);
-}
-
 void nx_cover_profile_free(struct nx_cover_profile *p)
 {
-	free_texts(p->lines);
-	free_texts(p->differences);
+	nx_texts_free(p->lines);
+	nx_texts_free(p->differences);
 	memset(p, 0, sizeof(*p));
-}
-
-static bool same_texts(char **a, char **b)
-{
-	static char *none[] = { NULL };
-
-	a = a ? a : none;
-	b = b ? b : none;
-	while (*a && *b && !strcmp(*a, *b)) {
-		a++;
-		b++;
-	}
-	return !*a && !*b;
 }
 
 bool nx_cover_profile_equal(const struct nx_cover_profile *a, const struct nx_cover_profile *b)
 {
 	return a->blob_len == b->blob_len && !memcmp(a->blob, b->blob, a->blob_len) &&
-	       same_texts(a->lines, b->lines) && same_texts(a->differences, b->differences);
+	       nx_texts_equal(a->lines, b->lines) && nx_texts_equal(a->differences, b->differences);
 }
 
 static int parse_texts(const uint8_t *attrs, size_t len, uint16_t type, char ***out)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "lib/log.h"
+#include "lib/texts.h"
 #include "net-link.h"
 #include "prefix.h"
 #include "tunnel-internal.h"
@@ -401,11 +402,7 @@ void nx_tunnel_remove_device(struct nx_tunnel *t)
 	p->n_planned = 0;
 	(void)replace_list(&t->addresses, &t->n_addresses, NULL, 0);
 	(void)replace_list(&t->routes, &t->n_routes, NULL, 0);
-	for (char **s = t->dns; s && *s; s++)
-		free(*s);
-	for (char **s = t->dns_domains; s && *s; s++)
-		free(*s);
-	free(t->dns);
-	free(t->dns_domains);
+	nx_texts_free(t->dns);
+	nx_texts_free(t->dns_domains);
 	t->dns = t->dns_domains = NULL;
 }

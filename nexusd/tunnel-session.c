@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "lib/log.h"
+#include "lib/texts.h"
 #include "prefix.h"
 #include "tunnel-internal.h"
 
@@ -244,12 +245,8 @@ int nx_net_offer_parse(const void *data, size_t len, struct nx_net_offer *o)
 
 void nx_net_offer_free(struct nx_net_offer *o)
 {
-	for (char **s = o->dns; s && *s; s++)
-		free(*s);
-	for (char **s = o->dns_domains; s && *s; s++)
-		free(*s);
-	free(o->dns);
-	free(o->dns_domains);
+	nx_texts_free(o->dns);
+	nx_texts_free(o->dns_domains);
 	free(o->addresses);
 	free(o->routes);
 	memset(o, 0, sizeof(*o));

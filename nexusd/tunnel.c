@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include "config-internal.h"
 #include "lib/log.h"
+#include "lib/texts.h"
 #include "net-link.h"
 #include "prefix.h"
 #include "tunnel-internal.h"
@@ -120,12 +121,8 @@ void nx_tunnel_free(struct nx_tunnel *t)
 	free(p->planned);
 	free(t->addresses);
 	free(t->routes);
-	for (char **s = t->dns; s && *s; s++)
-		free(*s);
-	for (char **s = t->dns_domains; s && *s; s++)
-		free(*s);
-	free(t->dns);
-	free(t->dns_domains);
+	nx_texts_free(t->dns);
+	nx_texts_free(t->dns_domains);
 	free(p);
 	free(t);
 }
