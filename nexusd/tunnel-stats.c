@@ -206,7 +206,9 @@ static int start(struct nx_tunnel *t, uint64_t session, bool with_rate, nx_stats
 	}
 	q->pending = 1;
 	q->has_dp = q->sum;
-	if (q->sum && nx_hsd_get_stats(&t->manager->priv->hsd, t->config->name, on_hsd, q) == 0)
+	/* Until it listens nexus-hsd may not know the tunnel. */
+	if (q->sum && t->state == NX_TUNNEL_LISTENING &&
+	    !nx_hsd_get_stats(&t->manager->priv->hsd, t->config->name, on_hsd, q))
 		q->pending++;
 	return 0;
 }
