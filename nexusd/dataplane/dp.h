@@ -86,7 +86,7 @@ struct dp_socket {
 	union dp_addr bound;
 	u16 port;			/* network order */
 	bool any;			/* bound to the wildcard address */
-	bool gso, may_gso;
+	bool gso;
 	bool wants_out;
 	struct dp_out_list pending;
 	unsigned int n_pending;

@@ -137,7 +137,7 @@ struct dp_socket *dp_socket_get(struct dp *dp, int fd, int *err)
 	sock->watch.fn = socket_events;
 	sock->watch.fd = fd;
 	sock->refs = 1;
-	sock->gso = sock->may_gso = dp->udp_gso;
+	sock->gso = dp->udp_gso;
 	TAILQ_INIT(&sock->pending);
 	set_options(fd, sock->bound.sa.sa_family == AF_INET6);
 	*err = dp_watch_add(dp, &sock->watch, EPOLLIN);
@@ -223,11 +223,11 @@ static void put_source(struct msghdr *msg, const struct dp_out *out)
 }
 
 /* The run of packets that may leave as one message from packet @at: its end. */
-static u32 run_end(const struct dp_socket *sock, const struct dp_out *out, u32 at)
+static u32 run_end(bool gso, const struct dp_out *out, u32 at)
 {
 	u32 bytes = out->size[at], size = bytes, end = at + 1;
 
-	if (!sock->gso)
+	if (!gso)
 		return end;
 	while (end < out->n && end - at < DP_GSO_MAX_SEGS && out->size[end] <= size &&
 	       bytes + out->size[end] <= DP_GSO_MAX_BYTES) {
@@ -247,14 +247,14 @@ struct batch {
 	unsigned int n;
 };
 
-static void build_batch(const struct dp_socket *sock, struct dp_out *out, struct batch *b)
+static void build_batch(bool gso, struct dp_out *out, struct batch *b)
 {
 	u32 at = out->next, off = out->next_off;
 	int tos = 2;
 
 	for (b->n = 0; at < out->n && b->n < RUNS_MAX; b->n++) {
 		struct msghdr *msg = &b->msgs[b->n].msg_hdr;
-		u32 end = run_end(sock, out, at), bytes = 0, i;
+		u32 end = run_end(gso, out, at), bytes = 0, i;
 
 		for (i = at; i < end; i++)
 			bytes += out->size[i];
@@ -289,14 +289,18 @@ static int send_batch(int fd, struct batch *b)
 /* Send what can be sent now: 0 when all left or was lost, -EAGAIN, -EMSGSIZE. */
 static int push(struct dp_socket *sock, struct dp_out *out)
 {
+	bool gso = sock->gso;
 	struct batch b;
 
 	while (out->next < out->n) {
 		int sent;
 
-		build_batch(sock, out, &b);
+		build_batch(gso, out, &b);
 		sent = send_batch(sock->watch.fd, &b);
 		if (sent > 0) {
+			if (gso != sock->gso)
+				nx_info("UDP_SEGMENT refused: sending packets one by one");
+			sock->gso = gso;
 			out->next = b.end[sent - 1];
 			out->next_off = b.end_off[sent - 1];
 			continue;
@@ -307,15 +311,14 @@ static int push(struct dp_socket *sock, struct dp_out *out)
 		case EAGAIN:
 			return -EAGAIN;
 		case EMSGSIZE:
-			/* Then this may be what was wrong with the super-packet. */
-			sock->gso = sock->may_gso;
 			return -EMSGSIZE;
 		case EIO:
 		case EINVAL:
-			/* The device under the route cannot checksum or segment: do without. */
-			if (sock->gso && b.end[0] - out->next > 1) {
-				nx_info("UDP_SEGMENT refused (%m): sending packets one by one");
-				sock->gso = false;
+			/* The device under the route cannot checksum or segment: then a packet
+			 * alone gets out. With a source that is not ours any more it does not.
+			 */
+			if (gso && b.end[0] - out->next > 1) {
+				gso = false;
 				continue;
 			}
 			out->unreachable = out->source.sa.sa_family;

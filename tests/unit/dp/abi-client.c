@@ -114,6 +114,12 @@ static void put_cids(struct nxm *m, uint16_t attr, uint8_t seed, uint32_t serial
 	nxm_nest_end(m, nest);
 }
 
+static void put_addr(struct nxm *m, uint16_t attr, const struct sockaddr_storage *a)
+{
+	nxm_put(m, attr, a,
+		a->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+}
+
 void abi_put_session(struct abi *abi, struct nxm *m, const struct abi_session *s)
 {
 	size_t server_len = s->server_cid_len ? s->server_cid_len : CID_LEN;
@@ -130,9 +136,9 @@ void abi_put_session(struct abi *abi, struct nxm *m, const struct abi_session *s
 	nxm_put_u8(m, NQD_A_SESSION_ROLE, s->server ? NQD_ROLE_SERVER : NQD_ROLE_CLIENT);
 	nxm_put_u32(m, NQD_A_SESSION_FLAGS, s->flags);
 	abi_put_fd(abi, m, NQD_A_SESSION_SOCKET_FD, s->socket);
-	nxm_put(m, NQD_A_SESSION_REMOTE_ADDR, &s->remote,
-		s->remote.ss_family == AF_INET ? sizeof(struct sockaddr_in)
-					       : sizeof(struct sockaddr_in6));
+	put_addr(m, NQD_A_SESSION_REMOTE_ADDR, &s->remote);
+	if (s->local.ss_family)
+		put_addr(m, NQD_A_SESSION_LOCAL_ADDR, &s->local);
 	put_cids(m, servers, server_seed, s->serial, server_len);
 	put_cids(m, clients, client_seed, s->serial, CID_LEN);
 	nxm_put_u16(m, NQD_A_SESSION_CIPHER, s->cipher);

@@ -17,7 +17,7 @@ struct abi_session {
 	uint32_t flags, mtu, idle_ms, peer_group;
 	const char *ifname;
 	int socket;
-	struct sockaddr_storage remote;
+	struct sockaddr_storage remote, local; /* local: family 0 = the socket's */
 	uint8_t number; /* tells the CIDs of several sessions apart */
 	uint32_t serial; /* the same for very many: not 0, it begins each ID */
 	uint8_t server_cid_len; /* 0 = 20, as a client's are */

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <net/if.h>
 #include <time.h>
 #include <unistd.h>
@@ -806,6 +808,74 @@ static void make_before_break(void **state)
 	free(new.mem);
 }
 
+/* ---- sockets that do not send ---- */
+
+#define ROAMER 40
+#define SOURCE "fd99::1"
+
+/* @n packets that nexus-dp finds all at once: a burst. */
+static void send_burst(u8 host, unsigned int n, u32 payload)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
+	static u8 zero[1200];
+	int status;
+
+	memcpy(&to.sin_addr, (u8[]){ 10, 7, 0, host }, 4);
+	assert_int_equal(kill(abi.pid, SIGSTOP), 0);
+	assert_int_equal(waitpid(abi.pid, &status, WUNTRACED), abi.pid);
+	while (n--)
+		assert_int_equal(sendto(inner, zero, payload, 0, (void *)&to, sizeof(to)), payload);
+	assert_int_equal(kill(abi.pid, SIGCONT), 0);
+}
+
+/* Does a super-packet come to @fd, which takes them whole? */
+static bool super_packet_comes(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	static u8 got[65536];
+
+	while (poll(&p, 1, 1000) == 1)
+		if (recv(fd, got, sizeof(got), 0) > 1500)
+			return true;
+	return false;
+}
+
+/* A source address that goes and comes back is no reason to send packets one by one for ever. */
+static void source_vanishes(void **state)
+{
+	struct abi_session s = { .id = ROAMER,
+				 .server = true,
+				 .number = 12,
+				 .cipher = NQD_CIPHER_AES_128_GCM,
+				 .mtu = MTU,
+				 .ifname = ifname,
+				 .n_routes = 1,
+				 .routes = { { AF_INET, { 10, 7, 0, 40 }, 32 } } };
+	struct sockaddr_storage any;
+	struct nxm_error e;
+	int on = 1, fd;
+
+	NEED_ROOT();
+	assert_int_equal(system("ip addr add " SOURCE "/128 dev lo nodad"), 0);
+	s.socket = abi_open_udp("::", 0, &any);
+	fd = abi_open_udp("::1", 0, &s.remote);
+	assert_int_equal(setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on)), 0);
+	s.local.ss_family = AF_INET6;
+	inet_pton(AF_INET6, SOURCE, &((struct sockaddr_in6 *)&s.local)->sin6_addr);
+	if (abi_add_session(&abi, &s, &e))
+		fail_msg("%s", e.text);
+	send_burst(40, 5, 320);
+	assert_true(super_packet_comes(fd));
+	assert_int_equal(system("ip addr del " SOURCE "/128 dev lo"), 0);
+	send_burst(40, 5, 320);
+	expect_stat(ROAMER, NQD_A_STATS_L3_TX_PACKETS, 10);
+	assert_int_equal(system("ip addr add " SOURCE "/128 dev lo nodad"), 0);
+	send_burst(40, 5, 320);
+	assert_true(super_packet_comes(fd));
+	close(s.socket);
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -818,6 +888,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(silent_peer_holds_up_nobody),
 		cmocka_unit_test(client_is_followed),
 		cmocka_unit_test(client_migrates),
+		cmocka_unit_test(source_vanishes),
 	};
 
 	if (argc != 2) {
