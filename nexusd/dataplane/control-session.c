@@ -96,16 +96,16 @@ static int parse_routes(struct dp_request *r, struct routes *routes)
 	return err;
 }
 
-/* Is a prefix held by a session that does not have to give it up? */
+/* Is a prefix held by another session? @replacing: those that give it up to @s do not count. */
 static int check_conflicts(struct dp_request *r, const struct dp_device *dev,
-			   const struct routes *routes, const struct dp_session *s)
+			   const struct routes *routes, const struct dp_session *s, bool replacing)
 {
 	unsigned int i;
 
 	for (i = 0; i < routes->n; i++) {
 		struct dp_session *holder = dp_route_get(&dev->routes, &routes->p[i]);
 
-		if (!holder || holder == s || dp_may_replace(s, holder))
+		if (!holder || holder == s || (replacing && dp_may_replace(s, holder)))
 			continue;
 		return dp_fail(&r->e, -EEXIST, "NQD_A_ROUTE: held by session %llu",
 			       (unsigned long long)holder->id);
@@ -142,6 +142,14 @@ undo:
 	return err;
 }
 
+/* What a session takes over from another was settled when it was added. */
+static int check_settled(struct dp_request *r, const struct dp_session *s)
+{
+	if (s->unheard || (s->heir && !s->replaced))
+		return dp_fail(&r->e, -EBUSY, "NQD_A_SESSION_ID: a replacement is under way");
+	return 0;
+}
+
 int dp_cmd_add_route(struct dp *dp, struct dp_request *r)
 {
 	struct nxa attrs[NQD_A_SESSION_MAX + 1];
@@ -153,9 +161,12 @@ int dp_cmd_add_route(struct dp *dp, struct dp_request *r)
 		return r->e.err;
 	if (s->down)
 		return dp_fail(&r->e, -ESHUTDOWN, "NQD_A_SESSION_ID: the session is closing");
+	err = check_settled(r, s);
+	if (err)
+		return err;
 	err = parse_routes(r, &routes);
 	if (!err)
-		err = check_conflicts(r, s->dev, &routes, s);
+		err = check_conflicts(r, s->dev, &routes, s, false);
 	if (!err)
 		err = install_routes(s, &routes);
 	if (!err)
@@ -174,6 +185,9 @@ int dp_cmd_delete_route(struct dp *dp, struct dp_request *r)
 
 	if (!s && r->e.err != -ENOENT)
 		return r->e.err;
+	err = s ? check_settled(r, s) : 0;
+	if (err)
+		return err;
 	err = parse_routes(r, &routes);
 	if (err)
 		return err;
@@ -531,7 +545,7 @@ static int build_session(struct dp *dp, struct dp_request *r, struct new_session
 	if (!err)
 		err = parse_routes(r, &ns->routes);
 	if (!err)
-		err = check_conflicts(r, s->dev, &ns->routes, s);
+		err = check_conflicts(r, s->dev, &ns->routes, s, true);
 	if (!err && s->flags & NQD_SESSION_F_DEFAULT_ROUTE && s->dev->default_session &&
 	    !dp_may_replace(s, s->dev->default_session))
 		err = dp_fail(&r->e, -EEXIST,

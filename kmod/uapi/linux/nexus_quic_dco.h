@@ -54,8 +54,10 @@ enum nqd_cmd {
 				 * to where it is: the peer is asked at once whether it is still there
 				 */
 	NQD_CMD_DELETE_SESSION,	/* NQD_A_SESSION: id, or user (all of it), or both absent with NQD_A_DEVICE */
-	NQD_CMD_ADD_ROUTE,	/* NQD_A_SESSION (id), NQD_A_ROUTE... */
-	NQD_CMD_DELETE_ROUTE,	/* NQD_A_SESSION (id), NQD_A_ROUTE... */
+	NQD_CMD_ADD_ROUTE,	/* NQD_A_SESSION (id), NQD_A_ROUTE...; -EBUSY: it waits to replace
+				 * another (NQD_SESSION_F_REPLACE), or another waits to replace it
+				 */
+	NQD_CMD_DELETE_ROUTE,	/* NQD_A_SESSION (id), NQD_A_ROUTE...; -EBUSY as above */
 	NQD_CMD_SET_KEYS,	/* NQD_A_SESSION (id), NQD_A_KEYS: the keys of a session without any, once */
 	NQD_CMD_KEY_UPDATE,	/* NQD_A_SESSION (id) [, NQD_A_KEYS next keys]: start an update now */
 	NQD_CMD_GET_STATS,	/* NQD_A_SESSION (id) -> NQD_A_SESSION, NQD_A_STATS; NLM_F_DUMP: all */

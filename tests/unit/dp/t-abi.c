@@ -124,6 +124,21 @@ int t_simple(uint8_t cmd, uint64_t id, uint64_t generation, struct nxm_error *e)
 	return abi_call(&t_abi, &m, e, NULL, NULL);
 }
 
+int t_route_command(uint8_t cmd, uint64_t id, const uint8_t *addr, size_t len, uint8_t bits,
+		    struct nxm_error *e)
+{
+	struct nxm m;
+	size_t nest;
+
+	nest = t_begin_session(&m, cmd, id);
+	nxm_nest_end(&m, nest);
+	nest = nxm_nest_begin(&m, NQD_A_ROUTE);
+	nxm_put(&m, NQD_A_ROUTE_ADDR, addr, len);
+	nxm_put_u8(&m, NQD_A_ROUTE_PREFIX_LEN, bits);
+	nxm_nest_end(&m, nest);
+	return abi_call(&t_abi, &m, e, NULL, NULL);
+}
+
 int t_data_plane_fds(void)
 {
 	char path[64];

@@ -40,6 +40,9 @@ size_t t_begin_session(struct nxm *m, uint8_t cmd, uint64_t id);
 size_t t_begin_device(struct nxm *m, uint8_t cmd);
 /* A request with nothing but the session's number, and its generation if that is not 0. */
 int t_simple(uint8_t cmd, uint64_t id, uint64_t generation, struct nxm_error *e);
+/* ADD_ROUTE or DELETE_ROUTE of one prefix; @len: bytes of @addr. */
+int t_route_command(uint8_t cmd, uint64_t id, const uint8_t *addr, size_t len, uint8_t bits,
+		    struct nxm_error *e);
 /* The answer was @want, and its text contains @name (NULL: whatever it says). */
 void t_expect(int err, int want, const struct nxm_error *e, const char *name);
 /* Descriptors that the data plane has open. */

@@ -145,6 +145,42 @@ static void replacement_without_keys(void **state)
 	assert_int_equal(t_dump(NQD_CMD_GET_STATS).id, 3);
 }
 
+/* While one session waits to replace another the routes of both are settled. */
+static void routes_of_a_replacement(void **state)
+{
+	static const uint8_t cmds[] = { NQD_CMD_ADD_ROUTE, NQD_CMD_DELETE_ROUTE };
+	static const uint8_t held[] = { 10, 7, 0, 5 }, other[] = { 10, 7, 0, 6 };
+	struct abi_session a = t_session(1), b = t_session(2), c = t_session(3);
+	struct nxm_error e;
+	int i;
+
+	T_NEED_ROOT();
+	a.user = b.user = c.user = 77;
+	t_add_route(&a, "10.7.0.5", 32);
+	t_add_route(&b, "10.7.0.5", 32);
+	t_add_route(&c, "10.7.0.6", 32);
+	b.flags = NQD_SESSION_F_REPLACE;
+	t_expect(abi_add_session(&t_abi, &a, &e), 0, &e, NULL);
+	t_expect(abi_add_session(&t_abi, &b, &e), 0, &e, NULL);
+	for (i = 0; i < 4; i++)
+		t_expect(t_route_command(cmds[i / 2], 1 + i % 2, held, 4, 32, &e), -EBUSY, &e,
+			 "NQD_A_SESSION_ID");
+	/* It gave up: the older one is as before. */
+	t_expect(t_simple(NQD_CMD_DELETE_SESSION, 2, 0, &e), 0, &e, NULL);
+	t_expect(t_route_command(NQD_CMD_ADD_ROUTE, 1, held, 4, 32, &e), 0, &e, NULL);
+	/* It has taken over: so is the newer one. */
+	b.greeted = true;
+	t_expect(abi_add_session(&t_abi, &b, &e), 0, &e, NULL);
+	t_expect(t_route_command(NQD_CMD_DELETE_ROUTE, 1, held, 4, 32, &e), 0, &e, NULL);
+	t_expect(t_route_command(NQD_CMD_ADD_ROUTE, 2, held, 4, 32, &e), 0, &e, NULL);
+	/* What it might have replaced when it was added is not its own for that. */
+	t_expect(abi_add_session(&t_abi, &c, &e), 0, &e, NULL);
+	t_expect(t_route_command(NQD_CMD_ADD_ROUTE, 2, other, 4, 32, &e), -EEXIST, &e,
+		 "NQD_A_ROUTE");
+	t_expect(t_route_command(NQD_CMD_DELETE_ROUTE, 3, other, 4, 32, &e), 0, &e, NULL);
+	t_expect(t_route_command(NQD_CMD_ADD_ROUTE, 2, other, 4, 32, &e), 0, &e, NULL);
+}
+
 static void closing(void **state)
 {
 	struct abi_session s = t_session(1);
@@ -452,6 +488,7 @@ int main(int argc, char **argv)
 		CASE(many_sessions),
 		CASE(punting),
 		CASE(replacement_without_keys),
+		CASE(routes_of_a_replacement),
 		CASE(stateless_resets),
 		CASE(goodbye_without_device),
 	};

@@ -317,21 +317,6 @@ static void descriptors(void **state)
 	close(p[1]);
 }
 
-static int route_command(uint8_t cmd, uint64_t id, const uint8_t *addr, size_t len, uint8_t bits,
-			 struct nxm_error *e)
-{
-	struct nxm m;
-	size_t nest;
-
-	nest = t_begin_session(&m, cmd, id);
-	nxm_nest_end(&m, nest);
-	nest = nxm_nest_begin(&m, NQD_A_ROUTE);
-	nxm_put(&m, NQD_A_ROUTE_ADDR, addr, len);
-	nxm_put_u8(&m, NQD_A_ROUTE_PREFIX_LEN, bits);
-	nxm_nest_end(&m, nest);
-	return abi_call(&t_abi, &m, e, NULL, NULL);
-}
-
 static void routes(void **state)
 {
 	struct abi_session a = t_session(1), b = t_session(2);
@@ -341,21 +326,22 @@ static void routes(void **state)
 	T_NEED_ROOT();
 	t_expect(abi_add_session(&t_abi, &a, &e), 0, &e, NULL);
 	t_expect(abi_add_session(&t_abi, &b, &e), 0, &e, NULL);
-	t_expect(route_command(NQD_CMD_ADD_ROUTE, 1, net, 4, 16, &e), 0, &e, NULL);
-	t_expect(route_command(NQD_CMD_ADD_ROUTE, 1, net, 4, 16, &e), 0, &e, NULL);
-	t_expect(route_command(NQD_CMD_ADD_ROUTE, 2, net, 4, 16, &e), -EEXIST, &e, "NQD_A_ROUTE");
-	t_expect(route_command(NQD_CMD_ADD_ROUTE, 2, net, 4, 24, &e), 0, &e, NULL);
-	t_expect(route_command(NQD_CMD_ADD_ROUTE, 2, net, 4, 33, &e), -EINVAL, &e, "PREFIX_LEN");
-	t_expect(route_command(NQD_CMD_ADD_ROUTE, 2, net, 5, 8, &e), -EINVAL, &e, "ROUTE_ADDR");
-	t_expect(route_command(NQD_CMD_ADD_ROUTE, 2, net, 16, 129, &e), -ERANGE, &e, "PREFIX_LEN");
-	t_expect(route_command(NQD_CMD_ADD_ROUTE, 9, net, 4, 8, &e), -ENOENT, &e, "SESSION_ID");
+	t_expect(t_route_command(NQD_CMD_ADD_ROUTE, 1, net, 4, 16, &e), 0, &e, NULL);
+	t_expect(t_route_command(NQD_CMD_ADD_ROUTE, 1, net, 4, 16, &e), 0, &e, NULL);
+	t_expect(t_route_command(NQD_CMD_ADD_ROUTE, 2, net, 4, 16, &e), -EEXIST, &e, "NQD_A_ROUTE");
+	t_expect(t_route_command(NQD_CMD_ADD_ROUTE, 2, net, 4, 24, &e), 0, &e, NULL);
+	t_expect(t_route_command(NQD_CMD_ADD_ROUTE, 2, net, 4, 33, &e), -EINVAL, &e, "PREFIX_LEN");
+	t_expect(t_route_command(NQD_CMD_ADD_ROUTE, 2, net, 5, 8, &e), -EINVAL, &e, "ROUTE_ADDR");
+	t_expect(t_route_command(NQD_CMD_ADD_ROUTE, 2, net, 16, 129, &e), -ERANGE, &e,
+		 "PREFIX_LEN");
+	t_expect(t_route_command(NQD_CMD_ADD_ROUTE, 9, net, 4, 8, &e), -ENOENT, &e, "SESSION_ID");
 	/* Somebody else's stays; one's own goes, twice if need be. */
-	t_expect(route_command(NQD_CMD_DELETE_ROUTE, 2, net, 4, 16, &e), 0, &e, NULL);
-	t_expect(route_command(NQD_CMD_ADD_ROUTE, 2, net, 4, 16, &e), -EEXIST, &e, "NQD_A_ROUTE");
-	t_expect(route_command(NQD_CMD_DELETE_ROUTE, 1, net, 4, 16, &e), 0, &e, NULL);
-	t_expect(route_command(NQD_CMD_DELETE_ROUTE, 1, net, 4, 16, &e), 0, &e, NULL);
-	t_expect(route_command(NQD_CMD_DELETE_ROUTE, 9, net, 4, 16, &e), 0, &e, NULL);
-	t_expect(route_command(NQD_CMD_ADD_ROUTE, 2, net, 4, 16, &e), 0, &e, NULL);
+	t_expect(t_route_command(NQD_CMD_DELETE_ROUTE, 2, net, 4, 16, &e), 0, &e, NULL);
+	t_expect(t_route_command(NQD_CMD_ADD_ROUTE, 2, net, 4, 16, &e), -EEXIST, &e, "NQD_A_ROUTE");
+	t_expect(t_route_command(NQD_CMD_DELETE_ROUTE, 1, net, 4, 16, &e), 0, &e, NULL);
+	t_expect(t_route_command(NQD_CMD_DELETE_ROUTE, 1, net, 4, 16, &e), 0, &e, NULL);
+	t_expect(t_route_command(NQD_CMD_DELETE_ROUTE, 9, net, 4, 16, &e), 0, &e, NULL);
+	t_expect(t_route_command(NQD_CMD_ADD_ROUTE, 2, net, 4, 16, &e), 0, &e, NULL);
 }
 
 static int set_rate(uint64_t bytes_per_s, struct nxm_error *e)
