@@ -114,10 +114,12 @@ static int check_conflicts(struct dp_request *r, const struct dp_device *dev,
 }
 
 /*
- * Install all prefixes, or none. Those that were there before stay in either case, and so do those
- * of a session that @s will replace.
+ * Install (or reserve, with @put) all prefixes, or none. Those that were there before stay in
+ * either case, and so do those of a session that @s will replace.
  */
-static int install_routes(struct dp_session *s, const struct routes *routes)
+static int install_routes(struct dp_session *s, const struct routes *routes,
+			  int (*put)(struct dp_route_table *t, const struct dp_prefix *p,
+				     void *value))
 {
 	bool had[ROUTES_MAX];
 	unsigned int i;
@@ -129,7 +131,7 @@ static int install_routes(struct dp_session *s, const struct routes *routes)
 		had[i] = holder;
 		if (holder && holder != s)
 			continue;
-		err = dp_route_add(&s->dev->routes, &routes->p[i], s);
+		err = put(&s->dev->routes, &routes->p[i], s);
 		if (err)
 			goto undo;
 	}
@@ -168,7 +170,7 @@ int dp_cmd_add_route(struct dp *dp, struct dp_request *r)
 	if (!err)
 		err = check_conflicts(r, s->dev, &routes, s, false);
 	if (!err)
-		err = install_routes(s, &routes);
+		err = install_routes(s, &routes, dp_route_add);
 	if (!err)
 		s->generation++;
 	free(routes.p);
@@ -505,13 +507,13 @@ static void begin_sending(struct dp *dp, struct dp_session *s)
 		dp_device_resume(dp, s->dev);
 }
 
-/* Nothing below fails halfway: routes go in all or not at all, the rest cannot fail. */
+/* Nothing below fails halfway: there is room for all routes or for none, the rest cannot fail. */
 static int link_session(struct dp *dp, struct dp_request *r, struct new_session *ns)
 {
 	struct dp_session *s = ns->s;
 	int err;
 
-	err = install_routes(s, &ns->routes);
+	err = install_routes(s, &ns->routes, dp_route_reserve);
 	if (err)
 		return err;
 	s->claims = ns->routes.p;

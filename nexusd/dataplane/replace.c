@@ -9,7 +9,8 @@
  * said on a session that replaces is an empty DATAGRAM, repeated until acknowledged, which only a
  * data plane says. So:
  *
- *   ADD_SESSION     dp_replace_link(): the new session waits, the older one carries on
+ *   ADD_SESSION     dp_replace_link(): the new session waits, the older one carries on; prefixes
+ *                   that nobody has are reserved, and lead where they led before
  *   a DATAGRAM      dp_take_over(): routes, queue, counters and what is known of the path move; the
  *                   older one sends no more, but what comes on it is treated as if it came here
  *   silence         when the peer has our empty DATAGRAM and three PTOs brought nothing more, the
@@ -169,7 +170,7 @@ static void retire(struct dp *dp, struct dp_session *old, struct dp_session *s)
 	dp_mark_dirty(dp, old);
 }
 
-/* Claims were in the table before, somebody's: this allocates only for what was deleted since. */
+/* Claims are in the table, reserved or another's: this allocates only for what went meanwhile. */
 void dp_take_routes(struct dp_session *s)
 {
 	unsigned int i;

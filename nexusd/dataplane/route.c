@@ -18,6 +18,7 @@ struct dp_route_node {
 	void *value;
 	u64 bits[2];
 	u8 len;
+	bool reserved; /* lookups do not see the value yet */
 };
 
 struct key {
@@ -74,7 +75,8 @@ static unsigned int common_bits(const struct dp_route_node *n, const struct key 
 	return same < max ? same : max;
 }
 
-static struct dp_route_node *new_node(const struct key *k, unsigned int len, void *value)
+static struct dp_route_node *new_node(const struct key *k, unsigned int len, void *value,
+				      bool reserved)
 {
 	struct dp_route_node *n = calloc(1, sizeof(*n));
 
@@ -84,6 +86,7 @@ static struct dp_route_node *new_node(const struct key *k, unsigned int len, voi
 	n->bits[1] = k->w[1] & mask64((int)len - 64);
 	n->len = len;
 	n->value = value;
+	n->reserved = reserved;
 	return n;
 }
 
@@ -105,9 +108,9 @@ static bool is_key(const struct dp_route_node *n, const struct key *k)
 }
 
 /* Put a new node for @k in place of *link, which is not above it. */
-static int insert(struct dp_route_node **link, const struct key *k, void *value)
+static int insert(struct dp_route_node **link, const struct key *k, void *value, bool reserved)
 {
-	struct dp_route_node *old = *link, *leaf = new_node(k, k->len, value), *fork;
+	struct dp_route_node *old = *link, *leaf = new_node(k, k->len, value, reserved), *fork;
 	unsigned int common;
 
 	if (!leaf)
@@ -122,7 +125,7 @@ static int insert(struct dp_route_node **link, const struct key *k, void *value)
 		*link = leaf;
 		return 0;
 	}
-	fork = new_node(k, common, NULL);
+	fork = new_node(k, common, NULL, false);
 	if (!fork) {
 		free(leaf);
 		return -ENOMEM;
@@ -138,7 +141,7 @@ static struct dp_route_node **root_of(struct dp_route_table *t, const struct dp_
 	return p->family_bits == 32 ? &t->v4 : &t->v6;
 }
 
-int dp_route_add(struct dp_route_table *t, const struct dp_prefix *p, void *value)
+static int add(struct dp_route_table *t, const struct dp_prefix *p, void *value, bool reserved)
 {
 	struct dp_route_node **path, **link;
 	struct key k = make_key(p);
@@ -149,13 +152,24 @@ int dp_route_add(struct dp_route_table *t, const struct dp_prefix *p, void *valu
 		if ((*link)->value)
 			return (*link)->value == value ? 0 : -EEXIST;
 		(*link)->value = value;
+		(*link)->reserved = reserved;
 		t->n_routes++;
 		return 0;
 	}
-	err = insert(link, &k, value);
+	err = insert(link, &k, value, reserved);
 	if (!err)
 		t->n_routes++;
 	return err;
+}
+
+int dp_route_add(struct dp_route_table *t, const struct dp_prefix *p, void *value)
+{
+	return add(t, p, value, false);
+}
+
+int dp_route_reserve(struct dp_route_table *t, const struct dp_prefix *p, void *value)
+{
+	return add(t, p, value, true);
 }
 
 int dp_route_replace(struct dp_route_table *t, const struct dp_prefix *p, void *value)
@@ -167,6 +181,7 @@ int dp_route_replace(struct dp_route_table *t, const struct dp_prefix *p, void *
 	if (!is_key(*link, &k) || !(*link)->value)
 		return dp_route_add(t, p, value);
 	(*link)->value = value;
+	(*link)->reserved = false;
 	return 0;
 }
 
@@ -250,7 +265,7 @@ static void *lookup(const struct dp_route_node *n, const u64 *w, unsigned int bi
 	void *best = NULL;
 
 	while (n && covers(n, w)) {
-		if (n->value)
+		if (n->value && !n->reserved)
 			best = n->value;
 		if (n->len == bits)
 			break;

@@ -24,6 +24,8 @@ struct dp_prefix {
 
 /* 0, -EEXIST if the prefix has another value (kept), -ENOMEM. Adding what is there succeeds. */
 int dp_route_add(struct dp_route_table *t, const struct dp_prefix *p, void *value);
+/* As dp_route_add(), but until dp_route_replace() lookups find what they would without it. */
+int dp_route_reserve(struct dp_route_table *t, const struct dp_prefix *p, void *value);
 /* The prefix is @value's whoever had it: 0, or -ENOMEM if nobody did. */
 int dp_route_replace(struct dp_route_table *t, const struct dp_prefix *p, void *value);
 /* The value of exactly this prefix, NULL if none. */

@@ -119,6 +119,43 @@ static void random_tables(void **state)
 	assert_null(t.v6);
 }
 
+/* A reserved prefix is somebody's for all but lookups. */
+static void reservations(void **state)
+{
+	struct dp_prefix net = { .family_bits = 32, .len = 8, .addr = { 10 } }, host = net, near,
+			 far;
+	struct dp_route_table t = { 0 };
+	char a, b;
+
+	host.len = 32;
+	near = far = host;
+	near.addr[3] = 1;
+	far.addr[3] = 0x80;
+	assert_int_equal(dp_route_reserve(&t, &host, &b), 0);
+	assert_null(dp_route_lookup4(&t, host.addr));
+	assert_int_equal(dp_route_add(&t, &net, &a), 0);
+	assert_ptr_equal(dp_route_lookup4(&t, host.addr), &a);
+	assert_ptr_equal(dp_route_get(&t, &host), &b);
+	assert_int_equal(dp_route_add(&t, &host, &a), -EEXIST);
+	assert_int_equal(dp_route_reserve(&t, &net, &b), -EEXIST);
+	assert_ptr_equal(dp_route_lookup4(&t, host.addr), &a);
+	assert_int_equal(dp_route_replace(&t, &host, &b), 0);
+	assert_ptr_equal(dp_route_lookup4(&t, host.addr), &b);
+	/* Its node stays as a fork, and is somebody's again. */
+	assert_int_equal(dp_route_add(&t, &near, &a), 0);
+	assert_int_equal(dp_route_add(&t, &far, &a), 0);
+	dp_route_del(&t, &net, &a);
+	net.len = 24;
+	assert_int_equal(dp_route_reserve(&t, &net, &b), 0);
+	dp_route_del_value(&t, &b);
+	assert_int_equal(t.n_routes, 2);
+	assert_null(dp_route_lookup4(&t, host.addr));
+	assert_int_equal(dp_route_add(&t, &net, &a), 0);
+	assert_ptr_equal(dp_route_lookup4(&t, host.addr), &a);
+	dp_route_del_value(&t, &a);
+	assert_null(t.v4);
+}
+
 static void edges(void **state)
 {
 	struct dp_prefix all = { .family_bits = 32 }, host = { .family_bits = 32, .len = 32 };
@@ -178,6 +215,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_tables),
+		cmocka_unit_test(reservations),
 		cmocka_unit_test(edges),
 		cmocka_unit_test(too_big),
 	};

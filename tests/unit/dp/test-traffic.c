@@ -153,6 +153,13 @@ static void make_peer(struct peer *p, unsigned int number, u8 cid_len, bool serv
 	memcpy(&p->paths[0], &bound, sizeof(p->paths[0]));
 }
 
+static void add_route(struct abi_session *s, u8 host, u8 len)
+{
+	s->routes[s->n_routes].family = AF_INET;
+	s->routes[s->n_routes].len = len;
+	memcpy(s->routes[s->n_routes++].addr, (u8[]){ 10, 7, 0, host }, 4);
+}
+
 /* Sessions on one device: 10.7.0.5, 10.7.0.6 and so on. The device itself is 10.7.0.1. */
 static int group_setup(void **state)
 {
@@ -185,14 +192,11 @@ static int group_setup(void **state)
 					 .cipher = NQD_CIPHER_AES_128_GCM,
 					 .mtu = MTU,
 					 .ifname = ifname,
-					 .socket = udp,
-					 .n_routes = 1 };
+					 .socket = udp };
 
 		make_peer(&peers[i], kinds[i].number, kinds[i].cid_len, kinds[i].server);
 		s.remote = peers[i].addr;
-		s.routes[0].family = AF_INET;
-		s.routes[0].len = 32;
-		memcpy(s.routes[0].addr, (u8[]){ 10, 7, 0, 5 + i }, 4);
+		add_route(&s, 5 + i, 32);
 		assert_int_equal(abi_add_session(&abi, &s, &e), 0);
 	}
 	return 0;
@@ -663,7 +667,10 @@ static void client_migrates(void **state)
 #define USER 77
 #define OLD 20
 #define NEW 21
+/* Both have the first two as one prefix; the newer one has a closer one of the second, and more. */
 #define HOST 30
+#define OF_BOTH (HOST + 1)
+#define OF_NEW (HOST + 2)
 
 static void add_line_member(struct peer *p, uint64_t id, uint8_t number, u32 flags)
 {
@@ -675,15 +682,16 @@ static void add_line_member(struct peer *p, uint64_t id, uint8_t number, u32 fla
 				 .cipher = NQD_CIPHER_AES_128_GCM,
 				 .mtu = MTU,
 				 .ifname = ifname,
-				 .socket = udp,
-				 .n_routes = 1 };
+				 .socket = udp };
 	struct nxm_error e;
 
 	make_peer(p, number, 20, false);
 	s.remote = p->addr;
-	s.routes[0].family = AF_INET;
-	s.routes[0].len = 32;
-	memcpy(s.routes[0].addr, (u8[]){ 10, 7, 0, HOST }, 4);
+	add_route(&s, HOST, 31);
+	if (flags & NQD_SESSION_F_REPLACE) {
+		add_route(&s, OF_BOTH, 32);
+		add_route(&s, OF_NEW, 32);
+	}
 	if (abi_add_session(&abi, &s, &e))
 		fail_msg("%s", e.text);
 }
@@ -731,12 +739,12 @@ static int next_datagram(struct peer *p)
 	return -1;
 }
 
-static void send_to_host(u32 payload)
+static void send_to(u8 host, u32 payload)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
 	static u8 zero[1200];
 
-	inet_pton(AF_INET, "10.7.0.30", &to.sin_addr);
+	memcpy(&to.sin_addr, (u8[]){ 10, 7, 0, host }, 4);
 	assert_int_equal(sendto(inner, zero, payload, 0, (void *)&to, sizeof(to)), payload);
 }
 
@@ -768,31 +776,42 @@ static void make_before_break(void **state)
 	add_line_member(&new, NEW, 11, NQD_SESSION_F_REPLACE);
 	/* It greets its peer, and the older one carries on in both directions. */
 	assert_int_equal(next_datagram(&new), 0);
-	send_to_host(200);
+	send_to(HOST, 200);
 	assert_int_equal(next_datagram(&old), 228);
 	send_inner(&old, pkt, udp_packet(pkt, HOST, 1, 104));
 	assert_true(inner_receives(got, 104, TIMEOUT_MS));
+	/* Also with what the newer one has a closer prefix of; what only that has is nobody's. */
+	send_to(OF_NEW, 203);
+	send_to(OF_BOTH, 205);
+	assert_int_equal(next_datagram(&old), 233);
+	send_inner(&old, pkt, udp_packet(pkt, OF_BOTH, 1, 105));
+	assert_true(inner_receives(got, 105, TIMEOUT_MS));
+	assert_int_equal(abi_stat(&abi, NEW, NQD_A_STATS_L3_TX_PACKETS), 0);
 	assert_int_equal(abi_stat(&abi, OLD, NQD_A_STATS_NO_ROUTE_DROPS), 0);
 	/* Acknowledgements are not enough: the peer's handshake daemon sends them, too. */
 	say(&new);
-	send_to_host(201);
+	send_to(HOST, 201);
 	assert_int_equal(next_datagram(&old), 229);
 	/* The peer's data plane greets: from now on the newer one sends. */
 	assert_int_equal(nq_tx_queue_empty_datagram(new.conn), 0);
 	say(&new);
-	expect_stat(NEW, NQD_A_STATS_L3_RX_PACKETS, 2);
+	expect_stat(NEW, NQD_A_STATS_L3_RX_PACKETS, 3);
 	while (abi.events[NQD_EVENT_SESSION_DOWN] == 0)
 		abi_stat(&abi, NEW, NQD_A_STATS_UPTIME_MS);
-	send_to_host(202);
+	send_to(HOST, 202);
 	assert_int_equal(next_datagram(&new), 230);
+	send_to(OF_NEW, 206);
+	assert_int_equal(next_datagram(&new), 234);
+	send_to(OF_BOTH, 207);
+	assert_int_equal(next_datagram(&new), 235);
 	/* What was late on the older one still comes in, and counts for the line. */
 	send_inner(&old, pkt, udp_packet(pkt, HOST, 1, 102));
 	assert_true(inner_receives(got, 102, TIMEOUT_MS));
 	send_inner(&new, pkt, udp_packet(pkt, HOST, 1, 106));
 	assert_true(inner_receives(got, 106, TIMEOUT_MS));
-	expect_stat(NEW, NQD_A_STATS_L3_RX_PACKETS, 4);
-	expect_stat(NEW, NQD_A_STATS_L3_TX_PACKETS, 3);
-	assert_int_equal(abi_stat(&abi, NEW, NQD_A_STATS_DATAGRAM_TX_FRAMES), 3);
+	expect_stat(NEW, NQD_A_STATS_L3_RX_PACKETS, 5);
+	expect_stat(NEW, NQD_A_STATS_L3_TX_PACKETS, 6);
+	assert_int_equal(abi_stat(&abi, NEW, NQD_A_STATS_DATAGRAM_TX_FRAMES), 6);
 	assert_int_equal(abi_stat(&abi, NEW, NQD_A_STATS_FRAME_ERRORS), 0);
 	/* The older of the two is asked for last: time goes on between the questions. */
 	handshake_ago_ms = abi_stat(&abi, NEW, NQD_A_STATS_HANDSHAKE_AGO_MS);
@@ -800,7 +819,7 @@ static void make_before_break(void **state)
 	/* Silence ends it, with a word. */
 	assert_int_equal(next_datagram(&old), -1);
 	assert_true(session_is_gone(OLD));
-	send_to_host(204);
+	send_to(HOST, 204);
 	assert_int_equal(next_datagram(&new), 232);
 	nq_conn_fini(old.conn);
 	nq_conn_fini(new.conn);
