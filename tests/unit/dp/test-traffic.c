@@ -672,7 +672,8 @@ static void client_migrates(void **state)
 #define OF_BOTH (HOST + 1)
 #define OF_NEW (HOST + 2)
 
-static void add_line_member(struct peer *p, uint64_t id, uint8_t number, u32 flags)
+static struct abi_session add_line_member(struct peer *p, uint64_t id, uint8_t number, u32 flags,
+					  bool no_keys)
 {
 	struct abi_session s = { .id = id,
 				 .user = USER,
@@ -682,7 +683,8 @@ static void add_line_member(struct peer *p, uint64_t id, uint8_t number, u32 fla
 				 .cipher = NQD_CIPHER_AES_128_GCM,
 				 .mtu = MTU,
 				 .ifname = ifname,
-				 .socket = udp };
+				 .socket = udp,
+				 .no_keys = no_keys };
 	struct nxm_error e;
 
 	make_peer(p, number, 20, false);
@@ -694,6 +696,7 @@ static void add_line_member(struct peer *p, uint64_t id, uint8_t number, u32 fla
 	}
 	if (abi_add_session(&abi, &s, &e))
 		fail_msg("%s", e.text);
+	return s;
 }
 
 /* Whatever the engine of @p has to say goes out. */
@@ -769,11 +772,11 @@ static void make_before_break(void **state)
 	NEED_ROOT();
 	while (recv(inner, got, sizeof(got), MSG_DONTWAIT) >= 0)
 		;
-	add_line_member(&old, OLD, 10, 0);
+	add_line_member(&old, OLD, 10, 0, false);
 	len = udp_packet(pkt, HOST, 1, 100);
 	send_inner(&old, pkt, len);
 	assert_true(inner_receives(got, 100, TIMEOUT_MS));
-	add_line_member(&new, NEW, 11, NQD_SESSION_F_REPLACE);
+	add_line_member(&new, NEW, 11, NQD_SESSION_F_REPLACE, false);
 	/* It greets its peer, and the older one carries on in both directions. */
 	assert_int_equal(next_datagram(&new), 0);
 	send_to(HOST, 200);
@@ -821,6 +824,61 @@ static void make_before_break(void **state)
 	assert_true(session_is_gone(OLD));
 	send_to(HOST, 204);
 	assert_int_equal(next_datagram(&new), 232);
+	nq_conn_fini(old.conn);
+	nq_conn_fini(new.conn);
+	free(old.mem);
+	free(new.mem);
+}
+
+/* A request about a session, with its keys or with nothing. */
+static void command(u8 cmd, uint64_t id, const struct abi_session *keys)
+{
+	struct nxm_error e;
+	struct nxm m;
+	size_t nest;
+
+	abi_begin(&abi, &m, cmd, 0);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
+	nxm_nest_end(&m, nest);
+	if (keys)
+		abi_put_keys(&m, keys);
+	if (abi_call(&abi, &m, &e, NULL, NULL))
+		fail_msg("%s", e.text);
+}
+
+/* The older one ends while the newer one has no keys: what it had to send waits for them. */
+static void heir_without_keys(void **state)
+{
+	static struct peer old, new;
+	struct abi_session s;
+	unsigned int n;
+	u64 sent;
+	int len;
+
+	NEED_ROOT();
+	command(NQD_CMD_DELETE_SESSION, NEW, NULL);
+	add_line_member(&old, OLD, 13, 0, false);
+	s = add_line_member(&new, NEW, 14, NQD_SESSION_F_REPLACE, true);
+	/* More than the first window, to a peer that does not answer; then one read last. */
+	sent = abi_stat(&abi, 1, NQD_A_STATS_L3_TX_PACKETS);
+	for (n = 0; n < 40; n++)
+		send_to(HOST, 1000);
+	send_to(5, 10);
+	expect_stat(1, NQD_A_STATS_L3_TX_PACKETS, sent + 1);
+	command(NQD_CMD_DELETE_SESSION, OLD, NULL);
+	sent = abi_stat(&abi, NEW, NQD_A_STATS_L3_TX_PACKETS);
+	assert_in_range(sent, 1, 39);
+	command(NQD_CMD_SET_KEYS, NEW, &s);
+	while (sent < 40) {
+		len = next_datagram(&new);
+		if (!len)
+			continue;
+		assert_int_equal(len, 1028);
+		sent++;
+	}
+	expect_stat(NEW, NQD_A_STATS_L3_TX_PACKETS, 40);
+	assert_int_equal(abi_stat(&abi, NEW, NQD_A_STATS_TX_QUEUE_DROPS), 0);
 	nq_conn_fini(old.conn);
 	nq_conn_fini(new.conn);
 	free(old.mem);
@@ -903,6 +961,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(same_beginnings),
 		cmocka_unit_test(copies_of_doubtful_packets),
 		cmocka_unit_test(make_before_break),
+		cmocka_unit_test(heir_without_keys),
 		cmocka_unit_test(packets_leave),
 		cmocka_unit_test(silent_peer_holds_up_nobody),
 		cmocka_unit_test(client_is_followed),
