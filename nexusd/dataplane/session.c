@@ -17,6 +17,8 @@
 
 /* A new ID of 4 bytes is taken already once in 2^32 / IDs in use: never so often in a row. */
 #define NEW_CID_TRIES 16
+/* While its UDP socket is full a session has nothing to do for what is due. */
+#define BLOCKED_US 10000
 
 /* IDs are chosen by the control process, mostly in sequence. */
 static struct dp_session_bucket *id_bucket(struct dp *dp, u64 id)
@@ -371,6 +373,12 @@ static void run_session(struct dp *dp, struct dp_session *s)
 	at = nq_next_timeout_us(s->conn);
 	if (s->retry_us < at)
 		at = s->retry_us;
+	/* A socket that takes data again says so: what is due would only be due again at once. */
+	if (dp_active_path(s)->sock->n_pending) {
+		s->socket_blocked = true;
+		if (at < dp->now_us + BLOCKED_US)
+			at = dp->now_us + BLOCKED_US;
+	}
 	dp_timer_set(dp, s, s->deadline_us < at ? s->deadline_us : at);
 }
 

@@ -6,6 +6,7 @@
 #include <linux/if_tun.h>
 #include <linux/netlink.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -236,6 +237,22 @@ uint64_t abi_stat(struct abi *abi, uint64_t session, uint16_t stat)
 	nxm_nest_end(&m, nest);
 	abi_call(abi, &m, NULL, take_stat, &q);
 	return q.value;
+}
+
+unsigned long abi_cpu_ticks(const struct abi *abi)
+{
+	unsigned long user = 0, sys = 0;
+	char path[64];
+	FILE *f;
+	int n;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", abi->pid);
+	f = fopen(path, "r");
+	if (!f)
+		return 0;
+	n = fscanf(f, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys);
+	fclose(f);
+	return n == 2 ? user + sys : 0;
 }
 
 int abi_open_tun(char *name)

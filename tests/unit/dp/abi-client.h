@@ -45,6 +45,9 @@ int abi_add_session(struct abi *abi, const struct abi_session *s, struct nxm_err
 /* One counter of a session. */
 uint64_t abi_stat(struct abi *abi, uint64_t session, uint16_t stat);
 
+/* CPU time that a data plane of a process has used, in ticks of 10 ms; 0 if it is gone. */
+unsigned long abi_cpu_ticks(const struct abi *abi);
+
 /* A TUN device for nexus-dp: its name is returned in @name (IFNAMSIZ). Descriptor or -errno. */
 int abi_open_tun(char *name);
 /* A UDP socket on an IPv4 or IPv6 address; port 0 = any. */

@@ -8,6 +8,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/udp.h>
 #include <poll.h>
 #include <sched.h>
@@ -953,6 +954,72 @@ static void source_vanishes(void **state)
 	close(fd);
 }
 
+#define STUCK 41
+#define NEIGHBOUR "10.99.0.2"
+
+/* nexus-dp has read what was sent to the TUN before. */
+static void wait_read(void)
+{
+	u64 before = abi_stat(&abi, 1, NQD_A_STATS_L3_TX_PACKETS);
+
+	send_to(5, 10);
+	expect_stat(1, NQD_A_STATS_L3_TX_PACKETS, before + 1);
+}
+
+/*
+ * A socket that is full because nobody answers ARP, for as long as the kernel asks: what it holds
+ * back costs no time, and leaves when there is an answer.
+ */
+static void full_socket(void **state)
+{
+	struct abi_session s = { .id = STUCK,
+				 .number = 15,
+				 .cipher = NQD_CIPHER_AES_128_GCM,
+				 .mtu = MTU,
+				 .ifname = ifname };
+	u64 sent = 0, before, deadline = now_us() + TIMEOUT_MS * 1000ull;
+	struct sockaddr_storage local;
+	int size = 1, outq = 0;
+	unsigned long ticks;
+	struct pollfd none;
+	struct nxm_error e;
+
+	NEED_ROOT();
+	assert_int_equal(system("ip link add nxup type veth peer name nxdown && "
+				"ip link set nxdown up && ip link set nxup up && "
+				"ip addr add 10.99.0.1/24 dev nxup && "
+				"ip ntable change name arp_cache dev nxup mcast_probes 600"),
+			 0);
+	s.socket = abi_open_udp("10.99.0.1", 0, &local);
+	assert_int_equal(setsockopt(s.socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+	s.remote = local;
+	inet_pton(AF_INET, NEIGHBOUR, &((struct sockaddr_in *)&s.remote)->sin_addr);
+	add_route(&s, STUCK, 32);
+	if (abi_add_session(&abi, &s, &e))
+		fail_msg("%s", e.text);
+	do {
+		before = sent;
+		send_to(STUCK, 1000);
+		wait_read();
+		sent = abi_stat(&abi, STUCK, NQD_A_STATS_L3_TX_PACKETS);
+	} while (sent > before);
+	assert_int_equal(ioctl(s.socket, SIOCOUTQ, &outq), 0);
+	assert_true(outq > 4000);
+	/* Then it has something to say itself. */
+	while (!abi_stat(&abi, STUCK, NQD_A_STATS_PTOS))
+		assert_true(now_us() < deadline);
+	ticks = abi_cpu_ticks(&abi);
+	/* Time has to pass to see that nothing happens in it. */
+	poll(&none, 0, 1000);
+	assert_true(abi_cpu_ticks(&abi) - ticks < 15);
+	assert_int_equal(abi_stat(&abi, STUCK, NQD_A_STATS_L3_TX_PACKETS), sent);
+	assert_int_equal(system("ip neigh replace " NEIGHBOUR
+				" lladdr 02:00:00:00:00:02 dev nxup nud permanent"),
+			 0);
+	expect_stat(STUCK, NQD_A_STATS_L3_TX_PACKETS, sent + 1);
+	close(s.socket);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -967,6 +1034,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(client_is_followed),
 		cmocka_unit_test(client_migrates),
 		cmocka_unit_test(source_vanishes),
+		cmocka_unit_test(full_socket),
 	};
 
 	if (argc != 2) {
