@@ -334,7 +334,7 @@ void dp_tx_flush(struct dp *dp, struct dp_session *s)
 
 		if (dp_active_path(s)->sock->n_pending) {
 			s->socket_blocked = true;
-			return;
+			goto alone;
 		}
 		want = s->down ? 0 : plan_burst(dp, s, &pkt_bytes);
 		if (!want)
@@ -348,6 +348,8 @@ void dp_tx_flush(struct dp *dp, struct dp_session *s)
 		add_control(dp, s, out);
 		send_out(dp, s, out);
 	}
+alone:
+	/* Other paths may have sockets of their own. */
 	if (s->conn)
 		send_alone(dp, s);
 	if (s->dev->blocked && !s->dev->arena_refs)

@@ -601,8 +601,8 @@ static void client_is_followed(void **state)
 	close(fd);
 }
 
-/* Ask nexus-dp to move session @id to the socket @fd, or with -1 to where it is. */
-static int move_session(uint64_t id, int fd, struct nxm_error *e)
+/* Ask nexus-dp to move session @id to the socket @fd, or with -1 to where it is; @to: its peer. */
+static int move_session(uint64_t id, int fd, const struct sockaddr_storage *to, struct nxm_error *e)
 {
 	size_t nest;
 	struct nxm m;
@@ -612,7 +612,7 @@ static int move_session(uint64_t id, int fd, struct nxm_error *e)
 	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
 	if (fd >= 0)
 		abi_put_fd(&abi, &m, NQD_A_SESSION_SOCKET_FD, fd);
-	nxm_put(&m, NQD_A_SESSION_REMOTE_ADDR, &peers[id - 1].addr, sizeof(struct sockaddr_in));
+	nxm_put(&m, NQD_A_SESSION_REMOTE_ADDR, to, sizeof(struct sockaddr_in));
 	nxm_nest_end(&m, nest);
 	return abi_call(&abi, &m, e, NULL, NULL);
 }
@@ -629,7 +629,7 @@ static void client_migrates(void **state)
 	u8 pkt[1500];
 
 	NEED_ROOT();
-	assert_int_equal(move_session(FOLLOWED + 1, -1, &e), -EPERM);
+	assert_int_equal(move_session(FOLLOWED + 1, -1, &peers[FOLLOWED].addr, &e), -EPERM);
 	fds[0] = abi_open_udp("127.0.0.2", 0, &second);
 	fds[1] = abi_open_udp("127.0.0.3", 0, &third);
 	assert_true(fds[0] >= 0 && fds[1] >= 0);
@@ -637,7 +637,7 @@ static void client_migrates(void **state)
 	for (i = 0; i < 2; i++) {
 		events = abi.events[NQD_EVENT_PATH_CHANGED];
 		/* The second time its spare ID may be on the way yet. */
-		while (move_session(SERVER + 1, fds[i], &e) == -ENOBUFS && i) {
+		while (move_session(SERVER + 1, fds[i], &p->addr, &e) == -ENOBUFS && i) {
 			serve(p, p->fd);
 			assert_true(now_us() < deadline);
 		}
@@ -657,7 +657,7 @@ static void client_migrates(void **state)
 		serve_until(p, p->fd, SERVER + 1, NQD_A_STATS_L3_RX_PACKETS, i + 1);
 	}
 	/* To where it is: it only asks. */
-	assert_int_equal(move_session(SERVER + 1, -1, &e), 0);
+	assert_int_equal(move_session(SERVER + 1, -1, &p->addr, &e), 0);
 	expect_stat(SERVER + 1, NQD_A_STATS_MIGRATIONS, 2);
 	close(fds[0]);
 	close(fds[1]);
@@ -954,9 +954,6 @@ static void source_vanishes(void **state)
 	close(fd);
 }
 
-#define STUCK 41
-#define NEIGHBOUR "10.99.0.2"
-
 /* nexus-dp has read what was sent to the TUN before. */
 static void wait_read(void)
 {
@@ -967,57 +964,90 @@ static void wait_read(void)
 }
 
 /*
- * A socket that is full because nobody answers ARP, for as long as the kernel asks: what it holds
- * back costs no time, and leaves when there is an answer.
+ * A client's session @id whose socket is full, because its server is a neighbour that does not
+ * answer ARP, for as long as the kernel asks: 10.99.0.@id. The number of packets that it has sent;
+ * one more waits. Its socket is left in *@fd.
  */
-static void full_socket(void **state)
+static u64 add_stuck_session(uint64_t id, int *fd)
 {
-	struct abi_session s = { .id = STUCK,
-				 .number = 15,
+	struct abi_session s = { .id = id,
+				 .number = id,
 				 .cipher = NQD_CIPHER_AES_128_GCM,
 				 .mtu = MTU,
 				 .ifname = ifname };
-	u64 sent = 0, before, deadline = now_us() + TIMEOUT_MS * 1000ull;
+	struct sockaddr_in *remote = (struct sockaddr_in *)&s.remote;
 	struct sockaddr_storage local;
+	u64 sent = 0, before;
 	int size = 1, outq = 0;
-	unsigned long ticks;
-	struct pollfd none;
 	struct nxm_error e;
 
-	NEED_ROOT();
-	assert_int_equal(system("ip link add nxup type veth peer name nxdown && "
-				"ip link set nxdown up && ip link set nxup up && "
-				"ip addr add 10.99.0.1/24 dev nxup && "
-				"ip ntable change name arp_cache dev nxup mcast_probes 600"),
-			 0);
-	s.socket = abi_open_udp("10.99.0.1", 0, &local);
-	assert_int_equal(setsockopt(s.socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
-	s.remote = local;
-	inet_pton(AF_INET, NEIGHBOUR, &((struct sockaddr_in *)&s.remote)->sin_addr);
-	add_route(&s, STUCK, 32);
+	if (!if_nametoindex("nxup"))
+		assert_int_equal(
+			system("ip link add nxup type veth peer name nxdown && "
+			       "ip link set nxdown up && ip link set nxup up && "
+			       "ip addr add 10.99.0.1/24 dev nxup && "
+			       "ip ntable change name arp_cache dev nxup mcast_probes 600"),
+			0);
+	s.socket = *fd = abi_open_udp("10.99.0.1", 0, &local);
+	assert_int_equal(setsockopt(*fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+	*remote = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(9) };
+	memcpy(&remote->sin_addr, (u8[]){ 10, 99, 0, id }, 4);
+	add_route(&s, id, 32);
 	if (abi_add_session(&abi, &s, &e))
 		fail_msg("%s", e.text);
 	do {
 		before = sent;
-		send_to(STUCK, 1000);
+		send_to(id, 1000);
 		wait_read();
-		sent = abi_stat(&abi, STUCK, NQD_A_STATS_L3_TX_PACKETS);
+		sent = abi_stat(&abi, id, NQD_A_STATS_L3_TX_PACKETS);
 	} while (sent > before);
-	assert_int_equal(ioctl(s.socket, SIOCOUTQ, &outq), 0);
+	assert_int_equal(ioctl(*fd, SIOCOUTQ, &outq), 0);
 	assert_true(outq > 4000);
+	return sent;
+}
+
+/* What a full socket holds back costs no time, and leaves when there is an answer. */
+static void full_socket(void **state)
+{
+	u64 sent, deadline = now_us() + TIMEOUT_MS * 1000ull;
+	unsigned long ticks;
+	struct pollfd none;
+	int fd;
+
+	NEED_ROOT();
+	sent = add_stuck_session(41, &fd);
 	/* Then it has something to say itself. */
-	while (!abi_stat(&abi, STUCK, NQD_A_STATS_PTOS))
+	while (!abi_stat(&abi, 41, NQD_A_STATS_PTOS))
 		assert_true(now_us() < deadline);
 	ticks = abi_cpu_ticks(&abi);
 	/* Time has to pass to see that nothing happens in it. */
 	poll(&none, 0, 1000);
 	assert_true(abi_cpu_ticks(&abi) - ticks < 15);
-	assert_int_equal(abi_stat(&abi, STUCK, NQD_A_STATS_L3_TX_PACKETS), sent);
-	assert_int_equal(system("ip neigh replace " NEIGHBOUR
-				" lladdr 02:00:00:00:00:02 dev nxup nud permanent"),
+	assert_int_equal(abi_stat(&abi, 41, NQD_A_STATS_L3_TX_PACKETS), sent);
+	assert_int_equal(system("ip neigh replace 10.99.0.41 lladdr 02:00:00:00:00:02 dev nxup "
+				"nud permanent"),
 			 0);
-	expect_stat(STUCK, NQD_A_STATS_L3_TX_PACKETS, sent + 1);
-	close(s.socket);
+	expect_stat(41, NQD_A_STATS_L3_TX_PACKETS, sent + 1);
+	close(fd);
+}
+
+/* To leave the path whose socket is full, a client must be able to ask on another. */
+static void way_round_full_socket(void **state)
+{
+	struct sockaddr_storage local, remote;
+	struct pollfd p = { .events = POLLIN };
+	struct nxm_error e;
+	int fd, second;
+
+	NEED_ROOT();
+	add_stuck_session(42, &fd);
+	second = abi_open_udp("127.0.0.4", 0, &local);
+	p.fd = abi_open_udp("127.0.0.1", 0, &remote);
+	assert_int_equal(move_session(42, second, &remote, &e), 0);
+	assert_int_equal(poll(&p, 1, TIMEOUT_MS), 1);
+	close(fd);
+	close(second);
+	close(p.fd);
 }
 
 int main(int argc, char **argv)
@@ -1035,6 +1065,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(client_migrates),
 		cmocka_unit_test(source_vanishes),
 		cmocka_unit_test(full_socket),
+		cmocka_unit_test(way_round_full_socket),
 	};
 
 	if (argc != 2) {
