@@ -335,6 +335,8 @@ void dp_rx_punted(struct dp *dp, const struct hs_punt_hdr *hdr, u8 *data, u32 le
 		dp->unknown_drops++;
 		return;
 	}
+	/* nexus-hsd does not say, and it is not that of the last buffer. */
+	rx.local.sa.sa_family = AF_UNSPEC;
 	rx_packet(dp, best, &from, hdr->ecn & DP_ECN_MASK, data, len, true);
 	open_batch(dp);
 }

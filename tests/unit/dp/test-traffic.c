@@ -601,6 +601,58 @@ static void client_is_followed(void **state)
 	close(fd);
 }
 
+/*
+ * A packet that nexus-hsd hands back, from an address that its client moved to: it is answered from
+ * the address that the kernel chooses, whatever an earlier packet was sent to.
+ */
+static void client_is_followed_behind_hsd(void **state)
+{
+	struct abi_session s = { .id = 50,
+				 .server = true,
+				 .number = 16,
+				 .flags = NQD_SESSION_F_MIGRATION,
+				 .cipher = NQD_CIPHER_AES_128_GCM,
+				 .mtu = MTU,
+				 .ifname = ifname };
+	struct sockaddr_in from;
+	u8 pkt[1500], msg[sizeof(struct hs_punt_hdr) + 1500];
+	struct hs_punt_hdr hdr = { .to_dp = 1 };
+	struct sockaddr_storage any, moved;
+	socklen_t len = sizeof(from);
+	static struct peer p;
+	struct pollfd pfd = { .events = POLLIN };
+	struct nxm_error e;
+	int on = 1;
+
+	NEED_ROOT();
+	make_peer(&p, 16, 20, false);
+	s.socket = abi_open_udp("0.0.0.0", 0, &any);
+	assert_int_equal(setsockopt(s.socket, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)), 0);
+	s.remote = p.addr;
+	add_route(&s, 50, 32);
+	if (abi_add_session(&abi, &s, &e))
+		fail_msg("%s", e.text);
+	p.paths[0].sin_port = ((struct sockaddr_in *)&any)->sin_port;
+	inet_pton(AF_INET, "127.0.0.9", &p.paths[0].sin_addr);
+	send_path(&p, p.fd, 0, p.buf, seal(&p, pkt, udp_packet(pkt, 50, 1, 100)));
+	expect_stat(50, NQD_A_STATS_L3_RX_PACKETS, 1);
+	pfd.fd = abi_open_udp("127.0.0.1", 0, &moved);
+	memcpy(&hdr.remote.in, &moved, sizeof(hdr.remote.in));
+	hdr.local_port = p.paths[0].sin_port;
+	hdr.len = seal(&p, pkt, udp_packet(pkt, 50, 1, 100));
+	memcpy(msg, &hdr, sizeof(hdr));
+	memcpy(msg + sizeof(hdr), p.buf, hdr.len);
+	assert_int_equal(send(abi.punt_fd, msg, sizeof(hdr) + hdr.len, 0), sizeof(hdr) + hdr.len);
+	expect_stat(50, NQD_A_STATS_L3_RX_PACKETS, 2);
+	assert_int_equal(poll(&pfd, 1, TIMEOUT_MS), 1);
+	assert_true(recvfrom(pfd.fd, pkt, sizeof(pkt), 0, (void *)&from, &len) > 0);
+	assert_int_equal(ntohl(from.sin_addr.s_addr), INADDR_LOOPBACK);
+	close(pfd.fd);
+	close(s.socket);
+	nq_conn_fini(p.conn);
+	free(p.mem);
+}
+
 /* Ask nexus-dp to move session @id to the socket @fd, or with -1 to where it is; @to: its peer. */
 static int move_session(uint64_t id, int fd, const struct sockaddr_storage *to, struct nxm_error *e)
 {
@@ -1062,6 +1114,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(packets_leave),
 		cmocka_unit_test(silent_peer_holds_up_nobody),
 		cmocka_unit_test(client_is_followed),
+		cmocka_unit_test(client_is_followed_behind_hsd),
 		cmocka_unit_test(client_migrates),
 		cmocka_unit_test(source_vanishes),
 		cmocka_unit_test(full_socket),
