@@ -33,7 +33,10 @@
 #define NX_UDP_PAYLOAD_MIN 1200
 /* What IPv6 needs of a link (RFC 8200 5); the kernel takes it off a device with less. */
 #define NX_IPV6_MTU_MIN 1280
-/* Nothing measures larger paths yet. */
+/*
+ * Of outer packets. The route knows the first link only, and a session begins with the size that it
+ * takes: with jumbo frames there that would be one that hardly a path carries.
+ */
 #define NX_PATH_MTU_MAX 1500
 
 enum nx_hsd_phase {

@@ -121,7 +121,7 @@ const struct scenario scenarios_link[] = {
 	{ "matrix-100", "100 Mbit/s x 1-200 ms: CUBIC fills the link", matrix_100 },
 	{ "matrix-1000", "1 Gbit/s x 1-200 ms: CUBIC fills the link", matrix_1000 },
 	{ "newreno", "10 Mbit/s x 1-200 ms: NewReno fills the link", newreno },
-	{ "bbr", "BBR: 1-5 % random loss at 100 ms leave 70 % of the link", bbr },
+	{ "bbr", "BBR: 1 % random loss at 100 ms leaves 70 % of the link", bbr },
 	{ "bbr-matrix", "10 and 100 Mbit/s x 1-200 ms: BBR fills the link", bbr_matrix },
 	{ "batched", "a receiver that works in bursts of 1 ms costs nothing", batched },
 	{ 0 },

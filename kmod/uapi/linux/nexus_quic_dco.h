@@ -108,7 +108,9 @@ enum nqd_device_attr {
 	NQD_A_DEVICE_IFINDEX,	/* u32 */
 	NQD_A_DEVICE_IFNAME,	/* string, < IFNAMSIZ */
 	NQD_A_DEVICE_TUN_FD,	/* u32, index into SCM_RIGHTS; repeats, one per queue; nexus-dp only */
-	NQD_A_DEVICE_SESSIONS,	/* u32, out: sessions on the device */
+	NQD_A_DEVICE_SESSIONS,	/* u32, out: sessions that may send; one that waits to replace
+				 * another counts when it does, instead of it
+				 */
 	NQD_A_DEVICE_SOCKET_FD,	/* u32; repeats: data sockets; what belongs to no session is punted */
 	__NQD_A_DEVICE_MAX,
 	NQD_A_DEVICE_MAX = __NQD_A_DEVICE_MAX - 1,
