@@ -271,6 +271,13 @@ const char *nq_congestion_name(const struct nq_conn *c)
 	return c->cc.ops->name;
 }
 
+const char *nq_congestion_find(const char *name)
+{
+	const struct nq_cc_ops *ops = nq_cc_find(name);
+
+	return ops ? ops->name : NULL;
+}
+
 void nq_continue_path(struct nq_conn *c, const struct nq_conn *old, u64 now_us)
 {
 	if (old->rtt.has_sample)

@@ -408,6 +408,8 @@ struct nq_stats {
 
 /* Name of the congestion controller. */
 const char *nq_congestion_name(const struct nq_conn *c);
+/* The engine's own string that equals @name; NULL and "" mean the default. NULL: none such. */
+const char *nq_congestion_find(const char *name);
 
 void nq_get_stats(const struct nq_conn *c, struct nq_stats *s, u64 now_us);
 void nq_flush_stats(struct nq_conn *c);

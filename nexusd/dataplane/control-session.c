@@ -277,23 +277,12 @@ static int parse_ranges(struct dp_request *r, struct new_session *ns)
 
 #define FIXED_RATE "fixed_rate_test"
 
-static const char *congestion_name(const char *name)
-{
-	static const char *const known[] = { "cubic", "newreno", "bbr", FIXED_RATE };
-	unsigned int i;
-
-	for (i = 0; i < sizeof(known) / sizeof(*known); i++)
-		if (!strcmp(name, known[i]))
-			return known[i];
-	return NULL;
-}
-
 static int parse_congestion(const struct dp *dp, struct dp_request *r, struct new_session *ns)
 {
 	const struct nxa *a = &ns->a[NQD_A_SESSION_CONGESTION];
 	struct nq_conn_params *p = &ns->params;
 
-	p->congestion = a->present ? congestion_name(nxa_str(a)) : "cubic";
+	p->congestion = nq_congestion_find(a->present ? nxa_str(a) : NULL);
 	if (!p->congestion)
 		return dp_fail(&r->e, -EOPNOTSUPP, "NQD_A_SESSION_CONGESTION: unknown algorithm");
 	p->ring_packets = nq_ring_first(p->congestion);

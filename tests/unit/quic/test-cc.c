@@ -44,6 +44,9 @@ static void test_names(void **state)
 	assert_ptr_equal(nq_cc_find("newreno"), &nq_cc_newreno);
 	assert_ptr_equal(nq_cc_find("bbr"), &nq_cc_bbr);
 	assert_ptr_equal(nq_cc_find("fixed_rate_test"), &nq_cc_fixed);
+	assert_string_equal(nq_congestion_find("bbr"), "bbr");
+	assert_string_equal(nq_congestion_find(NULL), "cubic");
+	assert_null(nq_congestion_find("reno-2000"));
 	assert_null(nq_cc_find("newren"));
 	assert_null(nq_cc_find("cubic2"));
 }
