@@ -163,8 +163,7 @@ struct nq_tx_pkt {
 	u32 len;		/* in: header and frames; out: with the tag: bytes on the wire */
 };
 
-/* Bytes of header in front of the first frame, and all overhead of one IP packet in a DATAGRAM. */
-u32 nq_tx_header_bytes(const struct nq_conn *c);
+/* All overhead of one IP packet in a DATAGRAM. */
 u32 nq_tx_overhead_bytes(const struct nq_conn *c);
 /* Largest IP packet one QUIC packet carries now: the device's MTU. */
 u32 nq_max_payload_bytes(const struct nq_conn *c);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Packet-number truncation and recovery: the pseudocode of RFC 9000 Appendix A, in integers.
+ * Packet-number recovery: the pseudocode of RFC 9000 Appendix A.3, in integers.
  */
 #include "pn.h"
 
@@ -15,13 +15,4 @@ u64 nq_pn_decode(u64 expected, u32 truncated, u32 bytes)
 	if (candidate > expected + half && candidate >= window)
 		return candidate - window;
 	return candidate;
-}
-
-u32 nq_pn_bytes(u64 unacked)
-{
-	u32 bytes = 1;
-
-	while (bytes < 4 && unacked > 1ULL << (8 * bytes - 1))
-		bytes++;
-	return bytes;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Packet numbers on the wire (RFC 9000 17.1, Appendix A.2 and A.3).
+ * Packet numbers on the wire (RFC 9000 17.1, Appendix A.3). We send all four bytes of ours.
  */
 #ifndef NQ_PN_H
 #define NQ_PN_H
@@ -11,8 +11,5 @@
 
 /* The number nearest to @expected (largest received + 1) that ends in the @bytes of @truncated. */
 u64 nq_pn_decode(u64 expected, u32 truncated, u32 bytes);
-
-/* Bytes that a sender needs for @pn if @unacked packets up to and with it may be outstanding. */
-u32 nq_pn_bytes(u64 unacked);
 
 #endif /* NQ_PN_H */

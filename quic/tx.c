@@ -14,11 +14,6 @@
 /* A number is left out after this many, plus up to as many again that only a clock knows. */
 #define SKIP_MIN 4096
 
-u32 nq_tx_header_bytes(const struct nq_conn *c)
-{
-	return c->hdr_len;
-}
-
 u32 nq_tx_overhead_bytes(const struct nq_conn *c)
 {
 	return c->hdr_len + 1 + c->prefix_len + NQ_TAG_LEN;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * RFC 9001 Appendix A: initial keys (A.1), client and server Initial (A.2, A.3), Retry (A.4), the
- * ChaCha20 short-header packet (A.5) with its key update; and the packet-number samples of RFC 9000
- * A.2 and A.3.
+ * ChaCha20 short-header packet (A.5) with its key update; and the packet-number sample of RFC 9000
+ * A.3.
  */
 #ifndef NQ_VECTORS_RFC9001_H
 #define NQ_VECTORS_RFC9001_H
@@ -310,15 +310,6 @@ static const u8 rfc9001_a4_packet[] = {
 	0x0f, 0x24, 0x96, 0xba,
 };
 /* clang-format on */
-
-/* RFC 9000 A.2: with @acked the largest acknowledged, @pn is encoded in @bytes bytes. */
-static const struct {
-	u64 acked, pn;
-	u32 bytes;
-} rfc9000_pn_encode[] = {
-	{ 0xabe8b3, 0xac5c02, 2 },
-	{ 0xabe8b3, 0xace8fe, 3 },
-};
 
 /* RFC 9000 A.3: @largest received so far, @truncated in @bytes bytes is @pn. */
 static const struct {

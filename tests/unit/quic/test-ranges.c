@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Edges of the range set, the duplicate window and packet numbers; test-model.c has the rest.
+ * Edges of the range set and the duplicate window; test-model.c has the rest.
  */
 #include <stdarg.h>
 #include <stdlib.h>
@@ -57,23 +57,12 @@ static void test_window_range(void **state)
 	assert_int_equal(nq_window_check(&w, 100001), NQ_WINDOW_NEW);
 }
 
-static void test_pn_bytes(void **state)
-{
-	assert_int_equal(nq_pn_bytes(1), 1);
-	assert_int_equal(nq_pn_bytes(128), 1);
-	assert_int_equal(nq_pn_bytes(129), 2);
-	assert_int_equal(nq_pn_bytes(32768), 2);
-	assert_int_equal(nq_pn_bytes(32769), 3);
-	assert_int_equal(nq_pn_bytes(1 << 30), 4);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ranges_edges),
 		cmocka_unit_test(test_window_jump),
 		cmocka_unit_test(test_window_range),
-		cmocka_unit_test(test_pn_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
