@@ -216,7 +216,6 @@ bool nq_check_stateless_reset(struct nq_conn *c, const u8 *token, u64 now_us)
 	}
 	if (!found)
 		return false;
-	c->stats.stateless_resets++;
 	nq_conn_error(c, NQ_CLOSE_RESET, NQ_NO_ERROR, "", now_us);
 	return true;
 }

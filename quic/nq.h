@@ -386,13 +386,13 @@ struct nq_counters {
 	u64 ack_tx, ack_rx;
 	u64 seal_failures, open_failures, header_failures, pn_failures, frame_errors;
 	u64 duplicates, replay_window_drops;
-	u64 cwnd_limited, pacing_delays;
+	u64 cwnd_delays, pacing_delays;
 	u64 key_updates, key_update_failures;
-	u64 packets_lost, ptos, stateless_resets;
+	u64 packets_lost, ptos;
 	u64 spurious_losses;	/* counted in packets_lost, but acknowledged later */
 	u64 congestion_undos;	/* reductions taken back: all their losses were spurious */
 	u64 ecn_ce;		/* CE marks the peer reported */
-	u64 datagram_dropped;	/* received, but of another context or beyond the caller's room */
+	u64 datagram_drops;	/* received, but of another context or beyond the caller's room */
 	u64 path_validations;	/* addresses of the peer that answered a challenge */
 	u64 migrations;		/* changes of the active path that were confirmed */
 	u64 pmtu_probes;	/* sent */

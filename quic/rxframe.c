@@ -47,7 +47,7 @@ static void deliver(struct nq_conn *c, u8 *data, u32 len, struct nq_rx_sink *sin
 
 	/* An unknown context (RFC 9297): not for us; what the caller has no room for is lost. */
 	if (len < c->prefix_len || memcmp(data, c->prefix, c->prefix_len) || sink->n == sink->cap) {
-		c->stats.datagram_dropped++;
+		c->stats.datagram_drops++;
 		return;
 	}
 	d = &sink->datagrams[sink->n++];

@@ -109,7 +109,7 @@ static unsigned int limit_by_cwnd(struct nq_conn *c, struct nq_tx_burst *b, unsi
 	if (room >= (u64)n * pkt_bytes)
 		return n;
 	b->limit = NQ_TX_CWND;
-	c->stats.cwnd_limited++;
+	c->stats.cwnd_delays++;
 	n = (unsigned int)div64_u64(room, pkt_bytes);
 	c->loss.in_use_pn = c->next_pn + n;
 	return n;

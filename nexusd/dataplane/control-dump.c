@@ -150,6 +150,8 @@ static void fill_stats(u64 *v, const struct dp_counters *c, const struct nq_coun
 	v[NQD_A_STATS_PATH_VALIDATIONS] = q->path_validations;
 	v[NQD_A_STATS_MIGRATIONS] = q->migrations;
 	v[NQD_A_STATS_PMTU_PROBES] = q->pmtu_probes;
+	v[NQD_A_STATS_CWND_DELAYS] = q->cwnd_delays;
+	v[NQD_A_STATS_DATAGRAM_DROPS] = q->datagram_drops;
 }
 
 static void fill_gauges(u64 *v, const struct nq_stats *q, const struct dp_session *s, u64 now_us)

@@ -294,6 +294,8 @@ enum nqd_stats_attr {
 	NQD_A_STATS_PATH_VALIDATIONS,	/* addresses of the peer that answered a challenge */
 	NQD_A_STATS_MIGRATIONS,		/* changes of the path that were confirmed */
 	NQD_A_STATS_PMTU_PROBES,
+	NQD_A_STATS_CWND_DELAYS,	/* bursts that the congestion window cut short */
+	NQD_A_STATS_DATAGRAM_DROPS,	/* received, of an unknown context or too many at once */
 	NQD_A_STATS_SRTT_US,		/* the rest are gauges; FLUSH_STATS leaves them */
 	NQD_A_STATS_RTTVAR_US,
 	NQD_A_STATS_MIN_RTT_US,

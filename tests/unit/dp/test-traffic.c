@@ -224,7 +224,7 @@ static int group_teardown(void **state)
 	} while (0)
 
 /* Seal @pkt as a DATAGRAM of @p; the wire bytes are left in p->buf, their number returned. */
-static u32 seal(struct peer *p, const u8 *pkt, u32 len)
+static u32 seal_context(struct peer *p, u8 context, const u8 *pkt, u32 len)
 {
 	struct nq_tx_burst b;
 	struct nq_tx_pkt out = { p->buf, 0 };
@@ -232,11 +232,17 @@ static u32 seal(struct peer *p, const u8 *pkt, u32 len)
 
 	assert_int_equal(nq_tx_reserve(p->conn, &b, 1, MTU, now_us()), 1);
 	at = b.hdr_len + nq_tx_datagram_header(p->conn, p->buf + b.hdr_len);
+	p->buf[at - 1] = context;
 	memcpy(p->buf + at, pkt, len);
 	out.len = at + len;
 	assert_int_equal(nq_tx_seal(p->conn, &b, &out, 1), 0);
 	nq_tx_commit(p->conn, &b, &out, 1, now_us());
 	return out.len;
+}
+
+static u32 seal(struct peer *p, const u8 *pkt, u32 len)
+{
+	return seal_context(p, 0, pkt, len);
 }
 
 static void send_wire(int fd, const u8 *wire, u32 len)
@@ -329,6 +335,10 @@ static void bad_packets_do_not(void **state)
 	pkt[0] = 0x60;
 	send_inner(&peers[1], pkt, len);
 	expect_stat(2, NQD_A_STATS_FRAME_ERRORS, 5);
+	/* Of a context that nobody knows. */
+	n = seal_context(&peers[1], 1, pkt, udp_packet(pkt, 6, 1, 100));
+	send_wire(peers[1].fd, peers[1].buf, n);
+	expect_stat(2, NQD_A_STATS_DATAGRAM_DROPS, 1);
 	/* Damaged on the wire; then the same one from an address that is not the session's. */
 	n = seal(&peers[1], pkt, udp_packet(pkt, 6, 1, 100));
 	peers[1].buf[n - 1] ^= 1;
@@ -922,6 +932,7 @@ static void heir_without_keys(void **state)
 	command(NQD_CMD_DELETE_SESSION, OLD, NULL);
 	sent = abi_stat(&abi, NEW, NQD_A_STATS_L3_TX_PACKETS);
 	assert_in_range(sent, 1, 39);
+	assert_true(abi_stat(&abi, NEW, NQD_A_STATS_CWND_DELAYS) > 0);
 	command(NQD_CMD_SET_KEYS, NEW, &s);
 	while (sent < 40) {
 		len = next_datagram(&new);

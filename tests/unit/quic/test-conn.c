@@ -317,7 +317,7 @@ static void test_foreign_context(void **state)
 {
 	assert_int_equal(INJECT(0, 1, 0x30, 0x05, 0x45), NQ_RX_OK);
 	assert_int_equal(INJECT(0, 2, 0x30), NQ_RX_OK);
-	assert_int_equal(p.end[1].conn->stats.datagram_dropped, 2);
+	assert_int_equal(p.end[1].conn->stats.datagram_drops, 2);
 	assert_int_equal(p.end[1].conn->stats.datagram_rx, 0);
 }
 
@@ -330,7 +330,7 @@ static void test_many_datagrams_in_a_packet(void **state)
 		memcpy(frames + 3 * i, "\x31\x01\x00", 3);
 	assert_int_equal(inject(0, 1, frames, sizeof(frames)), NQ_RX_OK);
 	assert_int_equal(p.end[1].conn->stats.datagram_rx, NQ_BURST_MAX);
-	assert_int_equal(p.end[1].conn->stats.datagram_dropped, 100 - NQ_BURST_MAX);
+	assert_int_equal(p.end[1].conn->stats.datagram_drops, 100 - NQ_BURST_MAX);
 }
 
 /* ---- frames up and down ---- */
@@ -400,7 +400,7 @@ static void test_empty_datagram(void **state)
 	while (p.end[1].conn->stats.datagram_rx == 0 && pair_step(&p, p.now_us + 5000000))
 		;
 	assert_int_equal(p.end[1].conn->stats.datagram_rx, 1);
-	assert_int_equal(p.end[1].conn->stats.datagram_dropped, 0);
+	assert_int_equal(p.end[1].conn->stats.datagram_drops, 0);
 	pair_run(&p, p.now_us + 1000000);
 	assert_false(nq_tx_frames_pending(c));
 }
