@@ -505,10 +505,12 @@ static int link_session(struct dp *dp, struct dp_request *r, struct new_session 
 	err = install_routes(s, &ns->routes, dp_route_reserve);
 	if (err)
 		return err;
+	dp_replace_link(dp, s);
+	/* One that gave up has left what it had reserved; without memory it is not kept for us. */
+	(void)install_routes(s, &ns->routes, dp_route_reserve);
 	s->claims = ns->routes.p;
 	s->n_claims = ns->routes.n;
 	ns->routes = (struct routes){ 0 };
-	dp_replace_link(dp, s);
 	if (!s->unheard) {
 		dp_take_routes(s);
 		begin_sending(dp, s);

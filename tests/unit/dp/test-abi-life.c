@@ -150,7 +150,7 @@ static void routes_of_a_replacement(void **state)
 {
 	static const uint8_t cmds[] = { NQD_CMD_ADD_ROUTE, NQD_CMD_DELETE_ROUTE };
 	static const uint8_t held[] = { 10, 7, 0, 5 }, other[] = { 10, 7, 0, 6 };
-	struct abi_session a = t_session(1), b = t_session(2), c = t_session(3);
+	struct abi_session a = t_session(1), b = t_session(2), c = t_session(3), d = t_session(4);
 	struct nxm_error e;
 	int i;
 
@@ -159,14 +159,26 @@ static void routes_of_a_replacement(void **state)
 	t_add_route(&a, "10.7.0.5", 32);
 	t_add_route(&b, "10.7.0.5", 32);
 	t_add_route(&c, "10.7.0.6", 32);
+	t_add_route(&d, "10.7.0.7", 32);
 	b.flags = NQD_SESSION_F_REPLACE;
 	t_expect(abi_add_session(&t_abi, &a, &e), 0, &e, NULL);
 	t_expect(abi_add_session(&t_abi, &b, &e), 0, &e, NULL);
 	for (i = 0; i < 4; i++)
 		t_expect(t_route_command(cmds[i / 2], 1 + i % 2, held, 4, 32, &e), -EBUSY, &e,
 			 "NQD_A_SESSION_ID");
-	/* It gave up: the older one is as before. */
+	/* What it has reserved is its own, and then that of the next that waits. */
 	t_expect(t_simple(NQD_CMD_DELETE_SESSION, 2, 0, &e), 0, &e, NULL);
+	t_add_route(&b, "10.7.0.7", 32);
+	t_expect(abi_add_session(&t_abi, &b, &e), 0, &e, NULL);
+	t_expect(abi_add_session(&t_abi, &d, &e), -EEXIST, &e, "NQD_A_ROUTE");
+	b.id = b.number = 5;
+	t_expect(abi_add_session(&t_abi, &b, &e), 0, &e, NULL);
+	t_expect(abi_add_session(&t_abi, &d, &e), -EEXIST, &e, "NQD_A_ROUTE");
+	/* It gave up: the older one is as before. */
+	t_expect(t_simple(NQD_CMD_DELETE_SESSION, 5, 0, &e), 0, &e, NULL);
+	t_expect(abi_add_session(&t_abi, &d, &e), 0, &e, NULL);
+	t_expect(t_simple(NQD_CMD_DELETE_SESSION, 4, 0, &e), 0, &e, NULL);
+	b.id = b.number = 2;
 	t_expect(t_route_command(NQD_CMD_ADD_ROUTE, 1, held, 4, 32, &e), 0, &e, NULL);
 	/* It has taken over: so is the newer one. */
 	b.greeted = true;
