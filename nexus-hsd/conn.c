@@ -158,13 +158,24 @@ static void send_close(struct hs_conn *c, int liberr)
 	hs_quic_leave(previous);
 }
 
+/*
+ * Whoever has not answered a server's first flight hears what the cover would say: nothing. So does
+ * whoever has sent no more than Initials, which everybody on the path can make, at an end that is
+ * none of his doing.
+ */
+static bool may_hear_of_end(const struct hs_conn *c, int liberr)
+{
+	if (hs_follow_rules(c))
+		return false;
+	return liberr || !c->server || c->validated;
+}
+
 static void end(struct hs_conn *c, int liberr)
 {
 	struct hs_tunnel *t = c->tunnel;
 	char addr[HS_ADDR_STRLEN];
 
-	/* Whoever has not answered the first flight hears what the cover would say: nothing. */
-	if (c->quic && !hs_follow_rules(c))
+	if (c->quic && may_hear_of_end(c, liberr))
 		send_close(c, liberr);
 	if (c->visit) {
 		nx_debug("tunnel %s: a visit to the cover failed: %s", t->config->name,

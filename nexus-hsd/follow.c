@@ -131,12 +131,14 @@ bool hs_follow_rules(const struct hs_conn *c)
 
 void hs_follow_heard(struct hs_conn *c, size_t bytes)
 {
-	struct hs_follow *f = c->follow;
+	if (c->follow)
+		c->follow->received_bytes += bytes;
+}
 
-	if (!f)
-		return;
-	f->received_bytes += bytes;
-	f->answered = f->begun;
+void hs_follow_opened(struct hs_conn *c)
+{
+	if (c->follow)
+		c->follow->answered |= c->follow->begun;
 }
 
 /* ---- packets ---- */

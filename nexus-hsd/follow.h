@@ -2,7 +2,8 @@
 /*
  * An authenticated flight in the cover's shape: a server's first flight and, as long as the client
  * says nothing, its repeats, in the datagrams of the profile (profile.h) at its times. From the
- * client's first word on ngtcp2 decides alone.
+ * client's first word on ngtcp2 decides alone. What cannot be opened, or came before, is no word:
+ * everybody can send that.
  *
  * Repeats are ngtcp2's own probes. So that they come when the cover's do, the connection's clock is
  * moved ahead to the end of ngtcp2's probe timeout, or the timeout is left waiting.
@@ -43,8 +44,10 @@ struct hs_follow {
 int hs_follow_start(struct hs_conn *c);
 /* How long the certificate may be so that the Handshake packets have the profile's sizes; 0 = any. */
 size_t hs_follow_cert_len(const struct hs_conn *c);
-/* A datagram of the client is about to be read. */
+/* A datagram is about to be read, whoever sent it. */
 void hs_follow_heard(struct hs_conn *c, size_t bytes);
+/* A packet was opened. ngtcp2 does not open one whose number it knows already. */
+void hs_follow_opened(struct hs_conn *c);
 /*
  * After the client's first word, until its address is valid: may so much leave, and has it left? ngtcp2's
  * own account is not to be had, see follow.c.

@@ -152,6 +152,7 @@ static int on_decrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
 	if (rv != 0 || !c)
 		return rv;
 	c->heard = true;
+	hs_follow_opened(c);
 	if (is_long_header(aad, aad_len, HS_PACKET_HANDSHAKE))
 		c->validated = true;
 	if (c->visit && is_long_header(aad, aad_len, HS_PACKET_INITIAL))

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "hsd-test.h"
 #include "profile.h"
 #include "shape.h"
 #include "t-cert.h"
@@ -219,6 +220,8 @@ struct path {
 	bool stop, mute; /* mute: of the client only the first datagram passes */
 	unsigned int up, n, lose; /* lose: so many of the server's first datagrams */
 	size_t up_bytes, down_bytes;
+	size_t first_len; /* of the client */
+	uint8_t first[2048];
 	struct {
 		uint64_t at_ms;
 		uint8_t scid_len;
@@ -257,7 +260,10 @@ static void *run_path(void *arg)
 		n = recvfrom(p->front, buf, sizeof(buf), MSG_DONTWAIT,
 			     (struct sockaddr *)&p->client, &len);
 		if (n > 0 && (!p->mute || p->up == 0)) {
-			p->up++;
+			if (p->up++ == 0) {
+				memcpy(p->first, buf, (size_t)n);
+				p->first_len = (size_t)n;
+			}
 			p->up_bytes += (size_t)n;
 			send(p->back, buf, (size_t)n, 0);
 		}
@@ -285,10 +291,17 @@ static void open_path(struct path *p, const struct sockaddr_storage *server, boo
 	assert_int_equal(pthread_create(&p->thread, NULL, run_path, p), 0);
 }
 
+static void stop_path(struct path *p)
+{
+	if (!p->stop) {
+		__atomic_store_n(&p->stop, true, __ATOMIC_RELEASE);
+		pthread_join(p->thread, NULL);
+	}
+}
+
 static void close_path(struct path *p)
 {
-	__atomic_store_n(&p->stop, true, __ATOMIC_RELEASE);
-	pthread_join(p->thread, NULL);
+	stop_path(p);
 	close(p->front);
 	close(p->back);
 }
@@ -315,32 +328,38 @@ static void expect_dgram(const struct hs_profile_dgram *got, const struct hs_pro
 struct pair {
 	struct t_hsd server, client;
 	struct path path;
-	int client_sock;
+	int sock, client_sock; /* sock: the server's */
 };
 
-static void start_pair(struct pair *s, const struct hs_profile *p, bool mute, unsigned int lose)
+/* @server: without the profile. */
+static void start_pair_as(struct pair *s, const struct t_config *server, const struct hs_profile *p,
+			  bool mute, unsigned int lose)
 {
 	struct sockaddr_storage name, client_name;
-	struct t_config c = t_default_config;
+	struct t_config c = *server;
 	uint8_t blob[HS_PROFILE_BLOB_MAX];
-	int sock;
 
 	c.profile = blob;
 	c.profile_len = (size_t)hs_profile_encode(p, blob, sizeof(blob));
 	t_hsd_start(&s->server, 0);
 	t_hsd_start(&s->client, 0);
-	sock = t_udp(AF_INET, false, &name);
-	assert_int_equal(t_set_server(&s->server, &c, sock), 0);
-	close(sock);
+	s->sock = t_udp(AF_INET, false, &name);
+	assert_int_equal(t_set_server(&s->server, &c, s->sock), 0);
 	s->client_sock = t_udp(AF_INET, false, &client_name);
 	assert_int_equal(t_set_client(&s->client, &t_default_config, s->client_sock), 0);
 	open_path(&s->path, &name, mute, lose);
 	assert_int_equal(t_connect(&s->client, 1, &s->path.name), 0);
 }
 
+static void start_pair(struct pair *s, const struct hs_profile *p, bool mute, unsigned int lose)
+{
+	start_pair_as(s, &t_default_config, p, mute, lose);
+}
+
 static void stop_pair(struct pair *s)
 {
 	close_path(&s->path);
+	close(s->sock);
 	close(s->client_sock);
 	t_hsd_stop(&s->client);
 	t_hsd_stop(&s->server);
@@ -440,14 +459,47 @@ static bool wait_seen(const struct path *p, unsigned int n)
 	return seen(p) >= n;
 }
 
+static void say(struct pair *s, const uint8_t *data, size_t len)
+{
+	assert_int_equal(send(s->path.back, data, len, 0), len);
+}
+
+/* What everybody on the path can send in the client's name without being the client. */
+static void meddle(struct pair *s)
+{
+	uint8_t data[sizeof(s->path.first)];
+	const uint8_t *first = s->path.first;
+	size_t len = s->path.first_len;
+
+	/* The first flight again. */
+	say(s, first, len);
+	/* An Initial that does not open. */
+	memcpy(data, first, len);
+	data[len - 1] ^= 1;
+	say(s, data, len);
+	/* Garbage with the header of a Handshake packet. */
+	memset(data, 0xa5, sizeof(data));
+	memcpy(data, "\xe0\0\0\0\1\x14", 6);
+	memcpy(data + 6, first + 6, 20);
+	memcpy(data + 26, "\0\x40\x40", 3);
+	say(s, data, 29 + 64);
+	/* A short header. */
+	memcpy(data + 1, first + 6, 20);
+	data[0] = 0x40;
+	say(s, data, 60);
+}
+
 /* Nobody answers: repeats like the cover's, at its times, and not a byte more. */
-static void repeats(const struct hs_profile *p)
+static void repeats(const struct hs_profile *p, void (*meanwhile)(struct pair *s))
 {
 	unsigned int n = p->flights[0].n_dgrams, i, after_ms;
 	char text[256];
 	struct pair s;
 
 	start_pair(&s, p, true, 0);
+	assert_true(wait_seen(&s.path, n));
+	if (meanwhile)
+		meanwhile(&s);
 	assert_true(wait_seen(&s.path, n + p->n_repeats));
 	for (i = 0; i < p->n_repeats; i++) {
 		expect_dgram(&s.path.seen[n + i].dgram, &p->repeats[i].dgram, false);
@@ -465,7 +517,62 @@ static void repeat_caddy(void **state)
 {
 	struct hs_profile p = caddy();
 
-	repeats(&p);
+	repeats(&p, NULL);
+}
+
+static void repeat_to_meddler(void **state)
+{
+	struct hs_profile p = caddy();
+
+	repeats(&p, meddle);
+	p.n_repeats = 0;
+	repeats(&p, meddle);
+}
+
+/* An Initial with a PING, which needs no key that is not in the client's first datagram. */
+static void forge_initial(struct pair *s)
+{
+	const uint8_t *first = s->path.first;
+	const struct t_initial p = { .dcid = first + 6,
+				     .dcid_len = 20,
+				     .scid = first + 27,
+				     .scid_len = 20,
+				     .pn = 1000,
+				     .pn_len = 2 };
+	uint8_t frames[1140] = { 1 }, packet[1500];
+
+	say(s, packet, t_seal_initial(packet, sizeof(packet), &p, frames, sizeof(frames)));
+}
+
+/*
+ * An Initial shows nobody: the server's own reasons to end, here that the user goes, are told to him as
+ * little as the cover has any. The forger is sent what may be sent to him; then there is silence.
+ */
+static void no_close_to_forger(void **state)
+{
+	struct t_config without_user = t_default_config;
+	struct hs_profile p = chain();
+	uint64_t until_ms;
+	struct pair s;
+	uint8_t byte;
+
+	p.repeats[0].after_ms = 30;
+	start_pair(&s, &p, true, 0);
+	assert_true(wait_seen(&s.path, p.flights[0].n_dgrams));
+	forge_initial(&s);
+	for (until_ms = t_now_ms() + T_WAIT_MS; t_now_ms() < until_ms; poll(NULL, 0, 10)) {
+		if (__atomic_load_n(&s.path.down_bytes, __ATOMIC_ACQUIRE) + 1200 >
+		    3 * (s.path.first_len + 1200))
+			break;
+	}
+	assert_true(t_now_ms() < until_ms);
+	stop_path(&s.path);
+	assert_true(recv(s.path.back, &byte, 1, MSG_DONTWAIT) < 0);
+	without_user.no_user = true;
+	assert_int_equal(t_set_server(&s.server, &without_user, s.sock), 0);
+	assert_int_equal(t_stat(&s.server, HS_A_STATS_HANDSHAKES_FAILED), 1);
+	assert_true(recv(s.path.back, &byte, 1, MSG_DONTWAIT) < 0);
+	stop_pair(&s);
 }
 
 /* Three times what came in is enough: what the profile asks for beyond that stays unsent. */
@@ -717,6 +824,8 @@ int main(void)
 		cmocka_unit_test(lost_in_part),
 		cmocka_unit_test(nonsense_profiles),
 		cmocka_unit_test(repeat_caddy),
+		cmocka_unit_test(repeat_to_meddler),
+		cmocka_unit_test(no_close_to_forger),
 		cmocka_unit_test(amplification),
 		cmocka_unit_test(learn_from_ngtcp2),
 		cmocka_unit_test(echo_for_cover),
