@@ -4,6 +4,7 @@
 #include <gnutls/crypto.h>
 #include <stdlib.h>
 #include <string.h>
+#include "certproof.h"
 #include "clock.h"
 #include "follow.h"
 #include "hsd.h"
@@ -107,7 +108,10 @@ size_t hs_follow_cert_len(const struct hs_conn *c)
 	}
 	other = EE_BYTES + (size_t)n + CERTIFICATE_BYTES + CERT_VERIFY_BYTES +
 		FINISHED_BYTES(c->tunnel->profile.cipher);
-	return room > other + slack ? room - other - slack : 0;
+	if (room <= other + slack)
+		return 0;
+	room -= other + slack;
+	return room < HS_CERT_MAX ? room : HS_CERT_MAX;
 }
 
 bool hs_follow_may_send(const struct hs_conn *c, size_t bytes)

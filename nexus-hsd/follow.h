@@ -42,7 +42,10 @@ struct hs_follow {
 
 /* Choose a flight of the tunnel's profile for a server's connection: c->follow, NULL without one. */
 int hs_follow_start(struct hs_conn *c);
-/* How long the certificate may be so that the Handshake packets have the profile's sizes; 0 = any. */
+/*
+ * How long the certificate may be so that the Handshake packets have the profile's sizes, at most
+ * HS_CERT_MAX; 0 = any.
+ */
 size_t hs_follow_cert_len(const struct hs_conn *c);
 /* A datagram is about to be read, whoever sent it. */
 void hs_follow_heard(struct hs_conn *c, size_t bytes);

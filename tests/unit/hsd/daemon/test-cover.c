@@ -450,6 +450,15 @@ static void nonsense_profiles(void **state)
 	lost_flight(&p, 0);
 }
 
+/* More TLS than a certificate of ours can have: it has as much as it can. */
+static void huge_handshake(void **state)
+{
+	struct hs_profile p = chain();
+
+	p.handshake_bytes = UINT16_MAX;
+	lost_flight(&p, 0);
+}
+
 static bool wait_seen(const struct path *p, unsigned int n)
 {
 	uint64_t until_ms = t_now_ms() + T_WAIT_MS;
@@ -545,8 +554,8 @@ static void forge_initial(struct pair *s)
 }
 
 /*
- * An Initial shows nobody: the server's own reasons to end, here that the user goes, are told to him as
- * little as the cover has any. The forger is sent what may be sent to him; then there is silence.
+ * An Initial shows nobody: the server's own reasons to end, here that the user goes, are not told, as
+ * the cover has none. The forger is sent what may be sent to him; then there is silence.
  */
 static void no_close_to_forger(void **state)
 {
@@ -823,6 +832,7 @@ int main(void)
 		cmocka_unit_test(lost_with_repeats),
 		cmocka_unit_test(lost_in_part),
 		cmocka_unit_test(nonsense_profiles),
+		cmocka_unit_test(huge_handshake),
 		cmocka_unit_test(repeat_caddy),
 		cmocka_unit_test(repeat_to_meddler),
 		cmocka_unit_test(no_close_to_forger),
