@@ -307,12 +307,13 @@ static bool same_dgram(const struct hs_profile_dgram *a, const struct hs_profile
 static void first_flight(struct hs_conn *c)
 {
 	struct hs_follow *f = c->follow;
+	struct hs_profile_flight sent = { .n_dgrams = f->flight.n_dgrams };
+	bool deviated = false;
 	unsigned int i;
 
-	f->sent.n_dgrams = f->flight.n_dgrams;
 	for (i = 0; i < f->flight.n_dgrams; i++) {
-		follow_dgram(c, &f->flight.dgrams[i], &f->sent.dgrams[i]);
-		f->deviated |= !same_dgram(&f->flight.dgrams[i], &f->sent.dgrams[i]);
+		follow_dgram(c, &f->flight.dgrams[i], &sent.dgrams[i]);
+		deviated |= !same_dgram(&f->flight.dgrams[i], &sent.dgrams[i]);
 	}
 	hs_tls_release_handshake(c);
 	hs_tls_release_1rtt(c);
@@ -320,8 +321,8 @@ static void first_flight(struct hs_conn *c)
 	f->begun = true;
 	/* Nothing that we can make, as a Retry: ngtcp2 goes on at once. */
 	f->answered = f->sent_bytes == 0;
-	if (f->deviated)
-		hs_tunnel_note_deviation(c->tunnel, &f->flight, &f->sent);
+	if (deviated)
+		hs_tunnel_note_deviation(c->tunnel, &f->flight, &sent);
 }
 
 /* Make ngtcp2 probe now, wherever its clock has to be for that. 0 or an ngtcp2 error. */

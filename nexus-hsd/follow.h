@@ -34,10 +34,9 @@ struct hs_follow {
 	unsigned int n_repeats, next_repeat, n_streams;
 	uint16_t handshake_bytes;
 	struct hs_profile_style style;
-	bool begun, answered, deviated;
+	bool begun, answered;
 	uint64_t begun_ns;
 	size_t received_bytes, sent_bytes;
-	struct hs_profile_flight sent; /* the first flight as it was */
 };
 
 /* Choose a flight of the tunnel's profile for a server's connection: c->follow, NULL without one. */
