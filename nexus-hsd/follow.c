@@ -325,16 +325,22 @@ static void first_flight(struct hs_conn *c)
 		hs_tunnel_note_deviation(c->tunnel, &f->flight, &sent);
 }
 
-/* Make ngtcp2 probe now, wherever its clock has to be for that. 0 or an ngtcp2 error. */
+/*
+ * Make ngtcp2 probe now, wherever its clock has to be for that. 0 or an ngtcp2 error. Where its idle
+ * timeout comes first there is no probe, and no end either: that much time has not passed, and the
+ * first packet of the client that is opened begins it anew.
+ */
 static int probe(struct hs_conn *c)
 {
 	uint64_t expiry = ngtcp2_conn_get_expiry(c->quic), now = hs_conn_now(c);
+	int rv;
 
 	if (expiry == UINT64_MAX)
 		return 0;
 	if (expiry > now)
 		c->clock_ahead_ns += expiry - now;
-	return ngtcp2_conn_handle_expiry(c->quic, hs_conn_now(c));
+	rv = ngtcp2_conn_handle_expiry(c->quic, hs_conn_now(c));
+	return rv == NGTCP2_ERR_IDLE_CLOSE ? 0 : rv;
 }
 
 static int repeat(struct hs_conn *c, const struct hs_profile_dgram *want)

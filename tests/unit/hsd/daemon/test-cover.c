@@ -259,7 +259,7 @@ static void *run_path(void *arg)
 		poll(fds, 2, 20);
 		n = recvfrom(p->front, buf, sizeof(buf), MSG_DONTWAIT,
 			     (struct sockaddr *)&p->client, &len);
-		if (n > 0 && (!p->mute || p->up == 0)) {
+		if (n > 0 && (!__atomic_load_n(&p->mute, __ATOMIC_ACQUIRE) || p->up == 0)) {
 			if (p->up++ == 0) {
 				memcpy(p->first, buf, (size_t)n);
 				p->first_len = (size_t)n;
@@ -272,7 +272,7 @@ static void *run_path(void *arg)
 			continue;
 		p->down_bytes += (size_t)n;
 		note(p, buf, (size_t)n);
-		if (!p->mute && p->n > p->lose)
+		if (!__atomic_load_n(&p->mute, __ATOMIC_ACQUIRE) && p->n > p->lose)
 			sendto(p->front, buf, (size_t)n, 0, (struct sockaddr *)&p->client,
 			       size_of(&p->client));
 	}
@@ -466,6 +466,34 @@ static bool wait_seen(const struct path *p, unsigned int n)
 	while (seen(p) < n && t_now_ms() < until_ms)
 		poll(NULL, 0, 10);
 	return seen(p) >= n;
+}
+
+/* As many probes as the repeats need take ngtcp2 beyond its idle timeout; the client is heard after that. */
+static void repeats_beyond_idle_timeout(void **state)
+{
+	struct t_config server = t_default_config;
+	struct hs_profile p = caddy();
+	struct t_session cs;
+	uint64_t until_ms;
+	unsigned int i;
+	struct pair s;
+
+	p.n_repeats = HS_PROFILE_REPEATS_MAX;
+	for (i = 0; i < HS_PROFILE_REPEATS_MAX; i++)
+		p.repeats[i] = (struct hs_profile_repeat){ (uint16_t)(100 + i), initial_alone };
+	server.idle_timeout_ms = 1000;
+	start_pair_as(&s, &server, &p, true, 0);
+	assert_true(wait_seen(&s.path, p.flights[0].n_dgrams));
+	for (until_ms = s.path.seen[0].at_ms + 100 + i; t_now_ms() <= until_ms;)
+		poll(NULL, 0, 10);
+	/* A turn of the server, so that it has done what was due. */
+	t_stat(&s.server, HS_A_STATS_PENDING);
+	assert_int_equal(t_stat(&s.server, HS_A_STATS_HANDSHAKES_FAILED), 0);
+	assert_int_equal(t_stat(&s.server, HS_A_STATS_PENDING), 1);
+	__atomic_store_n(&s.path.mute, false, __ATOMIC_RELEASE);
+	t_wait_session(&s.client, &cs);
+	t_session_free(&cs);
+	stop_pair(&s);
 }
 
 static void say(struct pair *s, const uint8_t *data, size_t len)
@@ -834,6 +862,7 @@ int main(void)
 		cmocka_unit_test(nonsense_profiles),
 		cmocka_unit_test(huge_handshake),
 		cmocka_unit_test(repeat_caddy),
+		cmocka_unit_test(repeats_beyond_idle_timeout),
 		cmocka_unit_test(repeat_to_meddler),
 		cmocka_unit_test(no_close_to_forger),
 		cmocka_unit_test(amplification),
