@@ -18,6 +18,9 @@
 /* The visit that answers nothing: not the first, so that a dead cover is known at once. */
 #define SILENT_VISIT 1
 
+_Static_assert(HS_LEARN_DGRAMS_MAX *HS_PROFILE_DGRAM_BYTES_MAX <= UINT16_MAX,
+	       "the Handshake bytes of a visit fit into the profile");
+
 enum visit_state {
 	VISIT_ASKED, /* the first flight is out */
 	VISIT_HEARD, /* the cover's flight comes in */
@@ -31,6 +34,7 @@ struct hs_visit {
 	enum visit_state state;
 	bool silent, odd; /* odd: something was no QUIC, or too much */
 	uint64_t begun_ns, first_ns, last_ns;
+	unsigned int n_dgrams; /* of the cover, whatever they are */
 	uint8_t scid_len;
 	size_t handshake_bytes;
 	bool heard_initial;
@@ -200,6 +204,9 @@ static void on_dgram(void *arg, const struct hs_dgram *d)
 
 	if (!v->conn || !hs_addr_equal(&d->remote, &v->conn->remote))
 		return;
+	if (v->n_dgrams == HS_LEARN_DGRAMS_MAX)
+		return;
+	v->n_dgrams++;
 	if (!hs_profile_cut(d->data, d->len, &cut)) {
 		v->odd |= v->state != VISIT_ANSWERED;
 		return;

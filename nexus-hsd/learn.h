@@ -29,8 +29,8 @@
 #define HS_LEARN_INTERVAL_MS 700
 #define HS_LEARN_RETRY_MIN_MS 5000
 #define HS_LEARN_RETRY_MAX_MS 3600000
-/* Of one visit; whatever else comes is ignored. */
-#define HS_LEARN_DGRAMS_MAX 16
+/* Of one visit, enough for a large chain of certificates; whatever else comes is ignored. */
+#define HS_LEARN_DGRAMS_MAX 32
 
 struct hs_visit;
 struct hs_learner;

@@ -19,6 +19,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "hsd-test.h"
+#include "learn.h"
 #include "profile.h"
 #include "shape.h"
 #include "t-cert.h"
@@ -468,7 +469,7 @@ static bool wait_seen(const struct path *p, unsigned int n)
 	return seen(p) >= n;
 }
 
-/* As many probes as the repeats need take ngtcp2 beyond its idle timeout; the client is heard after that. */
+/* As many probes as the repeats need pass ngtcp2's idle timeout; the client is heard after that. */
 static void repeats_beyond_idle_timeout(void **state)
 {
 	struct t_config server = t_default_config;
@@ -846,6 +847,37 @@ static void short_headers_for_cover(void **state)
 	hostile_cover(one, sizeof(one));
 }
 
+/* A cover that does not stop does not keep the visit: there is another one after the pause. */
+static void endless_cover(void **state)
+{
+	static const uint8_t one[60] = { 0x40 };
+	struct sockaddr_storage first, from;
+	uint64_t until_ms = t_now_ms() + T_WAIT_MS;
+	socklen_t from_len = sizeof(from);
+	unsigned int asked = 0;
+	uint8_t buf[2048];
+	struct scene s;
+	int cover;
+
+	memset(&s, 0, sizeof(s));
+	cover = t_udp(AF_INET, false, &s.cover);
+	start_server(&s);
+	give_sockets(&s);
+	while (asked < 2) {
+		assert_true(t_now_ms() < until_ms);
+		poll(NULL, 0, HS_LEARN_PAUSE_MS / 4);
+		if (recvfrom(cover, buf, sizeof(buf), MSG_DONTWAIT, (struct sockaddr *)&from,
+			     &from_len) > 0 &&
+		    asked++ == 0)
+			first = from;
+		if (asked > 0)
+			sendto(cover, one, sizeof(one), 0, (struct sockaddr *)&first,
+			       size_of(&first));
+	}
+	t_hsd_stop(&s.h);
+	close(cover);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -870,6 +902,7 @@ int main(void)
 		cmocka_unit_test(echo_for_cover),
 		cmocka_unit_test(garbage_for_cover),
 		cmocka_unit_test(short_headers_for_cover),
+		cmocka_unit_test(endless_cover),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
