@@ -301,15 +301,17 @@ static int installed(struct request *r)
 static int relay_sockets(struct request *r)
 {
 	struct hs_tunnel *t = named_tunnel(r);
+	bool moved;
 
 	if (!t)
 		return r->e.err;
 	if (!t->relay)
 		return refuse(r, -EINVAL, "HS_A_TUNNEL: %s is a client", t->config->name);
-	hs_relay_add_sockets(t->relay, r->fds, r->n_fds, r->tb[HS_A_REPLACE].present);
-	if (r->tb[HS_A_REPLACE].present)
-		hs_learner_moved(t->learner);
+	moved = hs_relay_add_sockets(t->relay, r->fds, r->n_fds, r->tb[HS_A_REPLACE].present);
 	r->n_fds = 0;
+	/* Every start and every reload replaces them. */
+	if (moved)
+		hs_learner_moved(t->learner);
 	return 0;
 }
 

@@ -6,7 +6,8 @@
  *
  * Bounded: HS_LEARN_VISITS visits for a profile, one at a time, each of so many datagrams and so
  * much time; a visit that fails is tried again after a pause that doubles. Begins when the relay has
- * sockets to spare, again after HS_LEARN_REFRESH_S, and when the cover has moved.
+ * sockets to spare, again after HS_LEARN_REFRESH_S, and when the cover has moved while we knew where it
+ * was.
  */
 #ifndef HS_LEARN_H
 #define HS_LEARN_H

@@ -160,16 +160,26 @@ static void want_sockets(struct hs_relay *r, uint64_t now_ns)
 	hs_control_relay_wanted(r->hsd, r->tunnel->config->name, missing);
 }
 
-static int family_of(int fd)
+/* All sockets of a message lead to one address, that of @fd. Was it another one before? */
+static bool note_cover(struct hs_relay *r, int fd)
 {
-	union hs_addr name;
-	socklen_t len = sizeof(name);
+	const bool known = r->cover.sa.sa_family != AF_UNSPEC;
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	union hs_addr cover;
+	bool moved;
 
-	return getsockname(fd, &name.sa, &len) < 0 ? AF_UNSPEC : name.sa.sa_family;
+	if (getpeername(fd, (struct sockaddr *)&peer, &len) < 0 ||
+	    hs_addr_set(&cover, &peer, len) < 0)
+		return false;
+	moved = known && !hs_addr_equal(&cover, &r->cover);
+	r->cover = cover;
+	return moved;
 }
 
-void hs_relay_add_sockets(struct hs_relay *r, int *fds, unsigned int n, bool replace)
+bool hs_relay_add_sockets(struct hs_relay *r, int *fds, unsigned int n, bool replace)
 {
+	const bool moved = n > 0 && note_cover(r, fds[0]);
 	unsigned int i;
 
 	if (replace) {
@@ -181,14 +191,12 @@ void hs_relay_add_sockets(struct hs_relay *r, int *fds, unsigned int n, bool rep
 	if (r->state == HS_COVER_NONE)
 		r->state = HS_COVER_UNKNOWN;
 	r->n_asked -= n < r->n_asked ? n : r->n_asked;
-	/* All lead to one address. */
-	if (n > 0)
-		r->family = family_of(fds[0]);
 	for (i = 0; i < n && r->n_pool < HS_RELAY_POOL; i++) {
 		r->pool[r->n_pool++] = fds[i];
 		fds[i] = -1;
 	}
 	nx_close_fds(fds + i, n - i);
+	return moved;
 }
 
 int hs_relay_spare_socket(struct hs_relay *r)
@@ -317,7 +325,7 @@ static struct hs_relay_flow *new_flow(struct hs_relay *r, const struct hs_dgram 
 		return NULL;
 	fd = r->pool[--r->n_pool];
 	f->cover.fd = -1;
-	f->cover_family = r->family;
+	f->cover_family = r->cover.sa.sa_family;
 	if (hs_source_open(&r->hsd->loop, &f->cover, fd, on_cover, f) < 0) {
 		free(f);
 		return NULL;

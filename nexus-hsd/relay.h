@@ -90,7 +90,7 @@ struct hs_relay {
 	unsigned int n_flows, n_busy;
 	int pool[HS_RELAY_POOL];
 	unsigned int n_pool, n_asked; /* asked for: still to come */
-	int family; /* of the sockets in the pool */
+	union hs_addr cover; /* where the sockets in the pool lead; AF_UNSPEC: not known */
 	uint64_t asked_ns;
 	enum hs_cover_state state;
 	unsigned int silent_flows;
@@ -115,8 +115,11 @@ struct hs_relay_batch {
 struct hs_relay *hs_relay_new(struct hs_tunnel *t);
 void hs_relay_free(struct hs_relay *r);
 void hs_relay_set_limits(struct hs_relay *r, const struct hs_relay_limits *l);
-/* The control process's sockets (consumed). @replace: those not in use yet lead elsewhere now. */
-void hs_relay_add_sockets(struct hs_relay *r, int *fds, unsigned int n, bool replace);
+/*
+ * The control process's sockets (consumed). @replace: those not in use yet may lead elsewhere now. True:
+ * the cover is known to have another address than before.
+ */
+bool hs_relay_add_sockets(struct hs_relay *r, int *fds, unsigned int n, bool replace);
 
 /*
  * Pass a datagram on to the cover, or drop it at a bound. Its bytes must stay until

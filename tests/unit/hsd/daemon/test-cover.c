@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "hsd-test.h"
@@ -639,7 +640,8 @@ struct scene {
 	pid_t pid;
 };
 
-static void give_sockets(struct scene *s)
+/* A pool's beginning; @replace as the control process does it at a start, a reload and a move. */
+static void give_pool(struct scene *s, bool replace)
 {
 	int fds[8], i, k;
 	struct nxm *m;
@@ -653,19 +655,31 @@ static void give_sockets(struct scene *s)
 		}
 		m = t_begin(&s->h, HS_CMD_RELAY_SOCKETS);
 		nxm_put_str(m, HS_A_TUNNEL, T_TUNNEL);
+		if (replace && k == 0)
+			nxm_put_flag(m, HS_A_REPLACE);
 		assert_int_equal(t_request(&s->h, fds, 8), 0);
 		nx_close_fds(fds, 8);
 	}
 }
 
-static void start_server(struct scene *s)
+static void give_sockets(struct scene *s)
+{
+	give_pool(s, false);
+}
+
+static void start_server_as(struct scene *s, const struct t_config *c)
 {
 	int sock;
 
 	t_hsd_start(&s->h, 0);
 	sock = t_udp(AF_INET, false, &s->server);
-	assert_int_equal(t_set_server(&s->h, &t_default_config, sock), 0);
+	assert_int_equal(t_set_server(&s->h, c, sock), 0);
 	close(sock);
+}
+
+static void start_server(struct scene *s)
+{
+	start_server_as(s, &t_default_config);
 }
 
 static void write_file(const char *dir, const char *name, const gnutls_datum_t *d)
@@ -878,6 +892,49 @@ static void endless_cover(void **state)
 	close(cover);
 }
 
+/* How many visits have come to a cover by now, all of them answered by nothing. */
+static unsigned int count_visits(struct t_hsd *h, int cover)
+{
+	unsigned int n = 0;
+	uint8_t buf[2048];
+
+	/* Two turns: what was due has been done. */
+	t_stat(h, HS_A_STATS_PENDING);
+	t_stat(h, HS_A_STATS_PENDING);
+	while (recv(cover, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+		n++;
+	return n;
+}
+
+/* The cover is visited again when it has moved, and not because somebody says where it is. */
+static void moved_cover(void **state)
+{
+	struct t_config c = t_default_config;
+	struct hs_profile p = caddy();
+	uint8_t blob[HS_PROFILE_BLOB_MAX];
+	struct scene s;
+	int here, there;
+
+	memset(&s, 0, sizeof(s));
+	p.learned_s = (uint64_t)time(NULL) - 2 * HS_LEARN_MOVED_S;
+	c.profile = blob;
+	c.profile_len = (size_t)hs_profile_encode(&p, blob, sizeof(blob));
+	here = t_udp(AF_INET, false, &s.cover);
+	start_server_as(&s, &c);
+	give_pool(&s, true);
+	give_pool(&s, true);
+	assert_int_equal(count_visits(&s.h, here), 0);
+	there = t_udp(AF_INET, false, &s.cover);
+	give_pool(&s, true);
+	assert_int_equal(count_visits(&s.h, there), 1);
+	give_pool(&s, true);
+	assert_int_equal(count_visits(&s.h, there), 0);
+	assert_int_equal(count_visits(&s.h, here), 0);
+	t_hsd_stop(&s.h);
+	close(here);
+	close(there);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -903,6 +960,7 @@ int main(void)
 		cmocka_unit_test(garbage_for_cover),
 		cmocka_unit_test(short_headers_for_cover),
 		cmocka_unit_test(endless_cover),
+		cmocka_unit_test(moved_cover),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
