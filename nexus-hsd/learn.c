@@ -55,6 +55,7 @@ struct hs_learner {
 	struct hs_visit *visit; /* the one that runs */
 	uint64_t next_ns; /* when the next one may begin */
 	unsigned int n_visits, failures; /* of this round; in a row */
+	uint8_t name_hash[HS_PROFILE_NAME_HASH_LEN];
 	struct hs_profile draft;
 };
 
@@ -107,7 +108,7 @@ static void round_done(struct hs_learner *l)
 
 	l->failures = 0;
 	p->learned_s = hs_unix_time_s();
-	hs_profile_hash_name(p->name_hash, l->tunnel->config->server_names[0]);
+	memcpy(p->name_hash, l->name_hash, sizeof(p->name_hash));
 	hs_tunnel_set_profile(l->tunnel, p);
 	start_round(l, hs_now_ns() + HS_LEARN_REFRESH_S * HS_NS_PER_S);
 }
@@ -440,21 +441,30 @@ void hs_learner_postpone(struct hs_learner *l, uint64_t age_s)
 		start_round(l, hs_now_ns() + left_s * HS_NS_PER_S);
 }
 
+/* What has been seen so far does not count. */
+static void restart(struct hs_learner *l)
+{
+	if (l->visit)
+		free_visit(l->visit);
+	l->failures = 0;
+	start_round(l, 0);
+}
+
 void hs_learner_moved(struct hs_learner *l)
 {
 	uint64_t now_s = hs_unix_time_s(), good_until_s;
 
 	good_until_s = l->tunnel->profile.learned_s + HS_LEARN_MOVED_S;
 	if (good_until_s <= now_s)
-		hs_learner_restart(l);
+		restart(l);
 	else if (!l->visit)
 		start_round(l, hs_now_ns() + (good_until_s - now_s) * HS_NS_PER_S);
 }
 
-void hs_learner_restart(struct hs_learner *l)
+void hs_learner_set_name(struct hs_learner *l, const uint8_t hash[HS_PROFILE_NAME_HASH_LEN])
 {
-	if (l->visit)
-		free_visit(l->visit);
-	l->failures = 0;
-	start_round(l, 0);
+	if (memcmp(l->name_hash, hash, sizeof(l->name_hash)) == 0)
+		return;
+	memcpy(l->name_hash, hash, sizeof(l->name_hash));
+	restart(l);
 }

@@ -39,8 +39,8 @@ struct hs_learner;
 /* For a server's tunnel; NULL: no memory. */
 struct hs_learner *hs_learner_new(struct hs_tunnel *t);
 void hs_learner_free(struct hs_learner *l);
-/* What is known is of another cover: visit it as soon as may be. */
-void hs_learner_restart(struct hs_learner *l);
+/* Visits ask for this name. If it is another than before, visit it as soon as may be. */
+void hs_learner_set_name(struct hs_learner *l, const uint8_t hash[HS_PROFILE_NAME_HASH_LEN]);
 /*
  * The cover has another address. Names with many addresses change them all the time: what is not older
  * than HS_LEARN_MOVED_S stays as long as that.

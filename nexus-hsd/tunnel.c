@@ -374,6 +374,7 @@ static void take_cached_profile(struct hs_tunnel *t, const struct hs_profile *ca
 	uint64_t now_s = hs_unix_time_s();
 
 	hs_profile_hash_name(hash, t->config->server_names[0]);
+	hs_learner_set_name(t->learner, hash);
 	if (cached->learned_s > t->profile.learned_s && cached->learned_s <= now_s &&
 	    memcmp(hash, cached->name_hash, sizeof(hash)) == 0) {
 		hs_tunnel_set_profile(t, cached);
@@ -383,7 +384,6 @@ static void take_cached_profile(struct hs_tunnel *t, const struct hs_profile *ca
 	if (t->profile.learned_s && memcmp(hash, t->profile.name_hash, sizeof(hash)) != 0) {
 		memset(&t->profile, 0, sizeof(t->profile));
 		t->server_cid_len = HS_CID_LEN;
-		hs_learner_restart(t->learner);
 	}
 	choose_like_cover(t);
 	hs_control_cover_profile(t->hsd, t);

@@ -320,7 +320,7 @@ static void put_common(struct nxm *m, const struct t_config *c, uint8_t role)
 {
 	nxm_put_str(m, HS_A_TUNNEL, T_TUNNEL);
 	nxm_put_u8(m, HS_A_ROLE, role);
-	nxm_put_str(m, HS_A_SERVER_NAME, T_NAME);
+	nxm_put_str(m, HS_A_SERVER_NAME, c->server_name ? c->server_name : T_NAME);
 	nxm_put_u32(m, HS_A_HANDSHAKE_TIMEOUT_MS, c->handshake_timeout_ms);
 	nxm_put_u32(m, HS_A_IDLE_TIMEOUT_MS, c->idle_timeout_ms);
 	nxm_put_u32(m, HS_A_KEEPALIVE_MS, c->keepalive_ms);

@@ -66,6 +66,7 @@ struct t_config {
 	unsigned int server_key; /* numbers for t_key() */
 	unsigned int client_key;
 	uint64_t short_id;
+	const char *server_name; /* NULL = T_NAME */
 	const char *ciphers; /* NULL = default */
 	const uint8_t *psk; /* NULL = none */
 	uint32_t handshake_timeout_ms;

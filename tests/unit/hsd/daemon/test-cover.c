@@ -935,6 +935,32 @@ static void moved_cover(void **state)
 	close(there);
 }
 
+/* Another name, another cover: what is under way for the former one counts no more. */
+static void other_name(void **state)
+{
+	struct t_config c = t_default_config;
+	struct scene s;
+	int cover, sock;
+
+	memset(&s, 0, sizeof(s));
+	cover = t_udp(AF_INET, false, &s.cover);
+	t_hsd_start(&s.h, 0);
+	sock = t_udp(AF_INET, false, &s.server);
+	assert_int_equal(t_set_server(&s.h, &c, sock), 0);
+	give_sockets(&s);
+	assert_int_equal(count_visits(&s.h, cover), 1);
+	/* A reload that changes something else. */
+	c.max_auth_per_s = 77;
+	assert_int_equal(t_set_server(&s.h, &c, sock), 0);
+	assert_int_equal(count_visits(&s.h, cover), 0);
+	c.server_name = "other.example.org";
+	assert_int_equal(t_set_server(&s.h, &c, sock), 0);
+	assert_int_equal(count_visits(&s.h, cover), 1);
+	t_hsd_stop(&s.h);
+	close(cover);
+	close(sock);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -961,6 +987,7 @@ int main(void)
 		cmocka_unit_test(short_headers_for_cover),
 		cmocka_unit_test(endless_cover),
 		cmocka_unit_test(moved_cover),
+		cmocka_unit_test(other_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
