@@ -185,7 +185,9 @@ bool hs_relay_add_sockets(struct hs_relay *r, int *fds, unsigned int n, bool rep
 	if (replace) {
 		close_pool(r);
 		r->silent_flows = 0;
-		r->n_asked = 0;
+		/* A whole pool is on its way, as if we had asked. */
+		r->n_asked = pool_size(r);
+		r->asked_ns = hs_now_ns();
 		r->state = HS_COVER_UNKNOWN;
 	}
 	if (r->state == HS_COVER_NONE)
@@ -202,10 +204,13 @@ bool hs_relay_add_sockets(struct hs_relay *r, int *fds, unsigned int n, bool rep
 int hs_relay_spare_socket(struct hs_relay *r)
 {
 	unsigned int half = pool_size(r) / 2;
+	int fd = -1;
 
-	if (r->n_pool <= (half < HS_RELAY_SPARE_ABOVE ? half : HS_RELAY_SPARE_ABOVE))
-		return -1;
-	return r->pool[--r->n_pool];
+	if (r->n_pool > (half < HS_RELAY_SPARE_ABOVE ? half : HS_RELAY_SPARE_ABOVE))
+		fd = r->pool[--r->n_pool];
+	/* Where no stranger comes, nothing else asks. */
+	want_sockets(r, hs_now_ns());
+	return fd;
 }
 
 /* ---- flows ---- */

@@ -26,8 +26,8 @@
 #include "udp.h"
 
 /*
- * Unused sockets kept ready are HS_RELAY_POOL, but no more than there may be flows and a quarter. So many may be missing
- * before more are asked for; what was asked for and has not come after this time will not.
+ * Unused sockets kept ready are HS_RELAY_POOL, but no more than there may be flows and a quarter. So many
+ * may be missing before more are asked for; what was asked for and has not come after this time will not.
  */
 #define HS_RELAY_POOL_MISSING 128
 /* With more than these, or half of the pool, there is one to spare for a visit (learn.h). */
@@ -116,8 +116,8 @@ struct hs_relay *hs_relay_new(struct hs_tunnel *t);
 void hs_relay_free(struct hs_relay *r);
 void hs_relay_set_limits(struct hs_relay *r, const struct hs_relay_limits *l);
 /*
- * The control process's sockets (consumed). @replace: those not in use yet may lead elsewhere now. True:
- * the cover is known to have another address than before.
+ * The control process's sockets (consumed). @replace: those not in use yet may lead elsewhere now, and
+ * these are the first of a whole pool. True: the cover is known to have another address than before.
  */
 bool hs_relay_add_sockets(struct hs_relay *r, int *fds, unsigned int n, bool replace);
 
@@ -128,7 +128,10 @@ bool hs_relay_add_sockets(struct hs_relay *r, int *fds, unsigned int n, bool rep
 void hs_relay_pass(struct hs_relay *r, const struct hs_dgram *d);
 void hs_relay_flush(struct hsd *h);
 
-/* An unused socket for a visit to the cover, the caller's now; -1 while strangers may need them. */
+/*
+ * An unused socket for a visit to the cover, the caller's now; -1 while strangers may need them. Asks for
+ * more like a flow does.
+ */
 int hs_relay_spare_socket(struct hs_relay *r);
 
 /* End the flows of a listening socket that goes away. */

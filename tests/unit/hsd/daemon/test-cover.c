@@ -767,11 +767,21 @@ static bool take_profile(struct t_hsd *h, struct hs_profile *p)
 	return got;
 }
 
+/* Nothing comes from the server in that time but the wish for more sockets. */
+static void expect_quiet(struct t_hsd *h, int timeout_ms)
+{
+	struct t_msg m;
+
+	while (t_next_msg(h, &m, timeout_ms)) {
+		assert_int_equal(t_msg_cmd(&m), HS_CMD_RELAY_WANTED);
+		free(m.data);
+	}
+}
+
 static void learn_from_ngtcp2(void **state)
 {
 	uint64_t until_ms;
 	struct hs_profile p;
-	struct t_msg m;
 	struct scene s;
 	bool got = false;
 	int free_port;
@@ -786,7 +796,7 @@ static void learn_from_ngtcp2(void **state)
 	assert_false(take_profile(&s.h, &p));
 	give_sockets(&s);
 	for (until_ms = t_now_ms() + 60000; !got && t_now_ms() < until_ms;) {
-		assert_false(t_next_msg(&s.h, &m, 200));
+		expect_quiet(&s.h, 200);
 		got = take_profile(&s.h, &p);
 	}
 	assert_true(got);
@@ -812,7 +822,6 @@ static void hostile_cover(const uint8_t *answer, size_t len)
 	uint64_t until_ms;
 	uint8_t buf[2048];
 	struct hs_profile p;
-	struct t_msg m;
 	struct scene s;
 	unsigned int asked = 0;
 	ssize_t n;
@@ -823,7 +832,7 @@ static void hostile_cover(const uint8_t *answer, size_t len)
 	start_server(&s);
 	give_sockets(&s);
 	for (until_ms = t_now_ms() + 4000; t_now_ms() < until_ms;) {
-		assert_false(t_next_msg(&s.h, &m, 50));
+		expect_quiet(&s.h, 50);
 		n = recvfrom(cover, buf, sizeof(buf), MSG_DONTWAIT, (struct sockaddr *)&from,
 			     &from_len);
 		if (n <= 0)
