@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Strangers' datagrams to the cover and back, see relay.h. */
 #include <errno.h>
-#include <gnutls/crypto.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,39 +24,14 @@
 
 /* ---- tables ---- */
 
-static uint64_t mix(uint64_t h, uint64_t v)
-{
-	h = (h ^ v) * 0x9e3779b97f4a7c15ULL;
-	return h ^ h >> 29;
-}
-
-static uint64_t hash_bytes(uint64_t h, const void *data, size_t len)
-{
-	const uint8_t *b = data;
-	uint64_t v;
-
-	for (; len >= sizeof(v); len -= sizeof(v), b += sizeof(v)) {
-		memcpy(&v, b, sizeof(v));
-		h = mix(h, v);
-	}
-	v = 0;
-	memcpy(&v, b, len);
-	return mix(h, v);
-}
-
 static unsigned int addr_bucket(const struct hs_relay *r, const union hs_addr *a)
 {
-	uint64_t h = mix(r->seed, hs_addr_port(a));
-
-	h = a->sa.sa_family == AF_INET ? hash_bytes(h, &a->in.sin_addr, 4)
-				       : hash_bytes(h, &a->in6.sin6_addr, 16);
-	return (h >> 32) % HS_RELAY_BUCKETS;
+	return hs_addr_hash(r->lately.key, a) % HS_RELAY_BUCKETS;
 }
 
-/* As hs_addr_same_site() has it. */
 static unsigned int site_bucket(const struct hs_relay *r, const union hs_addr *a)
 {
-	return (mix(r->seed, hs_addr_site(a)) >> 32) % HS_RELAY_BUCKETS;
+	return hs_site_hash(r->lately.key, a) % HS_RELAY_BUCKETS;
 }
 
 static struct hs_relay_flow *find(struct hs_relay *r, const struct hs_dgram *d)
@@ -575,8 +549,7 @@ struct hs_relay *hs_relay_new(struct hs_tunnel *t)
 
 	if (!r)
 		return NULL;
-	if (gnutls_rnd(GNUTLS_RND_NONCE, &r->seed, sizeof(r->seed)) < 0 ||
-	    hs_lately_init(&r->lately) < 0) {
+	if (hs_lately_init(&r->lately) < 0) {
 		free(r);
 		return NULL;
 	}

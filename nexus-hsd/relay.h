@@ -83,7 +83,6 @@ struct hs_relay {
 	struct hsd *hsd;
 	struct hs_tunnel *tunnel;
 	struct hs_relay_limits limits;
-	uint64_t seed; /* of the hashes, so that nobody can choose what collides */
 	LIST_HEAD(, hs_relay_flow) by_addr[HS_RELAY_BUCKETS], by_site[HS_RELAY_BUCKETS];
 	TAILQ_HEAD(, hs_relay_flow) lru; /* longest idle first */
 	TAILQ_HEAD(, hs_relay_flow) half_open[2]; /* by busy_site, oldest first */
@@ -94,7 +93,7 @@ struct hs_relay {
 	uint64_t asked_ns;
 	enum hs_cover_state state;
 	unsigned int silent_flows;
-	struct hs_lately lately; /* who has asked for new flows */
+	struct hs_lately lately; /* who has asked for new flows; by_addr and by_site have its key */
 	struct {
 		uint64_t flows_refused, to_packets, to_bytes, from_packets, from_bytes, rate_drops;
 	} stats;

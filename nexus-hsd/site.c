@@ -30,9 +30,10 @@ static void sip_rounds(uint64_t v[4], int n)
 	}
 }
 
-/* SipHash-2-4 of one word, never 0. */
-static uint64_t keyed_hash(const uint8_t key[16], uint64_t word)
+/* SipHash-2-4 of @n words, never 0. */
+static uint64_t keyed_hash(const uint8_t key[16], const uint64_t *words, unsigned int n)
 {
+	const uint64_t length = (uint64_t)n * sizeof(*words) << 56;
 	uint64_t k[2], v[4], h;
 
 	memcpy(k, key, sizeof(k));
@@ -40,12 +41,14 @@ static uint64_t keyed_hash(const uint8_t key[16], uint64_t word)
 	v[1] = k[1] ^ 0x646f72616e646f6dULL;
 	v[2] = k[0] ^ 0x6c7967656e657261ULL;
 	v[3] = k[1] ^ 0x7465646279746573ULL;
-	v[3] ^= word;
+	for (unsigned int i = 0; i < n; i++) {
+		v[3] ^= words[i];
+		sip_rounds(v, 2);
+		v[0] ^= words[i];
+	}
+	v[3] ^= length;
 	sip_rounds(v, 2);
-	v[0] ^= word;
-	v[3] ^= 8ULL << 56;
-	sip_rounds(v, 2);
-	v[0] ^= 8ULL << 56;
+	v[0] ^= length;
 	v[2] ^= 0xff;
 	sip_rounds(v, 4);
 	h = v[0] ^ v[1] ^ v[2] ^ v[3];
@@ -54,7 +57,20 @@ static uint64_t keyed_hash(const uint8_t key[16], uint64_t word)
 
 uint64_t hs_site_hash(const uint8_t key[16], const union hs_addr *from)
 {
-	return keyed_hash(key, hs_addr_site(from));
+	const uint64_t site = hs_addr_site(from);
+
+	return keyed_hash(key, &site, 1);
+}
+
+uint64_t hs_addr_hash(const uint8_t key[16], const union hs_addr *from)
+{
+	uint64_t words[3] = { hs_addr_port(from) };
+
+	if (from->sa.sa_family == AF_INET)
+		memcpy(&words[1], &from->in.sin_addr, sizeof(from->in.sin_addr));
+	else
+		memcpy(&words[1], &from->in6.sin6_addr, sizeof(from->in6.sin6_addr));
+	return keyed_hash(key, words, 3);
 }
 
 int hs_lately_init(struct hs_lately *l)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Source sites (IPv4 /24, IPv6 /56) as numbers for tables of fixed size, by a keyed hash so that nobody
- * can choose who shares a place; and a memory of which sites have asked for something lately.
+ * Source sites (IPv4 /24, IPv6 /56) and addresses as numbers for tables of fixed size, by a keyed hash so
+ * that nobody can choose who shares a place; and a memory of which sites have asked for something lately.
  *
  * A flood comes from sites that ask again and again, somebody who wants to connect from one that hardly
  * ever does. hs_lately counts what each site asked in the last 10 to 20 s, in two rows of counters that
@@ -30,6 +30,8 @@ struct hs_lately {
 
 /* Never 0. */
 uint64_t hs_site_hash(const uint8_t key[16], const union hs_addr *from);
+/* Of address and port. */
+uint64_t hs_addr_hash(const uint8_t key[16], const union hs_addr *from);
 
 /* Nobody has asked. 0, or -EIO without randomness. */
 int hs_lately_init(struct hs_lately *l);

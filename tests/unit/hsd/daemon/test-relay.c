@@ -891,6 +891,57 @@ static void token_bucket(void **state)
 	assert_true(hs_relay_take_tokens(&f, 1000000000, now));
 }
 
+#define SITES 64
+
+/*
+ * Sites that agree in most of their bits do not share a place of the table: nobody who has many networks
+ * can make the search through it long.
+ */
+static void sites_are_spread(void **state)
+{
+	struct hs_config config = { .name = T_TUNNEL };
+	struct hs_budget *budget = malloc(sizeof(*budget));
+	struct hsd h = { .control.fd = -1 };
+	struct hs_tunnel t = { .hsd = &h, .config = &config, .budget = budget };
+	struct hs_sock sock = { .tunnel = &t, .src.fd = -1 };
+	struct hs_dgram d = { .sock = &sock, .data = (const uint8_t *)"\xc0", .len = 1 };
+	struct hs_relay_flow *f;
+	struct hs_relay *r;
+	struct sockaddr_storage cover;
+	unsigned int i, n;
+	int fds[SITES], to;
+
+	to = t_udp(AF_INET, false, &cover);
+	for (i = 0; i < SITES; i++)
+		fds[i] = cover_socket(&cover);
+	assert_int_equal(hs_loop_init(&h.loop), 0);
+	assert_int_equal(hs_budget_init(budget), 0);
+	r = hs_relay_new(&t);
+	assert_non_null(r);
+	hs_relay_add_sockets(r, fds, SITES, true);
+	d.remote.in6.sin6_family = d.local.in6.sin6_family = AF_INET6;
+	for (i = 0; i < SITES; i++) {
+		d.remote.in6.sin6_addr.s6_addr[0] = (uint8_t)i;
+		hs_relay_pass(r, &d);
+	}
+	hs_relay_flush(&h);
+	assert_int_equal(r->n_flows, SITES);
+	for (i = 0; i < HS_RELAY_BUCKETS; i++) {
+		n = 0;
+		LIST_FOREACH(f, &r->by_site[i], by_site)
+		n++;
+		assert_in_range(n, 0, SITES / 8 - 1);
+		n = 0;
+		LIST_FOREACH(f, &r->by_addr[i], by_addr)
+		n++;
+		assert_in_range(n, 0, SITES / 8 - 1);
+	}
+	hs_relay_free(r);
+	free(budget);
+	close(h.loop.epoll_fd);
+	close(to);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -917,6 +968,7 @@ int main(void)
 		cmocka_unit_test(dead_cover),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(token_bucket),
+		cmocka_unit_test(sites_are_spread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
