@@ -10,6 +10,7 @@
 #include <string.h>
 #include <gnutls/gnutls.h>
 #include "clock.h"
+#include "lib/keytext.h"
 #include "lib/log.h"
 #include "secrets.h"
 #include "tls.h"
@@ -190,7 +191,7 @@ static void parse_gate(struct parse *ps)
 }
 
 /* A time that is over is no mistake: the secret need not have come then. */
-static int parse_old_key(struct parse *ps)
+static int parse_old_key(struct parse *ps, const uint8_t present[NX_KEY_LEN])
 {
 	const struct nxa *until = &ps->tb[HS_A_OLD_KEY_UNTIL_S];
 	struct hs_config *cfg = ps->cfg;
@@ -202,11 +203,10 @@ static int parse_old_key(struct parse *ps)
 	if (!key)
 		return refuse(ps->e, -ENOKEY, "no old private key arrived for tunnel %s",
 			      cfg->name);
-	if (gnutls_memcmp(key, cfg->private_key, sizeof(cfg->private_key)) == 0)
+	if (gnutls_memcmp(key, present, NX_KEY_LEN) == 0)
 		return refuse(ps->e, -EINVAL,
 			      "old_private_key_file: holds the same key as private_key_file; "
 			      "right is the key the server had before");
-	memcpy(cfg->old_private_key, key, sizeof(cfg->old_private_key));
 	cfg->old_key_until_s = nxa_u64(until);
 	return 0;
 }
@@ -224,11 +224,10 @@ static int parse_server(struct parse *ps)
 				     : HS_TIME_WINDOW_S;
 	parse_relay(ps);
 	parse_gate(ps);
-	key = hs_secret_get(cfg->name, "private-key", NULL);
+	key = hs_secret_get(cfg->name, HS_SECRET_KEY, NULL);
 	if (!key)
 		return refuse(ps->e, -ENOKEY, "no private key arrived for tunnel %s", cfg->name);
-	memcpy(cfg->private_key, key, sizeof(cfg->private_key));
-	err = parse_old_key(ps);
+	err = parse_old_key(ps, key);
 	if (err < 0)
 		return err;
 	while (nxa_next(ps->attrs, ps->len, HS_A_USER, &pos, &a))
@@ -261,7 +260,7 @@ static int parse_client(struct parse *ps)
 		return err;
 	if (ps->cfg->n_server_names != 1)
 		return refuse(ps->e, -EINVAL, "HS_A_SERVER_NAME: a client tunnel has exactly one");
-	key = hs_secret_get(name, "private-key", NULL);
+	key = hs_secret_get(name, HS_SECRET_KEY, NULL);
 	if (!key)
 		return refuse(ps->e, -ENOKEY, "no private key arrived for tunnel %s", name);
 	memcpy(c->server_public, ps->tb[HS_A_SERVER_PUBLIC_KEY].data, sizeof(c->server_public));

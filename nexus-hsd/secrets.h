@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define HS_SECRET_NAME_MAX 95
+#define HS_SECRET_KEY "private-key"
 #define HS_SECRET_OLD_KEY "old-private-key"
 
 /* Read a key from @fd (not consumed) and keep it under @name. 0 or -errno. */

@@ -83,20 +83,23 @@ static int add_user(struct hs_gate *g, const struct hs_config *cfg, const struct
 	return err;
 }
 
+/* The parser has seen that the keys are there. */
 static int make_gate(const struct hs_config *cfg, struct hs_gate **out, struct nxm_error *e)
 {
 	struct hs_gate *g;
 	size_t i;
 	int err;
 
-	g = hs_gate_new(cfg->private_key, cfg->time_window_s, HS_REPLAY_ENTRIES);
+	g = hs_gate_new(hs_secret_get(cfg->name, HS_SECRET_KEY, NULL), cfg->time_window_s,
+			HS_REPLAY_ENTRIES);
 	if (!g) {
 		e->err = -ENOMEM;
 		snprintf(e->text, sizeof(e->text), "out of memory");
 		return -ENOMEM;
 	}
 	if (cfg->old_key_until_s) {
-		err = hs_gate_set_old_key(g, cfg->old_private_key, cfg->old_key_until_s);
+		err = hs_gate_set_old_key(g, hs_secret_get(cfg->name, HS_SECRET_OLD_KEY, NULL),
+					  cfg->old_key_until_s);
 		if (err < 0) {
 			e->err = err;
 			snprintf(e->text, sizeof(e->text), "the old private key is not usable");
@@ -153,7 +156,6 @@ static uint64_t expire_old_key(struct hs_tunnel *t, uint64_t unix_time_s)
 	if (!until_s)
 		return UINT64_MAX;
 	if (hs_gate_expire_old_key(t->gate, unix_time_s)) {
-		explicit_bzero(t->config->old_private_key, sizeof(t->config->old_private_key));
 		hs_secret_forget_one(t->config->name, HS_SECRET_OLD_KEY);
 		nx_log_full(LOG_NOTICE, "OldKeyExpired", t->config->name,
 			    "the old server key is accepted no more");

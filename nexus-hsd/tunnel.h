@@ -44,7 +44,10 @@ struct hs_user {
 	size_t n_addresses;
 };
 
-/* What one SET_TUNNEL message says, parsed; and the message itself to compare the next one with. */
+/*
+ * What one SET_TUNNEL message says, parsed; and the message itself to compare the next one with. A server's
+ * keys are not in it: they are in the store (secrets.h) and in the gate.
+ */
 struct hs_config {
 	uint8_t *attrs;
 	size_t attrs_len;
@@ -65,9 +68,7 @@ struct hs_config {
 	size_t n_users;
 	uint32_t max_auth_per_s, max_auth_per_site_per_s; /* server */
 	struct hs_reality_client credential; /* client */
-	uint8_t private_key[32]; /* server */
-	uint8_t old_private_key[32]; /* server; of no meaning without a time */
-	uint64_t old_key_until_s; /* 0 = none */
+	uint64_t old_key_until_s; /* server: of its former key; 0 = none */
 	struct hs_relay_limits relay; /* server */
 	struct hs_profile profile; /* server: of the cache; empty without one */
 };
