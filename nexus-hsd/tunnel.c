@@ -189,7 +189,9 @@ void hs_sock_read(struct hs_sock *sock)
 {
 	struct hsd *h = sock->tunnel->hsd;
 
-	if (hs_udp_receive(sock->src.fd, sock, &sock->name, deliver, h) < HS_UDP_BATCH)
+	/* A burst as large as the batch leaves nothing behind, and the next may come much later. */
+	if (hs_udp_receive(sock->src.fd, sock, &sock->name, deliver, h) < HS_UDP_BATCH ||
+	    hs_udp_is_empty(sock->src.fd))
 		sock->full_since_ns = 0;
 	else if (!sock->full_since_ns)
 		sock->full_since_ns = hs_now_ns();

@@ -117,6 +117,13 @@ int hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_d
 	return n;
 }
 
+bool hs_udp_is_empty(int fd)
+{
+	uint8_t byte;
+
+	return recv(fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 /* Append one ancillary datum to @msg, whose buffer has room for all. */
 static void put_control(struct msghdr *msg, union control_buf *buf, int level, int type,
 			const void *data, size_t len)

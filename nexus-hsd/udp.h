@@ -40,6 +40,8 @@ int hs_udp_prepare(int fd, union hs_addr *name);
 /* Read one batch and call @fn for each datagram; how many came, or -1 if none could be read. */
 int hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_dgram_fn fn,
 		   void *arg);
+/* There is nothing to read now. */
+bool hs_udp_is_empty(int fd);
 /* 0 or -errno; -EAGAIN and -ENOBUFS are losses, which QUIC repairs. Not marked. */
 int hs_udp_send(int fd, const union hs_addr *local, const union hs_addr *remote, const void *data,
 		size_t len);

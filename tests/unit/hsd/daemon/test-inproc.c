@@ -334,12 +334,37 @@ static void mixed_with_refused(void **state)
 		step();
 }
 
+static void say(int fd, unsigned int n)
+{
+	while (n-- > 0)
+		assert_int_equal(sendto(fd, "?", 1, 0, (struct sockaddr *)&w.server_addr,
+					sizeof(struct sockaddr_in)),
+				 1);
+}
+
+/* A server is behind with reading while there is more than it could read, and at no other time. */
+static void behind_with_reading(void **state)
+{
+	struct hs_sock *sock = hs_tunnel_find(&w.hsd, "s")->socks[0];
+	struct sockaddr_storage ignored;
+	int fd = t_udp(AF_INET, false, &ignored);
+
+	say(fd, HS_UDP_BATCH + 1);
+	hs_sock_read(sock);
+	assert_true(sock->full_since_ns != 0);
+	hs_sock_read(sock);
+	assert_int_equal(sock->full_since_ns, 0);
+	say(fd, HS_UDP_BATCH);
+	hs_sock_read(sock);
+	assert_int_equal(sock->full_since_ns, 0);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(many_handshakes),
-		cmocka_unit_test(server_without_the_key),
-		cmocka_unit_test(certificate_key),
+		cmocka_unit_test(many_handshakes),	  cmocka_unit_test(behind_with_reading),
+		cmocka_unit_test(server_without_the_key), cmocka_unit_test(certificate_key),
 		cmocka_unit_test(mixed_with_refused),
 	};
 
