@@ -27,7 +27,7 @@ struct hs_long_header {
 /* 0, -EBADMSG (malformed), -EPROTONOSUPPORT (a version other than 1: only version and CIDs are set). */
 int hs_long_header_parse(const uint8_t *data, size_t len, struct hs_long_header *h);
 
-/* A flow's ClientHello in the making. Plain memory: zero it to start. */
+/* A flow's ClientHello in the making. Plain memory: without pieces it starts. */
 struct hs_reassembly {
 	uint16_t n_pieces;
 	struct { uint16_t first, end; } pieces[HS_CH_PIECES];

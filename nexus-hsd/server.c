@@ -175,7 +175,7 @@ static bool is_first(const struct first_flight *f, const uint8_t *data, size_t l
 	static struct hs_reassembly r;
 	size_t unused;
 
-	memset(&r, 0, sizeof(r));
+	r.n_pieces = 0;
 	hs_initial_feed(&r, data, len, f->hdr->dcid, f->hdr->dcid_len, &unused);
 	return r.n_pieces > 0 && r.pieces[0].first == 0;
 }
