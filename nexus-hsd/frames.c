@@ -1,104 +1,80 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Reader of decrypted 1-RTT payloads (RFC 9000 19, RFC 9221 4), see frames.h. */
+/* Reader of decrypted payloads (RFC 9000 19, RFC 9221 4), see frames.h. */
 #include <errno.h>
-#include <stdbool.h>
 #include "frames.h"
 
-struct reader {
-	const uint8_t *p, *end;
-	bool bad;
-};
+#define STREAM_OFF 0x04
+#define STREAM_LEN 0x02
+#define RESET_TOKEN_LEN 16
 
-static uint64_t get_varint(struct reader *r)
-{
-	size_t len, i;
-	uint64_t v;
-
-	if (r->p == r->end) {
-		r->bad = true;
-		return 0;
-	}
-	len = (size_t)1 << (r->p[0] >> 6);
-	if ((size_t)(r->end - r->p) < len) {
-		r->bad = true;
-		return 0;
-	}
-	v = r->p[0] & 0x3f;
-	for (i = 1; i < len; i++)
-		v = v << 8 | r->p[i];
-	r->p += len;
-	return v;
-}
-
-static const uint8_t *get_bytes(struct reader *r, uint64_t len)
-{
-	const uint8_t *at = r->p;
-
-	if (r->bad || (uint64_t)(r->end - r->p) < len) {
-		r->bad = true;
-		return NULL;
-	}
-	r->p += len;
-	return at;
-}
-
-static void skip_varints(struct reader *r, unsigned int n)
+static void skip_varints(struct hs_reader *r, unsigned int n)
 {
 	while (n-- > 0 && !r->bad)
-		get_varint(r);
+		hs_read_varint(r);
 }
 
-static void read_ack(struct reader *r, bool ecn, const struct hs_frame_sink *sink)
+static void read_ack(struct hs_reader *r, bool ecn, const struct hs_frame_sink *sink)
 {
-	uint64_t largest = get_varint(r), n;
+	uint64_t largest = hs_read_varint(r), n;
 
-	get_varint(r);
-	for (n = get_varint(r); n > 0 && !r->bad; n--)
+	hs_read_varint(r); /* delay */
+	n = hs_read_varint(r);
+	hs_read_varint(r); /* first range */
+	for (; n > 0 && !r->bad; n--)
 		skip_varints(r, 2);
-	get_varint(r);
 	if (ecn)
 		skip_varints(r, 3);
-	if (!r->bad)
+	if (!r->bad && sink)
 		sink->ack(sink->arg, largest);
 }
 
-static void read_new_cid(struct reader *r, const struct hs_frame_sink *sink)
+static void read_new_cid(struct hs_reader *r, const struct hs_frame_sink *sink)
 {
 	struct hs_frame_cid cid;
-	const uint8_t *len;
 
-	cid.seq = get_varint(r);
-	cid.retire_prior_to = get_varint(r);
-	len = get_bytes(r, 1);
-	if (r->bad || *len < 1 || *len > 20) {
+	cid.seq = hs_read_varint(r);
+	cid.retire_prior_to = hs_read_varint(r);
+	cid.id_len = hs_read_be(r, 1);
+	if (cid.id_len < 1 || cid.id_len > 20)
 		r->bad = true;
-		return;
-	}
-	cid.id_len = *len;
-	cid.id = get_bytes(r, cid.id_len);
-	cid.token = get_bytes(r, 16);
-	if (!r->bad)
+	cid.id = hs_read(r, cid.id_len);
+	cid.token = hs_read(r, RESET_TOKEN_LEN);
+	if (!r->bad && sink)
 		sink->new_cid(sink->arg, &cid);
 }
 
-/* STREAM (0x08-0x0f) and DATAGRAM (0x30, 0x31): without a length they end the packet. */
-static void skip_data(struct reader *r, bool has_len)
+/* Of STREAM and DATAGRAM: without a length they end the packet. */
+static void skip_data(struct hs_reader *r, bool has_len)
 {
-	uint64_t len = has_len ? get_varint(r) : (uint64_t)(r->end - r->p);
-
-	get_bytes(r, len);
+	hs_read(r, has_len ? hs_read_varint(r) : r->left);
 }
 
-static void read_frame(struct reader *r, uint64_t type, const struct hs_frame_sink *sink)
+static void skip_close(struct hs_reader *r, bool app)
 {
+	skip_varints(r, app ? 1 : 2); /* error, frame type */
+	skip_data(r, true); /* reason */
+}
+
+static void skip_stream(struct hs_reader *r, uint64_t type)
+{
+	hs_read_varint(r); /* ID */
+	if (type & STREAM_OFF)
+		hs_read_varint(r);
+	skip_data(r, type & STREAM_LEN);
+}
+
+void hs_frame_read(struct hs_reader *r, const struct hs_frame_sink *sink)
+{
+	const uint64_t type = hs_read_varint(r);
+
 	switch (type) {
-	case 0x00: /* PADDING */
-	case 0x01: /* PING */
+	case HS_FRAME_PADDING:
+	case HS_FRAME_PING:
 	case 0x1e: /* HANDSHAKE_DONE */
 		break;
-	case 0x02:
-	case 0x03:
-		read_ack(r, type == 0x03, sink);
+	case HS_FRAME_ACK:
+	case HS_FRAME_ACK_ECN:
+		read_ack(r, type == HS_FRAME_ACK_ECN, sink);
 		break;
 	case 0x04: /* RESET_STREAM */
 		skip_varints(r, 3);
@@ -108,8 +84,8 @@ static void read_frame(struct reader *r, uint64_t type, const struct hs_frame_si
 	case 0x15: /* STREAM_DATA_BLOCKED */
 		skip_varints(r, 2);
 		break;
-	case 0x06: /* CRYPTO */
-		get_varint(r);
+	case HS_FRAME_CRYPTO:
+		hs_read_varint(r); /* offset */
 		skip_data(r, true);
 		break;
 	case 0x07: /* NEW_TOKEN */
@@ -122,38 +98,36 @@ static void read_frame(struct reader *r, uint64_t type, const struct hs_frame_si
 	case 0x16:
 	case 0x17:
 	case 0x19:
-		get_varint(r);
+		hs_read_varint(r);
 		break;
-	case 0x18:
+	case HS_FRAME_NEW_CONNECTION_ID:
 		read_new_cid(r, sink);
 		break;
 	case 0x1a: /* PATH_CHALLENGE, PATH_RESPONSE */
 	case 0x1b:
-		get_bytes(r, 8);
+		hs_read(r, 8);
 		break;
-	case 0x1c: /* CONNECTION_CLOSE: nothing of interest follows */
-	case 0x1d:
-		r->p = r->end;
+	case HS_FRAME_CLOSE:
+	case HS_FRAME_CLOSE_APP:
+		skip_close(r, type == HS_FRAME_CLOSE_APP);
 		break;
-	case 0x30:
-	case 0x31:
-		skip_data(r, type & 1);
+	case HS_FRAME_DATAGRAM:
+	case HS_FRAME_DATAGRAM_LEN:
+		skip_data(r, type == HS_FRAME_DATAGRAM_LEN);
 		break;
 	default:
-		if (type < 0x08 || type > 0x0f) {
+		if (type >= HS_FRAME_STREAM && type < HS_FRAME_STREAM + 8)
+			skip_stream(r, type);
+		else
 			r->bad = true;
-			break;
-		}
-		skip_varints(r, type & 4 ? 2 : 1); /* stream, offset */
-		skip_data(r, type & 2);
 	}
 }
 
 int hs_frames_walk(const uint8_t *data, size_t len, const struct hs_frame_sink *sink)
 {
-	struct reader r = { .p = data, .end = data + len };
+	struct hs_reader r = hs_reader(data, len);
 
-	while (r.p < r.end && !r.bad)
-		read_frame(&r, get_varint(&r), sink);
+	while (r.left && !r.bad)
+		hs_frame_read(&r, sink);
 	return r.bad ? -EBADMSG : 0;
 }

@@ -2,8 +2,8 @@
 /* Packets of ngtcp2 in another size, see shape.h. */
 #include <errno.h>
 #include <string.h>
+#include "frames.h"
 #include "profile.h"
-#include "reader.h"
 #include "shape.h"
 
 #define FORM_LONG 0x80
@@ -14,21 +14,6 @@
 /* RFC 9000 16: the two top bits of the first byte */
 #define VARINT_2 0x40
 #define VARINT_4 0x80
-
-enum {
-	FRAME_PADDING,
-	FRAME_PING,
-	FRAME_ACK,
-	FRAME_ACK_ECN,
-	FRAME_CRYPTO = 0x06,
-	FRAME_STREAM = 0x08, /* and the seven after it */
-	FRAME_NEW_CONNECTION_ID = 0x18,
-};
-
-#define STREAM_FLAGS 0x07
-#define STREAM_OFF 0x04
-#define STREAM_LEN 0x02
-#define RESET_TOKEN_LEN 16
 
 static uint8_t type_of(uint8_t first)
 {
@@ -101,71 +86,19 @@ void hs_shape_wipe(struct hs_shape *s)
 	explicit_bzero(s, sizeof(*s));
 }
 
-static void skip_ack(struct hs_reader *r, bool ecn)
-{
-	uint64_t n;
-
-	hs_read_varint(r); /* largest */
-	hs_read_varint(r); /* delay */
-	n = hs_read_varint(r);
-	hs_read_varint(r); /* first range */
-	for (n = 2 * n + (ecn ? 3 : 0); n > 0 && !r->bad; n--)
-		hs_read_varint(r);
-}
-
-static void skip_stream(struct hs_reader *r, uint8_t type)
-{
-	hs_read_varint(r); /* ID */
-	if (type & STREAM_OFF)
-		hs_read_varint(r);
-	hs_read(r, type & STREAM_LEN ? hs_read_varint(r) : r->left);
-}
-
-/* Over one frame that is not PADDING; the type is read already. */
-static void skip_frame(struct hs_reader *r, uint8_t type)
-{
-	switch (type) {
-	case FRAME_PING:
-		break;
-	case FRAME_ACK:
-		skip_ack(r, false);
-		break;
-	case FRAME_ACK_ECN:
-		skip_ack(r, true);
-		break;
-	case FRAME_CRYPTO:
-		hs_read_varint(r); /* offset */
-		hs_read(r, hs_read_varint(r));
-		break;
-	case FRAME_NEW_CONNECTION_ID:
-		hs_read_varint(r); /* sequence number */
-		hs_read_varint(r); /* retire prior to */
-		hs_read(r, hs_read_be(r, 1));
-		hs_read(r, RESET_TOKEN_LEN);
-		break;
-	default:
-		if ((type & ~STREAM_FLAGS) == FRAME_STREAM)
-			skip_stream(r, type);
-		else
-			r->bad = true;
-	}
-}
-
 ssize_t hs_shape_strip_padding(const uint8_t *plain, size_t len, uint8_t *out)
 {
 	struct hs_reader r = hs_reader(plain, len);
 	const uint8_t *from;
-	uint8_t type;
 	size_t n = 0;
 
 	while (r.left) {
 		from = r.at;
-		type = (uint8_t)hs_read_be(&r, 1);
-		if (type == FRAME_PADDING)
-			continue;
-		skip_frame(&r, type);
+		hs_frame_read(&r, NULL);
 		if (r.bad)
 			return -EBADMSG;
+		if (*from == HS_FRAME_PADDING)
+			continue;
 		memcpy(out + n, from, (size_t)(r.at - from));
 		n += (size_t)(r.at - from);
 	}
@@ -176,18 +109,10 @@ ssize_t hs_shape_strip_padding(const uint8_t *plain, size_t len, uint8_t *out)
 static size_t find_crypto(const uint8_t *plain, size_t len)
 {
 	struct hs_reader r = hs_reader(plain, len);
-	size_t at;
-	uint8_t type;
 
-	while (r.left) {
-		at = len - r.left;
-		type = (uint8_t)hs_read_be(&r, 1);
-		if (type == FRAME_CRYPTO)
-			return at;
-		if (type != FRAME_PADDING)
-			skip_frame(&r, type);
-	}
-	return len;
+	while (r.left && *r.at != HS_FRAME_CRYPTO)
+		hs_frame_read(&r, NULL);
+	return r.bad ? len : len - r.left;
 }
 
 static bool has_padding(const uint8_t *plain, size_t len)

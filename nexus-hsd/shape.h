@@ -61,7 +61,7 @@ void hs_shape_wipe(struct hs_shape *s);
 
 /*
  * The frames of a packet of ours without its PADDING, into @out (as long as @len). Their length, or
- * -EBADMSG: a frame that no first flight of ours has.
+ * -EBADMSG: no frames.
  */
 ssize_t hs_shape_strip_padding(const uint8_t *plain, size_t len, uint8_t *out);
 
