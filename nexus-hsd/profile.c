@@ -17,6 +17,7 @@
 #include "kdf.h"
 #include "profile.h"
 #include "reader.h"
+#include "suites.h"
 
 #define FORMAT 1
 #define FORM_LONG 0x80
@@ -25,25 +26,6 @@
 #define FLAG_RANDOM_PN 4
 #define FLAG_LONG_LENGTH 8
 #define FLAGS_ALL 15
-
-#define AES_128_GCM_SHA256 0x1301
-#define AES_256_GCM_SHA384 0x1302
-#define CHACHA20_POLY1305_SHA256 0x1303
-
-static const struct {
-	uint16_t id;
-	const char *name;
-} ciphers[] = {
-	{ AES_128_GCM_SHA256, "TLS_AES_128_GCM_SHA256" },
-	{ AES_256_GCM_SHA384, "TLS_AES_256_GCM_SHA384" },
-	{ CHACHA20_POLY1305_SHA256, "TLS_CHACHA20_POLY1305_SHA256" },
-}, groups[] = {
-	{ 23, "secp256r1" },
-	{ 24, "secp384r1" },
-	{ 25, "secp521r1" },
-	{ 29, "x25519" },
-	{ 0x11ec, "X25519MLKEM768" },
-};
 
 static const char *const type_names[] = {
 	[HS_PACKET_INITIAL] = "Initial",     [HS_PACKET_0RTT] = "0-RTT",
@@ -287,39 +269,18 @@ void hs_profile_flight_text(const struct hs_profile_flight *f, char *out, size_t
 		append(out, cap, "nothing");
 }
 
-static const char *cipher_name(uint16_t id)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++) {
-		if (ciphers[i].id == id)
-			return ciphers[i].name;
-	}
-	return NULL;
-}
-
-static const char *group_name(uint16_t id)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
-		if (groups[i].id == id)
-			return groups[i].name;
-	}
-	return NULL;
-}
-
 static void hello_text(const struct hs_profile *p, char *out)
 {
-	const char *cipher = cipher_name(p->cipher), *group = group_name(p->group);
+	const struct hs_suite *suite = hs_suite_find(p->cipher);
+	const struct hs_group *group = hs_group_find(p->group);
 
 	append(out, HS_PROFILE_TEXT_LEN, "ServerHello: ");
-	if (cipher)
-		append(out, HS_PROFILE_TEXT_LEN, "%s, ", cipher);
+	if (suite)
+		append(out, HS_PROFILE_TEXT_LEN, "%s, ", suite->name);
 	else
 		append(out, HS_PROFILE_TEXT_LEN, "cipher 0x%04x, ", p->cipher);
 	if (group)
-		append(out, HS_PROFILE_TEXT_LEN, "%s", group);
+		append(out, HS_PROFILE_TEXT_LEN, "%s", group->name);
 	else
 		append(out, HS_PROFILE_TEXT_LEN, "group %u", p->group);
 }
@@ -435,13 +396,13 @@ static bool other_cipher(const struct hs_profile *p, char *out)
 	append(out, HS_PROFILE_TEXT_LEN,
 	       "ServerHello: the data plane does not have the cover's "
 	       "cipher");
-	return p->learned_s != 0 && !cipher_name(p->cipher);
+	return p->learned_s != 0 && !hs_suite_find(p->cipher);
 }
 
 static bool other_group(const struct hs_profile *p, char *out)
 {
 	append(out, HS_PROFILE_TEXT_LEN, "ServerHello: the cover's group is none of ours");
-	return p->learned_s != 0 && !group_name(p->group);
+	return p->learned_s != 0 && !hs_group_find(p->group);
 }
 
 static bool short_scid(const struct hs_profile *p, char *out)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 #include "certproof.h"
 #include "clock.h"
+#include "suites.h"
 #include "tls.h"
 #include "tunnel.h"
 
@@ -38,38 +39,17 @@
 
 static gnutls_certificate_credentials_t server_cred, client_cred;
 
-static const struct {
-	const char *name, *gnutls;
-	gnutls_cipher_algorithm_t id;
-	uint16_t suite;
-} ciphers[] = {
-	{ "aes-128-gcm", "+AES-128-GCM", GNUTLS_CIPHER_AES_128_GCM, NQD_CIPHER_AES_128_GCM },
-	{ "aes-256-gcm", "+AES-256-GCM", GNUTLS_CIPHER_AES_256_GCM, NQD_CIPHER_AES_256_GCM },
-	{ "chacha20-poly1305", "+CHACHA20-POLY1305", GNUTLS_CIPHER_CHACHA20_POLY1305,
-	  NQD_CIPHER_CHACHA20_POLY1305 },
-};
-#define N_CIPHERS (sizeof(ciphers) / sizeof(ciphers[0]))
-
-/* By name: older headers do not know the numbers of newer groups. */
-static const struct {
-	const char *gnutls;
-	uint16_t number;
-} groups[] = {
-	{ "SECP256R1", 0x0017 }, { "SECP384R1", 0x0018 },	{ "SECP521R1", 0x0019 },
-	{ "X25519", 0x001d },	 { "X25519-MLKEM768", 0x11ec },
-};
-#define N_GROUPS (sizeof(groups) / sizeof(groups[0]))
-
 static const char *append_cipher(const char *name, size_t len, char *list, size_t cap)
 {
-	size_t i, used = strlen(list);
+	size_t used = strlen(list);
+	const struct hs_suite *s;
 
-	for (i = 0; i < N_CIPHERS; i++) {
-		if (strlen(ciphers[i].name) != len || strncasecmp(ciphers[i].name, name, len) != 0)
+	for (s = hs_suites; s < hs_suites + HS_N_SUITES; s++) {
+		if (strlen(s->setting) != len || strncasecmp(s->setting, name, len) != 0)
 			continue;
-		if (strstr(list, ciphers[i].gnutls))
+		if (strstr(list, s->gnutls))
 			return "a cipher is listed twice";
-		snprintf(list + used, cap - used, ":%s", ciphers[i].gnutls);
+		snprintf(list + used, cap - used, ":%s", s->gnutls);
 		return NULL;
 	}
 	return "unknown cipher (known: aes-128-gcm, aes-256-gcm, chacha20-poly1305)";
@@ -127,15 +107,11 @@ gnutls_priority_t hs_tls_priority_new(const char *priority)
 }
 
 /* The word of GnuTLS, if the list has it at all. */
-static const char *listed_cipher(const char *list, uint16_t suite)
+static const char *listed_cipher(const char *list, uint16_t number)
 {
-	size_t i;
+	const struct hs_suite *s = hs_suite_find(number);
 
-	for (i = 0; i < N_CIPHERS; i++) {
-		if (ciphers[i].suite == suite && strstr(list, ciphers[i].gnutls))
-			return ciphers[i].gnutls;
-	}
-	return NULL;
+	return s && strstr(list, s->gnutls) ? s->gnutls : NULL;
 }
 
 /* Where in @list a group of the cover goes: behind one that is above the likeness. */
@@ -150,14 +126,13 @@ static const char *groups_of(const char *list)
 /* The group as a word of a priority, "" if @list does not have it. */
 static void listed_group(const char *list, uint16_t number, char word[32])
 {
-	size_t i;
+	const struct hs_group *g = hs_group_find(number);
 
-	for (i = 0; i < N_GROUPS; i++) {
-		snprintf(word, 32, "+GROUP-%s:", groups[i].gnutls);
-		if (groups[i].number == number && strstr(list, word))
-			return;
-	}
 	word[0] = '\0';
+	if (g)
+		snprintf(word, 32, "+GROUP-%s:", g->gnutls);
+	if (!strstr(list, word))
+		word[0] = '\0';
 }
 
 void hs_tls_prefer(const char *priority, uint16_t suite, uint16_t group, char *out, size_t cap)
@@ -177,9 +152,9 @@ uint16_t hs_tls_cipher(const struct hs_conn *c)
 	gnutls_cipher_algorithm_t id = gnutls_cipher_get(c->tls);
 	size_t i;
 
-	for (i = 0; i < N_CIPHERS; i++) {
-		if (ciphers[i].id == id)
-			return ciphers[i].suite;
+	for (i = 0; i < HS_N_SUITES; i++) {
+		if (hs_suites[i].cipher == id)
+			return hs_suites[i].number;
 	}
 	return 0;
 }
@@ -189,9 +164,9 @@ uint16_t hs_tls_group(const struct hs_conn *c)
 	const char *name = gnutls_group_get_name(gnutls_group_get(c->tls));
 	size_t i;
 
-	for (i = 0; name && i < N_GROUPS; i++) {
-		if (strcmp(groups[i].gnutls, name) == 0)
-			return groups[i].number;
+	for (i = 0; name && i < HS_N_GROUPS; i++) {
+		if (strcmp(hs_groups[i].gnutls, name) == 0)
+			return hs_groups[i].number;
 	}
 	return 0;
 }
