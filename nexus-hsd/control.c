@@ -312,6 +312,8 @@ static int relay_sockets(struct request *r)
 	/* Every start and every reload replaces them. */
 	if (moved)
 		hs_learner_moved(t->learner);
+	else if (r->tb[HS_A_REPLACE].present)
+		hs_learner_retry(t->learner);
 	return 0;
 }
 

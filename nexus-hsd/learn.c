@@ -461,6 +461,12 @@ void hs_learner_moved(struct hs_learner *l)
 		start_round(l, hs_now_ns() + (good_until_s - now_s) * HS_NS_PER_S);
 }
 
+void hs_learner_retry(struct hs_learner *l)
+{
+	if (l->failures && !l->visit)
+		start_round(l, 0);
+}
+
 void hs_learner_set_name(struct hs_learner *l, const uint8_t hash[HS_PROFILE_NAME_HASH_LEN])
 {
 	if (memcmp(l->name_hash, hash, sizeof(l->name_hash)) == 0)

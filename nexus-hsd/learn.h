@@ -46,6 +46,8 @@ void hs_learner_set_name(struct hs_learner *l, const uint8_t hash[HS_PROFILE_NAM
  * than HS_LEARN_MOVED_S stays as long as that.
  */
 void hs_learner_moved(struct hs_learner *l);
+/* Somebody may have mended what kept the last visits from succeeding: do not wait any longer. */
+void hs_learner_retry(struct hs_learner *l);
 /* What is known is @age_s old: visit again when it is HS_LEARN_REFRESH_S old. */
 void hs_learner_postpone(struct hs_learner *l, uint64_t age_s);
 /* Timers of all tunnels; returns the earliest next time. */

@@ -969,6 +969,28 @@ static void moved_cover(void **state)
 	close(there);
 }
 
+/* After visits that failed a reload does not wait until the next one is due. */
+static void failed_cover(void **state)
+{
+	uint64_t until_ms;
+	struct scene s;
+	int cover;
+
+	memset(&s, 0, sizeof(s));
+	cover = t_udp(AF_INET, false, &s.cover);
+	start_server_as(&s, &t_default_config);
+	give_pool(&s, true);
+	until_ms = t_now_ms() + HS_LEARN_ANSWER_MS + HS_LEARN_RETRY_MIN_MS;
+	assert_int_equal(count_visits(&s.h, cover), 1);
+	do {
+		poll(NULL, 0, HS_LEARN_ANSWER_MS / 10);
+		give_pool(&s, true);
+	} while (count_visits(&s.h, cover) == 0);
+	assert_true(t_now_ms() < until_ms);
+	t_hsd_stop(&s.h);
+	close(cover);
+}
+
 /* Another name, another cover: what is under way for the former one counts no more. */
 static void other_name(void **state)
 {
@@ -1021,6 +1043,7 @@ int main(void)
 		cmocka_unit_test(short_headers_for_cover),
 		cmocka_unit_test(endless_cover),
 		cmocka_unit_test(moved_cover),
+		cmocka_unit_test(failed_cover),
 		cmocka_unit_test(other_name),
 	};
 
