@@ -73,6 +73,11 @@ struct sim_node *sim_delay(struct sim *s, u64 delay_ns, struct sim_node *next)
 	return new_delay(s, "delay", delay_ns, 0, next);
 }
 
+void sim_delay_set(struct sim_node *n, u64 delay_ns)
+{
+	((struct delay *)n)->delay_ns = delay_ns;
+}
+
 struct sim_node *sim_jitter(struct sim *s, u64 most_ns, struct sim_node *next)
 {
 	return new_delay(s, "jitter", 0, most_ns, next);

@@ -51,6 +51,8 @@ void sim_bottleneck_reset(struct sim_bottleneck *b);
 
 /* Every packet comes out @delay_ns later, in order. */
 struct sim_node *sim_delay(struct sim *s, u64 delay_ns, struct sim_node *next);
+/* From now on it is another; what is on its way is still not overtaken. */
+void sim_delay_set(struct sim_node *n, u64 delay_ns);
 /* A share of @p of the packets is held back for @least_ns to @most_ns; the others overtake it. */
 struct sim_node *sim_reorder(struct sim *s, double p, u64 least_ns, u64 most_ns,
 			     struct sim_node *next);

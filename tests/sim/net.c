@@ -64,7 +64,7 @@ static void build_reverse(struct net *n)
 		at = sim_duplicate(s, c->duplicate, at);
 	if (c->reverse_loss > 0)
 		at = sim_loss(s, c->reverse_loss, at);
-	at = sim_delay(s, n->rtt_ns - n->rtt_ns / 2, at);
+	at = n->reverse_delay = sim_delay(s, n->rtt_ns - n->rtt_ns / 2, at);
 	if (c->reverse_mbit > 0)
 		at = &build_bottleneck(n, c->reverse_mbit, 0, at)->node;
 	n->reverse_gate = sim_gate(s, at);
@@ -85,7 +85,8 @@ void net_start(struct net *n, const struct net_conf *conf, u64 seed)
 	n->near = sim_demux(s);
 	at = build_losses(s, conf, &n->far->node);
 	queue = (double)net_bdp_bytes(n) * (conf->queue_bdp > 0 ? conf->queue_bdp : 1);
-	n->bottleneck = build_bottleneck(n, conf->mbit, queue, sim_delay(s, n->rtt_ns / 2, at));
+	n->delay = sim_delay(s, n->rtt_ns / 2, at);
+	n->bottleneck = build_bottleneck(n, conf->mbit, queue, n->delay);
 	n->gate = sim_gate(s, &n->bottleneck->node);
 	n->mtu = sim_mtu(s, SIM_PKT_MAX, &n->gate->node);
 	n->forward = &n->mtu->node;
@@ -213,6 +214,13 @@ u64 flow_wire_bytes(const struct flow *f)
 void net_run_ms(struct net *n, double ms)
 {
 	sim_run(&n->sim, n->sim.now_ns + ns(ms));
+}
+
+void net_set_rtt(struct net *n, double rtt_ms)
+{
+	n->rtt_ns = ns(rtt_ms);
+	sim_delay_set(n->delay, n->rtt_ns / 2);
+	sim_delay_set(n->reverse_delay, n->rtt_ns - n->rtt_ns / 2);
 }
 
 double net_now_s(const struct net *n)

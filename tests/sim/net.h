@@ -60,6 +60,7 @@ struct net {
 	struct sim_bottleneck *bottleneck;
 	struct sim_gate *gate, *reverse_gate;
 	struct sim_mtu *mtu;
+	struct sim_node *delay, *reverse_delay;
 	struct sim_node *forward, *reverse; /* where senders and receivers put packets */
 	struct sim_demux *far, *near;
 	struct flow flow[SIM_FLOWS_MAX];
@@ -83,6 +84,8 @@ bool flow_failed(const struct flow *f);
 u64 flow_wire_bytes(const struct flow *f);
 
 void net_run_ms(struct net *n, double ms);
+/* The path becomes another; bottleneck and queue stay. */
+void net_set_rtt(struct net *n, double rtt_ms);
 double net_now_s(const struct net *n);
 /* The share of the link's capacity that @bytes are in @seconds. */
 double net_share(const struct net *n, u64 bytes, double seconds);

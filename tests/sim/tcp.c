@@ -130,7 +130,7 @@ static u64 rto_ns(const struct tcp *t)
 
 static void transmit(struct tcp *t, u32 seq, bool again)
 {
-	struct tcp_seg seg = { .seq = seq, .ts_ns = t->node.sim->now_ns };
+	struct tcp_seg seg = { .flow = t->flow, .seq = seq, .ts_ns = t->node.sim->now_ns };
 	struct tcp_sent *s = at(t, seq);
 
 	s->at_ns = t->node.sim->now_ns;
@@ -302,7 +302,9 @@ static void on_ack(struct tcp *t, const struct tcp_seg *seg)
 
 static void send_ack(struct tcp *t)
 {
-	struct tcp_seg seg = { .is_ack = true, .ack = t->rcv_nxt, .ts_ns = t->ts_recent_ns };
+	struct tcp_seg seg = {
+		.is_ack = true, .flow = t->flow, .ack = t->rcv_nxt, .ts_ns = t->ts_recent_ns
+	};
 	u32 i;
 
 	for (i = 0; i < t->n_blocks && i < TCP_SACKS; i++)
@@ -392,12 +394,15 @@ static void on_timer(struct sim_node *n)
 static void on_segment(void *arg, const u8 *bytes, u32 stored)
 {
 	struct tcp_seg seg;
+	struct tcp *t = arg;
 
 	memcpy(&seg, bytes, sizeof(seg));
+	while (t->flow != seg.flow)
+		t = t->others;
 	if (seg.is_ack)
-		on_ack(arg, &seg);
+		on_ack(t, &seg);
 	else
-		on_data(arg, &seg);
+		on_data(t, &seg);
 }
 
 static struct tcp *new_tcp(struct sim *s, u32 packet_bytes, struct sim_node *next)
@@ -481,6 +486,8 @@ struct tcp *tcp_inside(struct sim *s, struct tunnel *tunnel, u32 packet_bytes)
 	t->put = put_tunnel;
 	t->from = tunnel->a;
 	t->to = tunnel->b;
+	t->others = tunnel->a->deliver_arg;
+	t->flow = t->others ? (u8)(t->others->flow + 1) : 0;
 	tunnel->a->deliver = tunnel->b->deliver = on_segment;
 	tunnel->a->deliver_arg = tunnel->b->deliver_arg = t;
 	return t;

@@ -23,6 +23,7 @@ struct tcp_block {
 
 struct tcp_seg {
 	bool is_ack;
+	u8 flow; /* inside a tunnel */
 	u8 n_sack;
 	u32 seq, ack;
 	u64 ts_ns; /* of the sender; an ACK returns it */
@@ -50,7 +51,8 @@ struct tcp_fifo {
 struct tcp {
 	struct sim_node node; /* timers; as a competitor also what ACKs arrive at */
 	struct sim_node *receiver; /* as a competitor: what data arrives at */
-	u8 flow;
+	u8 flow; /* of the network, or of those inside one tunnel */
+	struct tcp *others; /* inside the same tunnel, started before */
 	u32 packet_bytes; /* of a data segment, as @put is told */
 	bool running;
 	/* how segments leave: through the network or through a tunnel */
@@ -84,7 +86,7 @@ struct tcp {
 /* A competitor: data goes to @data_next, ACKs to @ack_next. */
 struct tcp *tcp_competitor(struct sim *s, u8 flow, u32 packet_bytes, struct sim_node *data_next,
 			   struct sim_node *ack_next);
-/* A flow inside @t from end a to end b. One per tunnel. */
+/* One more flow inside @t from end a to end b. */
 struct tcp *tcp_inside(struct sim *s, struct tunnel *t, u32 packet_bytes);
 void tcp_run(struct tcp *t);
 
