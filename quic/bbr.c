@@ -6,6 +6,15 @@
  * Where the draft leaves a choice: a CE mark counts as losses above the threshold, since marks
  * are as rare as a classic queue makes them; a packet-timed round in which a packet left with
  * the window full is what is called limited by the window; send quanta are those of the pacer.
+ *
+ * Beyond the draft:
+ * - Losses count as congestion as far as they exceed the loss floor of the path (floor.h), by more
+ *   than chance. While none is known, which is so on a path whose losses come from its queue, all
+ *   of this is the draft's.
+ * - If the round trip has grown so much that the window keeps the rate far below the bandwidth,
+ *   the least one is probed now, with the least in flight, and a rise found so holds at once; the
+ *   draft waits for ten seconds, and forgets the bandwidth meanwhile (rtt_raised(), adopt_rise()).
+ * - Losses of several rounds that were limited by what there was to send are one reduction.
  */
 #include "bbr.h"
 
@@ -36,6 +45,12 @@
 #define RENO_ROUNDS 63
 #define UP_ROUNDS_MAX 30
 #define SEND_QUANTUM_MAX 65536
+/* A round trip of a quarter and this more is still calm. */
+#define CALM_RTT_DIVISOR 16
+#define CALM_RTT_US 1000
+#define CALM_AFTER_ROUNDS 2
+#define RISE_PERCENT 125
+#define RISE_ROUNDS 2
 
 /* Volumes and rates stay below 2^56: a percentage of them does not overflow. */
 static u64 percent(u64 x, u32 n)
@@ -127,6 +142,9 @@ static u64 target_inflight(const struct nq_cc *cc)
 
 static u64 probe_rtt_cwnd(const struct nq_cc *cc)
 {
+	/* Which bandwidth there is may be as wrong as the round trip. */
+	if (cc->bbr->rise)
+		return min_pipe(cc);
 	return nq_max(bdp_multiple(cc->bbr, cc->bbr->bw, PROBE_RTT_CWND_GAIN), min_pipe(cc));
 }
 
@@ -142,6 +160,7 @@ static void reset_congestion_signals(struct nq_bbr *b)
 	b->loss_in_round = false;
 	b->ce_in_round = false;
 	b->loss_ranges = 0;
+	b->lost = 0;
 	b->bw_latest = 0;
 	b->inflight_latest = 0;
 }
@@ -232,9 +251,26 @@ static void restore_cwnd(struct nq_cc *cc)
 
 /* ---- losses ---- */
 
-static bool too_high(const struct nq_rate_sample *rs)
+/* More of @sent bytes are lost than @allowed and than what the path loses anyway, by chance too. */
+static bool lost_above(const struct nq_cc *cc, u64 lost, u64 sent, u64 allowed)
 {
-	return rs->lost > percent(rs->tx_in_flight, LOSS_THRESH);
+	const struct nq_floor *f = &cc->bbr->floor;
+
+	allowed = nq_max(allowed, nq_floor_mean(f, sent));
+	return lost > allowed && lost > allowed + nq_floor_chance(f, sent, cc->mss);
+}
+
+/* The same of the losses of the round that ends with @rs. */
+static bool round_lost_above(const struct nq_cc *cc, const struct nq_rate_sample *rs)
+{
+	const struct nq_bbr *b = cc->bbr;
+
+	return b->loss_in_round && lost_above(cc, b->lost, rs->delivered + b->lost, 0);
+}
+
+static bool too_high(const struct nq_cc *cc, const struct nq_rate_sample *rs)
+{
+	return lost_above(cc, rs->lost, rs->tx_in_flight, percent(rs->tx_in_flight, LOSS_THRESH));
 }
 
 static void handle_too_high(struct nq_cc *cc, u64 tx_in_flight, bool app_limited, u64 now_us)
@@ -252,13 +288,15 @@ static void handle_too_high(struct nq_cc *cc, u64 tx_in_flight, bool app_limited
 }
 
 /* The volume in flight at which losses crossed the threshold, within packet @l. */
-static u64 inflight_at_loss(const struct nq_cc_loss *l)
+static u64 inflight_at_loss(const struct nq_cc *cc, const struct nq_cc_loss *l)
 {
 	u64 inflight = l->rate->tx_in_flight, lost = l->rate->lost, allowed;
+	const struct nq_floor *f = &cc->bbr->floor;
 
 	inflight = inflight > l->bytes ? inflight - l->bytes : 0;
 	lost = lost > l->bytes ? lost - l->bytes : 0;
-	allowed = percent(inflight, LOSS_THRESH);
+	allowed = nq_max(percent(inflight, LOSS_THRESH), nq_floor_mean(f, inflight)) +
+		  nq_floor_chance(f, inflight, cc->mss);
 	if (allowed <= lost)
 		return inflight;
 	return inflight + div64_u64((allowed - lost) * 100, 100 - LOSS_THRESH);
@@ -287,8 +325,10 @@ static void bbr_on_lost(struct nq_cc *cc, const struct nq_cc_loss *l)
 	if (!b->loss_ranges || l->pn != b->last_lost_pn + 1)
 		b->loss_ranges++;
 	b->last_lost_pn = l->pn;
-	if (b->probe_sample && l->rate && too_high(l->rate))
-		handle_too_high(cc, inflight_at_loss(l), l->rate->app_limited, l->now_us);
+	b->lost += l->bytes;
+	nq_floor_on_lost(&b->floor, l->bytes);
+	if (b->probe_sample && l->rate && too_high(cc, l->rate))
+		handle_too_high(cc, inflight_at_loss(cc, l), l->rate->app_limited, l->now_us);
 }
 
 static void bbr_on_congestion(struct nq_cc *cc, enum nq_cc_cause cause, u64 now_us)
@@ -314,12 +354,57 @@ static void update_latest_signals(struct nq_bbr *b, const struct nq_rate_sample 
 	}
 }
 
-static void update_round(struct nq_bbr *b, const struct nq_rate_sample *rs)
+/*
+ * Losses of a round tell of the path alone if it kept to the rate that was delivered, what probed
+ * before is gone, and hardly a queue stands.
+ */
+static void end_calm_round(struct nq_cc *cc)
 {
+	struct nq_bbr *b = cc->bbr;
+	bool keeps_down = b->state == NQ_BBR_DOWN || b->state == NQ_BBR_CRUISE;
+	u64 calm_us = (u64)b->min_rtt_us + b->min_rtt_us / CALM_RTT_DIVISOR + CALM_RTT_US;
+
+	b->calm_rounds = keeps_down ? b->calm_rounds + 1 : 0;
+	nq_floor_on_round(&b->floor, keeps_down && b->round_rtt_us <= calm_us,
+			  b->calm_rounds >= CALM_AFTER_ROUNDS, cc->mss);
+}
+
+/*
+ * Is the bandwidth times this round trip clearly more than the window that the model allows? Then
+ * the window is what limits, because a path of a longer delay is taken for a queue.
+ */
+static bool rtt_raised(const struct nq_cc *cc)
+{
+	const struct nq_bbr *b = cc->bbr;
+	u64 volume = bdp_multiple(b, b->max_bw, CWND_GAIN);
+
+	if (b->round_rtt_us == UNKNOWN || b->min_rtt_us == UNKNOWN)
+		return false;
+	volume = quantization_budget(cc, volume + nq_max(b->extra_acked[0], b->extra_acked[1]));
+	return div64_u64(b->max_bw * b->round_rtt_us, 1000000) > percent(volume, RISE_PERCENT);
+}
+
+/* So many rounds speak for it, unless it was just found not to be so. */
+static u32 rise_rounds(const struct nq_bbr *b, u64 now_us)
+{
+	return now_us > b->rise_after_us ? b->raised_rounds : 0;
+}
+
+static void update_round(struct nq_cc *cc, const struct nq_cc_ack *a)
+{
+	const struct nq_rate_sample *rs = a->rate;
+	struct nq_bbr *b = cc->bbr;
+
+	nq_floor_on_acked(&b->floor, a->bytes);
+	if (a->rtt_us)
+		b->round_rtt_us = (u32)nq_min(b->round_rtt_us, a->rtt_us);
 	b->round_start = rs && rs->prior_delivered >= b->next_round_delivered;
 	if (!b->round_start)
 		return;
+	end_calm_round(cc);
+	b->raised_rounds = rtt_raised(cc) ? b->raised_rounds + 1 : 0;
 	start_round(b);
+	b->round_rtt_us = UNKNOWN;
 	b->round_count++;
 	b->rounds_since_probe++;
 }
@@ -341,18 +426,25 @@ static void advance_max_bw(struct nq_bbr *b)
 	b->max_bw = b->bw_filter[0];
 }
 
-static void adapt_lower_bounds(struct nq_cc *cc)
+static void adapt_lower_bounds(struct nq_cc *cc, const struct nq_rate_sample *rs)
 {
 	struct nq_bbr *b = cc->bbr;
+	u64 least_bw = b->bw_latest, least_inflight = b->inflight_latest;
 
-	if (probing_bw(b) || !b->loss_in_round)
+	if (probing_bw(b) || !(b->ce_in_round || round_lost_above(cc, rs)))
 		return;
 	if (b->bw_shortterm == NQ_CC_INFINITE)
 		b->bw_shortterm = b->max_bw;
 	if (b->inflight_shortterm == NQ_CC_INFINITE)
 		b->inflight_shortterm = cc->cwnd;
-	b->bw_shortterm = nq_max(b->bw_latest, percent(b->bw_shortterm, BETA));
-	b->inflight_shortterm = nq_max(b->inflight_latest, percent(b->inflight_shortterm, BETA));
+	/* Rounds that hardly use the path are not one reduction each: what they reach says little. */
+	if (rs->app_limited) {
+		least_bw = nq_max(least_bw, percent(b->max_bw, BETA));
+		least_inflight = nq_max(least_inflight,
+					percent(inflight_at(cc, b->max_bw, CWND_GAIN), BETA));
+	}
+	b->bw_shortterm = nq_max(least_bw, percent(b->bw_shortterm, BETA));
+	b->inflight_shortterm = nq_max(least_inflight, percent(b->inflight_shortterm, BETA));
 }
 
 /* ---- model: aggregation of ACKs ---- */
@@ -395,11 +487,13 @@ static void check_full_bw(struct nq_bbr *b, const struct nq_rate_sample *rs)
 }
 
 /* A round full of losses, not one burst of them, or marks: the queue is full. */
-static bool startup_loss_high(const struct nq_bbr *b, const struct nq_rate_sample *rs)
+static bool startup_loss_high(const struct nq_cc *cc, const struct nq_rate_sample *rs)
 {
+	const struct nq_bbr *b = cc->bbr;
+
 	if (!b->loss_round_start || !b->loss_in_round || !rs)
 		return false;
-	return b->ce_in_round || (b->loss_ranges >= STARTUP_LOSS_RANGES && too_high(rs));
+	return b->ce_in_round || (b->loss_ranges >= STARTUP_LOSS_RANGES && too_high(cc, rs));
 }
 
 static void check_startup(struct nq_cc *cc, bool loss_high)
@@ -455,7 +549,7 @@ static bool adapt_longterm(struct nq_cc *cc, const struct nq_cc_ack *a)
 	if (b->ack_phase == NQ_BBR_ACKS_STOPPING && b->round_start) {
 		b->probe_sample = false;
 		b->ack_phase = NQ_BBR_ACKS_INIT;
-		if (in_probe_bw(b) && !rs->app_limited)
+		if (in_probe_bw(b) && !rs->app_limited && !rise_rounds(b, a->now_us))
 			advance_max_bw(b);
 		/* A cautious probe went well: at once one that persists. */
 		if (in_probe_bw(b) && b->prev_precautionary && !b->prev_too_high) {
@@ -463,7 +557,7 @@ static bool adapt_longterm(struct nq_cc *cc, const struct nq_cc_ack *a)
 			return true;
 		}
 	}
-	if (!rs || too_high(rs) || b->inflight_longterm == NQ_CC_INFINITE)
+	if (!rs || too_high(cc, rs) || b->inflight_longterm == NQ_CC_INFINITE)
 		return false;
 	b->inflight_longterm = nq_max(b->inflight_longterm, rs->tx_in_flight);
 	if (b->state == NQ_BBR_UP)
@@ -500,6 +594,16 @@ static bool time_to_go_down(struct nq_cc *cc, const struct nq_cc_ack *a)
 	return b->full_bw_now;
 }
 
+/* After the least round trip has grown the window takes some rounds to follow. */
+static bool refilled(const struct nq_cc *cc, const struct nq_rate_sample *rs)
+{
+	const struct nq_bbr *b = cc->bbr;
+	u64 wanted = nq_min(bdp_multiple(b, b->max_bw, 100), b->inflight_longterm);
+
+	return cc->cwnd >= nq_min(wanted, cc->max_cwnd) || b->ce_in_round ||
+	       round_lost_above(cc, rs);
+}
+
 static void update_cycle(struct nq_cc *cc, const struct nq_cc_ack *a)
 {
 	struct nq_bbr *b = cc->bbr;
@@ -516,7 +620,7 @@ static void update_cycle(struct nq_cc *cc, const struct nq_cc_ack *a)
 		time_to_probe(cc, a->now_us);
 		break;
 	case NQ_BBR_REFILL:
-		if (!b->round_start)
+		if (!b->round_start || !refilled(cc, a->rate))
 			break;
 		b->probe_sample = true;
 		start_up(cc, a->rate);
@@ -546,6 +650,11 @@ static void check_ce(struct nq_cc *cc, const struct nq_cc_ack *a)
 static void update_min_rtt(struct nq_bbr *b, const struct nq_cc_ack *a)
 {
 	b->probe_rtt_expired = a->now_us > b->probe_rtt_stamp_us + PROBE_RTT_INTERVAL_US;
+	if (rise_rounds(b, a->now_us) >= RISE_ROUNDS && in_probe_bw(b) && !b->idle_restart &&
+	    a->rtt_us) {
+		b->rise = true;
+		b->probe_rtt_expired = true;
+	}
 	if (a->rtt_us && (a->rtt_us < b->probe_rtt_min_us || b->probe_rtt_expired)) {
 		b->probe_rtt_min_us = a->rtt_us;
 		b->probe_rtt_stamp_us = a->now_us;
@@ -555,6 +664,29 @@ static void update_min_rtt(struct nq_bbr *b, const struct nq_cc_ack *a)
 		b->min_rtt_us = b->probe_rtt_min_us;
 		b->min_rtt_stamp_us = b->probe_rtt_stamp_us;
 	}
+}
+
+/*
+ * With next to nothing in flight the round trip stayed long: so the path is. What it could carry is
+ * known, what it could hold grows with the delay, and whether both is still so is tried at once.
+ */
+static bool adopt_rise(struct nq_cc *cc, u64 now_us)
+{
+	struct nq_bbr *b = cc->bbr;
+
+	b->rise = false;
+	b->raised_rounds = 0;
+	b->rise_after_us = now_us + PROBE_RTT_INTERVAL_US;
+	if (b->probe_rtt_min_us < b->min_rtt_us * 2ULL)
+		return false;
+	if (b->inflight_longterm != NQ_CC_INFINITE)
+		b->inflight_longterm =
+			nq_min(div64_u64(b->inflight_longterm * b->probe_rtt_min_us, b->min_rtt_us),
+			       cc->max_cwnd);
+	b->min_rtt_us = b->probe_rtt_min_us;
+	b->min_rtt_stamp_us = now_us;
+	start_refill(b);
+	return true;
 }
 
 static void check_probe_rtt_done(struct nq_cc *cc, u64 now_us)
@@ -567,7 +699,7 @@ static void check_probe_rtt_done(struct nq_cc *cc, u64 now_us)
 	restore_cwnd(cc);
 	reset_shortterm(b);
 	b->state = NQ_BBR_STARTUP;
-	if (!b->full_bw_reached)
+	if (!b->full_bw_reached || (b->rise && adopt_rise(cc, now_us)))
 		return;
 	start_down(b, now_us);
 	b->state = NQ_BBR_CRUISE;
@@ -674,12 +806,12 @@ static void update_model(struct nq_cc *cc, const struct nq_cc_ack *a)
 	bool loss_high;
 
 	update_latest_signals(b, rs);
-	update_round(b, rs);
+	update_round(cc, a);
 	update_max_bw(b, rs);
 	check_ce(cc, a);
-	loss_high = startup_loss_high(b, rs);
+	loss_high = startup_loss_high(cc, rs);
 	if (b->loss_round_start)
-		adapt_lower_bounds(cc);
+		adapt_lower_bounds(cc, rs);
 	update_aggregation(cc, a);
 	check_full_bw(b, rs);
 	check_startup(cc, loss_high);
@@ -691,6 +823,7 @@ static void update_model(struct nq_cc *cc, const struct nq_cc_ack *a)
 		b->loss_in_round = false;
 		b->ce_in_round = false;
 		b->loss_ranges = 0;
+		b->lost = 0;
 		b->bw_latest = rs->bytes_per_s;
 		b->inflight_latest = rs->delivered;
 	}
@@ -733,6 +866,7 @@ static void bbr_on_undo(struct nq_cc *cc, u64 now_us)
 	restore_cwnd(cc);
 	b->loss_in_round = false;
 	b->loss_ranges = 0;
+	b->lost = 0;
 	reset_full_bw(b);
 	b->bw_shortterm = nq_max(b->bw_shortterm, b->undo_bw_shortterm);
 	b->inflight_shortterm = nq_max(b->inflight_shortterm, b->undo_inflight_shortterm);
@@ -756,7 +890,7 @@ static void bbr_init(struct nq_cc *cc, u64 now_us)
 {
 	struct nq_bbr *b = cc->bbr;
 
-	b->min_rtt_us = b->probe_rtt_min_us = UNKNOWN;
+	b->min_rtt_us = b->probe_rtt_min_us = b->round_rtt_us = UNKNOWN;
 	b->min_rtt_stamp_us = b->probe_rtt_stamp_us = now_us;
 	b->extra_start_us = now_us;
 	b->inflight_longterm = NQ_CC_INFINITE;

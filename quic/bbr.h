@@ -7,13 +7,14 @@
  * round trip (10 s), paces at that rate and keeps about twice their product in flight. What losses
  * or CE marks show while it probes bounds the volume for long (inflight_longterm), what they show
  * otherwise bounds rate and volume until it probes again (_shortterm). For long fat paths and for
- * those that lose packets without being full. Its state stands behind the connection: only those
+ * those that lose packets without being full: losses that are always there are known (floor.h). Its state stands behind the connection: only those
  * that use it have it.
  */
 #ifndef NQ_BBR_H
 #define NQ_BBR_H
 
 #include "congestion.h"
+#include "floor.h"
 
 enum nq_bbr_state {
 	NQ_BBR_STARTUP,
@@ -47,11 +48,17 @@ struct nq_bbr {
 	u64 extra_start_us, extra_delivered;
 	u64 min_rtt_stamp_us, probe_rtt_stamp_us;
 	u32 min_rtt_us, probe_rtt_min_us; /* ~0: unknown */
+	u32 round_rtt_us; /* least of this round, ~0: none yet */
+	struct nq_floor floor;
 
 	/* rounds */
 	u64 next_round_delivered, loss_round_delivered;
 	u32 round_count, rounds_since_probe, drain_start_round;
 	u32 loss_ranges; /* of this round */
+	u64 lost; /* bytes of this round */
+	u32 calm_rounds; /* since it last probed */
+	u32 raised_rounds; /* in a row, longer than its window explains */
+	u64 rise_after_us; /* not again before */
 	u64 last_lost_pn;
 
 	/* the full pipe */
@@ -80,6 +87,7 @@ struct nq_bbr {
 	bool prev_too_high, prev_precautionary;
 	bool probe_rtt_expired, probe_rtt_round_done;
 	bool idle_restart;
+	bool rise; /* the round trip is probed because it seems to have grown */
 };
 
 size_t nq_bbr_bytes(u32 ring_packets);

@@ -80,6 +80,65 @@ static void beside_tcp(struct scenario_run *r)
 	share_all(r, second, "cubic", 0.8);
 }
 
+/* BBR leaves a CUBIC flow what version 3 leaves it. */
+static void bbr_beside_tcp(struct scenario_run *r)
+{
+	static const enum flow_kind kind[] = { FLOW_TCP, FLOW_ENGINE };
+	static const struct {
+		double queue_bdp, tcp;
+	} cases[] = { { 1, 0.16 }, { 2, 0.33 }, { 4, 0.35 } };
+	char what[80];
+	double rate[2];
+	u32 i, k;
+
+	for (i = 0; i < sizeof(links) / sizeof(*links) - r->quick; i++) {
+		for (k = 0; k < sizeof(cases) / sizeof(*cases); k++) {
+			struct net_conf c = links[i];
+
+			c.queue_bdp = cases[k].queue_bdp;
+			share_link(r, &c, kind, "bbr", 120, 90, rate);
+			snprintf(what, sizeof(what), "%g Mbit/s, %g ms, queue of %g: share of TCP",
+				 c.mbit, c.rtt_ms, c.queue_bdp);
+			at_least(r, what, rate[0], cases[k].tcp);
+		}
+	}
+}
+
+/* Losses that many flows cause together in a small queue are none of the path's own. */
+static void bbr_many(struct scenario_run *r)
+{
+	const struct net_conf c = { .mbit = 100, .rtt_ms = 40, .queue_bdp = 0.2 };
+	const double seconds = r->quick ? 10 : 40;
+	double rate[8], sum = 0;
+	struct flow *f[8];
+	struct net net;
+	u64 before[8];
+	u32 i;
+
+	net_start(&net, &c, r->seed);
+	for (i = 0; i < 8; i++) {
+		f[i] = net_flow(&net, FLOW_ENGINE, "bbr");
+		flow_go(f[i]);
+		net_run_ms(&net, 1e3);
+	}
+	net_run_ms(&net, 20e3);
+	sim_bottleneck_reset(net.bottleneck);
+	for (i = 0; i < 8; i++)
+		before[i] = flow_wire_bytes(f[i]);
+	net_run_ms(&net, seconds * 1e3);
+	for (i = 0; i < 8; i++) {
+		rate[i] = net_share(&net, flow_wire_bytes(f[i]) - before[i], seconds);
+		sum += rate[i];
+	}
+	at_least(r, "8 tunnels, a queue of 8 ms: all together", sum, 0.9);
+	at_least(r, "Jain's index", jain(rate, 8), 0.8);
+	at_most(r, "packets that the queue dropped, per cent",
+		100.0 * (double)net.bottleneck->dropped /
+			(double)(net.bottleneck->dropped + net.bottleneck->passed_packets),
+		2);
+	finish(r, &net);
+}
+
 /* The reference itself: what it must do before it may judge others. */
 static void tcp_alone(struct scenario_run *r)
 {
@@ -118,6 +177,61 @@ static void inner_tcp(struct scenario_run *r)
 		(double)f->tunnel.a->queue_max_sojourn_ns / SIM_MS, 1.5 * own_queue_ms);
 	at_most(r, "timeouts of the inner TCP", (double)t->timeouts, 0);
 	finish(r, &net);
+}
+
+/* Megabits per second of @n TCP flows, together, beside a tunnel (@congestion NULL) or in one. */
+static double tcp_flows(struct scenario_run *r, const struct net_conf *c, u32 n,
+			const char *congestion, double run_s)
+{
+	struct tcp *t[8];
+	struct tunnel_conf tc;
+	struct flow *f;
+	struct net net;
+	u64 bytes = 0;
+	u32 i;
+
+	net_start(&net, c, r->seed);
+	tc = net_tunnel_conf(&net);
+	tc.congestion = congestion;
+	f = congestion ? net_tunnel(&net, &tc) : NULL;
+	for (i = 0; i < n; i++) {
+		if (f)
+			t[i] = tcp_inside(&net.sim, &f->tunnel,
+					  nq_max_payload_bytes(f->tunnel.a->conn));
+		else
+			t[i] = net_flow(&net, FLOW_TCP, NULL)->tcp;
+		tcp_run(t[i]);
+	}
+	net_run_ms(&net, 10e3);
+	for (i = 0; i < n; i++)
+		bytes -= t[i]->delivered_bytes;
+	net_run_ms(&net, run_s * 1e3);
+	for (i = 0; i < n; i++)
+		bytes += t[i]->delivered_bytes;
+	finish(r, &net);
+	return (double)bytes * 8 / 1e6 / run_s;
+}
+
+/*
+ * TCP on a path that loses packets, through a tunnel and beside it. To a tunnel with CUBIC applies
+ * what applies to one CUBIC flow, whatever the number inside: it carries one flow as well as the
+ * path does, and eight as well as one. With BBR the flows inside set the pace.
+ */
+static void inner_lossy(struct scenario_run *r)
+{
+	const struct net_conf c = { .mbit = 100, .rtt_ms = 50, .loss = 0.01, .reverse_loss = 0.01 };
+	double run_s = r->quick ? 60 : 240, one, eight;
+
+	one = tcp_flows(r, &c, 1, NULL, run_s);
+	eight = tcp_flows(r, &c, 8, NULL, run_s);
+	note("1 % lost: one TCP beside the tunnel, Mbit/s", one);
+	note("eight", eight);
+	at_least(r, "through the tunnel with CUBIC, of that: one TCP",
+		 tcp_flows(r, &c, 1, "cubic", run_s) / one, 0.85);
+	at_least(r, "eight, of what one reaches beside it",
+		 tcp_flows(r, &c, 8, "cubic", run_s) / one, 0.85);
+	at_least(r, "with BBR: one TCP", tcp_flows(r, &c, 1, "bbr", run_s) / one, 0.9);
+	at_least(r, "eight", tcp_flows(r, &c, 8, "bbr", run_s) / eight, 0.9);
 }
 
 /*
@@ -162,8 +276,11 @@ const struct scenario scenarios_share[] = {
 	{ "two-tunnels", "two tunnels share a link evenly", two_tunnels },
 	{ "two-newreno", "so do two with NewReno", two_newreno },
 	{ "beside-tcp", "a tunnel and a TCP CUBIC flow leave each other a share", beside_tcp },
+	{ "bbr-beside-tcp", "a tunnel with BBR leaves a TCP CUBIC flow a share", bbr_beside_tcp },
+	{ "bbr-many", "BBR does not take losses of a full queue for the path's own", bbr_many },
 	{ "tcp-alone", "the reference TCP is fair to itself and fills the link", tcp_alone },
 	{ "inner-tcp", "TCP inside a tunnel fills the link", inner_tcp },
+	{ "inner-lossy", "TCP inside a tunnel on a path that loses 1 %", inner_lossy },
 	{ "app-limited", "an unused window does not grow", app_limited },
 	{ 0 },
 };
