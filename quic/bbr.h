@@ -7,8 +7,8 @@
  * round trip (10 s), paces at that rate and keeps about twice their product in flight. What losses
  * or CE marks show while it probes bounds the volume for long (inflight_longterm), what they show
  * otherwise bounds rate and volume until it probes again (_shortterm). For long fat paths and for
- * those that lose packets without being full: losses that are always there are known (floor.h). Its state stands behind the connection: only those
- * that use it have it.
+ * those that lose packets without being full: losses that are always there are known (floor.h). Its
+ * state stands behind the connection: only those that use it have it.
  */
 #ifndef NQ_BBR_H
 #define NQ_BBR_H
