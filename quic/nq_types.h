@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The only header of the engine that knows where it is compiled: kernel types and the
- * memory functions; and the arithmetic that all of it uses. Everything else in quic/ includes this and no system header.
+ * The only header of the engine that knows where it is compiled: kernel types and the memory
+ * functions; and the arithmetic that all of it uses. Everything else in quic/ includes this and no
+ * system header.
  */
 #ifndef NQ_TYPES_H
 #define NQ_TYPES_H

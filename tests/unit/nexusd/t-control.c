@@ -308,19 +308,26 @@ void t_report_session(struct fake *f, uint64_t attempt, bool with_address)
 	t_send_to(f->hsd, &m, NULL);
 }
 
+void t_expect_session(struct fake *f, uint8_t cmd, struct nxa tb[NQD_A_MAX + 1],
+		      struct nxa ses[NQD_A_SESSION_MAX + 1])
+{
+	struct nxm_error e;
+
+	t_expect(f, f->dp, cmd);
+	assert_int_equal(nxa_parse(f->hdr.attrs, f->hdr.attrs_len, &nqd_top_set, tb, f->buf, &e),
+			 0);
+	assert_int_equal(nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, f->buf, &e), 0);
+}
+
 /* ADD_SESSION as it must look; returns the session's number. */
 uint64_t t_expect_add_session(struct fake *f)
 {
 	struct nxa tb[NQD_A_MAX + 1], ses[NQD_A_SESSION_MAX + 1];
-	struct nxm_error e;
 
-	t_expect(f, f->dp, NQD_CMD_ADD_SESSION);
+	t_expect_session(f, NQD_CMD_ADD_SESSION, tb, ses);
 	assert_int_equal(f->n_fds, 1);
 	nx_close_fds(f->fds, f->n_fds);
-	assert_int_equal(nxa_parse(f->hdr.attrs, f->hdr.attrs_len, &nqd_top_set, tb, f->buf, &e),
-			 0);
 	assert_true(tb[NQD_A_KEYS].present);
-	assert_int_equal(nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, f->buf, &e), 0);
 	assert_int_equal(nxa_u32(&ses[NQD_A_SESSION_FLAGS]), NQD_SESSION_F_ACK_PENDING |
 								     NQD_SESSION_F_DEFAULT_ROUTE |
 								     NQD_SESSION_F_REPLACE);

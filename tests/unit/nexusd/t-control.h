@@ -77,6 +77,9 @@ int t_connect_peer(struct fake *f, enum mon_peer peer);
 void t_acknowledge(struct fake *f, int fd, int err);
 /* Run the loop until @fd has message @cmd; others of nexus-hsd and data plane are answered kindly. */
 void t_expect(struct fake *f, int fd, uint8_t cmd);
+/* The same of the data plane's, about a session: what it says. Descriptors are the caller's. */
+void t_expect_session(struct fake *f, uint8_t cmd, struct nxa tb[NQD_A_MAX + 1],
+		      struct nxa ses[NQD_A_SESSION_MAX + 1]);
 void t_expect_state(struct fake *f, enum nx_tunnel_state state);
 /* HS_A_ATTEMPT of the last message taken. */
 uint64_t t_attempt_of(struct fake *f);

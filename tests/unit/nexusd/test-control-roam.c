@@ -69,15 +69,10 @@ static void take_told(struct fake *f, uint64_t id, char text[NX_ADDR_STRLEN])
 {
 	struct nxa tb[NQD_A_MAX + 1], ses[NQD_A_SESSION_MAX + 1];
 	struct nx_endpoint e;
-	struct nxm_error err;
 
-	t_expect(f, f->dp, NQD_CMD_UPDATE_SESSION);
+	t_expect_session(f, NQD_CMD_UPDATE_SESSION, tb, ses);
 	assert_int_equal(f->n_fds, 1);
 	nx_close_fds(f->fds, f->n_fds);
-	assert_int_equal(nxa_parse(f->hdr.attrs, f->hdr.attrs_len, &nqd_top_set, tb, f->buf, &err),
-			 0);
-	assert_int_equal(nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, f->buf, &err),
-			 0);
 	assert_true(nxa_u64(&ses[NQD_A_SESSION_ID]) == id);
 	assert_true(ses[NQD_A_SESSION_SOCKET_FD].present);
 	assert_int_equal(nx_endpoint_from_bytes(ses[NQD_A_SESSION_REMOTE_ADDR].data,
@@ -474,16 +469,12 @@ static void test_path_limit(void **state)
 {
 	struct nxa tb[NQD_A_MAX + 1], ses[NQD_A_SESSION_MAX + 1];
 	struct fake *f = *state;
-	struct nxm_error e;
 	uint64_t id;
 
 	T_NEED(f);
 	connect_roaming(f, &id);
 	ip("link set up1 mtu 1300");
-	t_expect(f, f->dp, NQD_CMD_UPDATE_SESSION);
-	assert_int_equal(nxa_parse(f->hdr.attrs, f->hdr.attrs_len, &nqd_top_set, tb, f->buf, &e),
-			 0);
-	assert_int_equal(nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, f->buf, &e), 0);
+	t_expect_session(f, NQD_CMD_UPDATE_SESSION, tb, ses);
 	assert_int_equal(nxa_u32(&ses[NQD_A_SESSION_PATH_MTU_BYTES]), 1272);
 }
 
