@@ -8,7 +8,7 @@
  * there), so an event never names a dead object.
  *
  * A round: events -> due timers -> dp_run_dirty(): every session touched is flushed, its events are
- * reported and its timer is set once.
+ * reported and its timer is set once. The time is read again for every event and burst (dp_tick()).
  */
 #ifndef DP_H
 #define DP_H
@@ -283,6 +283,13 @@ struct dp {
 
 /* loop.c */
 u64 dp_clock_us(void);
+/*
+ * Read the clock into dp->now_us, which is what all of nexus-dp and its engines go by. Called before
+ * each event is handled and each burst is sent or opened: a round may take milliseconds, and an engine
+ * that is told the time of its beginning paces a burst by credit it had then and measures round trips
+ * of no time at all. It never goes back; a timer that falls due within a round is the next round's.
+ */
+void dp_tick(struct dp *dp);
 int dp_watch_add(struct dp *dp, struct dp_watch *w, u32 events);
 void dp_watch_mod(struct dp *dp, struct dp_watch *w, u32 events);
 /* Forget the descriptor; closing it is not enough while another process has the file open. */

@@ -306,6 +306,7 @@ void dp_rx_socket(struct dp *dp, struct dp_socket *sock)
 		n = recvmmsg(sock->watch.fd, rx.msgs, RX_MSGS, MSG_DONTWAIT, NULL);
 		if (n <= 0)
 			return;
+		dp_tick(dp);
 		for (i = 0; i < (unsigned int)n; i++)
 			rx_buffer(dp, sock, i);
 		open_batch(dp);
