@@ -20,11 +20,11 @@
 #include "../../lib/crypto.h"
 #include "../../lib/hs_proto.h"
 #include "../../lib/ipc.h"
+#include "../../dataplane/request.h"
 #include "../../lib/nlcodec.h"
 #include "../../quic/nq.h"
 #include "coalesce.h"
 #include "icmp.h"
-#include "route.h"
 #include "segment.h"
 #include <linux/nexus_quic_dco.h>
 
@@ -32,8 +32,6 @@
 #define DP_MAX_DEVICES		64
 #define DP_CID_BUCKETS		65536
 #define DP_ID_BUCKETS		16384
-/* So many bytes are nobody else's by chance; shorter IDs may need the address to tell whose. */
-#define DP_CID_CERTAIN_LEN	8
 #define DP_TOKEN_BUCKETS	4096
 #define DP_DEVICE_QUEUES_MAX	NX_IPC_MAX_FDS
 /* UDP payload bytes of one GSO send, and segments in it (older kernels take 64). */
@@ -107,7 +105,7 @@ struct dp_device {
 	unsigned int n_queues;
 	struct dp_socket *sockets[NQD_FDS_MAX];
 	unsigned int n_sockets;
-	struct dp_route_table routes;
+	struct nqd_route_table routes;
 	struct dp_session *default_session;
 	unsigned int n_sessions;	/* that may send */
 	bool uso;
@@ -140,13 +138,6 @@ struct dp_cid {
 };
 SLIST_HEAD(dp_cid_list, dp_cid);
 
-struct dp_counters {
-	u64 l3_tx_packets, l3_tx_bytes, l3_rx_packets, l3_rx_bytes;
-	u64 source_prefix_drops, peer_group_drops, address_drops, mtu_drops;
-	u64 congestion_drops, route_epoch_drops, tx_queue_drops, rx_queue_drops, no_route_drops;
-	u64 gso_tx_packets, gso_tx_segments, gro_rx_coalesced, malformed_drops;
-};
-
 /* The addresses of one of the engine's paths. */
 struct dp_path {
 	struct dp_socket *sock;		/* a reference; NULL: the engine has no such path */
@@ -162,11 +153,6 @@ struct dp_last_event {
 	u32 path_mtu;
 	union dp_addr local, remote;	/* PATH_CHANGED */
 	char text[65];
-};
-
-struct dp_secret {
-	u8 bytes[NQD_SECRET_MAX_LEN];
-	u8 len;
 };
 
 SLIST_HEAD(dp_token_list, dp_session);
@@ -201,7 +187,7 @@ struct dp_session {
 	bool replaced;			/* what still comes here is its heir's */
 	struct dp_session *heir;
 	unsigned int n_old;		/* whose heir it is */
-	struct dp_prefix *claims;	/* routes to take when it does */
+	struct nqd_prefix *claims;	/* routes to take when it does */
 	unsigned int n_claims;
 	u64 deadline_us, replaced_us;
 	struct dp_cid_list cids;
@@ -213,10 +199,9 @@ struct dp_session {
 	size_t timer_slot;		/* position in the heap plus 1, 0 = not in it */
 	u64 timer_us;
 	/* Traffic secrets of the phase whose keys are installed as "next". */
-	bool has_secrets;
+	struct nqd_secrets secrets;
 	u16 cipher, key_exchange;
-	struct dp_secret tx_secret, rx_secret;
-	struct dp_counters counters;
+	struct nqd_counters counters;
 	struct nq_counters inherited;	/* counters of the sessions whose place it took */
 	u64 started_us, duplicates_reported, duplicate_event_us;
 	u64 connected_us;		/* started_us of the first of the line */
@@ -334,14 +319,6 @@ int dp_cmd_delete_device(struct dp *dp, struct dp_request *r);
 /* The session a request names; checks its generation. NULL with r->e filled. */
 struct dp_session *dp_request_session(struct dp *dp, struct dp_request *r, struct nxa *attrs);
 struct dp_device *dp_request_device(struct dp *dp, struct dp_request *r);
-struct dp_keys;
-/* Keys of NQD_A_KEYS into @p and @secrets; the caller wipes both. */
-int dp_parse_keys(struct dp_request *r, struct nq_conn_params *p, struct dp_keys *secrets);
-
-struct dp_keys {
-	bool has_secrets;
-	struct dp_secret tx, rx;	/* of the next phase */
-};
 
 /* events.c */
 void dp_event(struct dp *dp, struct dp_session *s, u8 type, const struct dp_last_event *info,
@@ -362,11 +339,6 @@ void dp_device_resume(struct dp *dp, struct dp_device *dev);
 struct dp_device *dp_device_find(struct dp *dp, u32 ifindex, const char *ifname);
 
 /* path.c */
-/* Only the server's owner may allow it to follow; a client hears its server from one address. */
-static inline bool dp_session_follows(const struct dp_session *s)
-{
-	return s->role == NQD_ROLE_SERVER && s->flags & NQD_SESSION_F_MIGRATION;
-}
 static inline struct dp_path *dp_active_path(struct dp_session *s)
 {
 	return &s->paths[s->conn ? nq_active_path(s->conn) : 0];
@@ -398,7 +370,7 @@ struct dp_session *dp_session_find(struct dp *dp, u64 id);
 void dp_session_link(struct dp *dp, struct dp_session *s);
 void dp_session_unlink(struct dp *dp, struct dp_session *s);
 int dp_session_start(struct dp *dp, struct dp_session *s, struct nq_conn_params *p,
-		     const struct dp_keys *secrets);
+		     const struct nqd_secrets *secrets);
 void dp_session_free(struct dp *dp, struct dp_session *s);
 void dp_mark_dirty(struct dp *dp, struct dp_session *s);
 void dp_run_dirty(struct dp *dp);

@@ -176,7 +176,7 @@ void dp_take_routes(struct dp_session *s)
 	unsigned int i;
 
 	for (i = 0; i < s->n_claims; i++)
-		if (dp_route_replace(&s->dev->routes, &s->claims[i], s))
+		if (nqd_route_replace(&s->dev->routes, &s->claims[i], s))
 			nx_warn("session %llu: out of memory for a route",
 				(unsigned long long)s->id);
 	free(s->claims);

@@ -184,11 +184,11 @@ static void stray_packet(struct dp *dp, struct dp_session *s, struct dp_socket *
 			 const union dp_addr *from, u8 path, u8 ecn, u8 *data, u32 len, bool punted)
 {
 	struct dp_path addresses = dp_path_of(sock, &rx.local, from);
-	bool follows = dp_session_follows(s);
+	bool follows = nqd_follows(s->role, s->flags);
 
 	if (!follows)
 		s->counters.address_drops++;
-	if (!punted && s->cid_len < DP_CID_CERTAIN_LEN)
+	if (!punted && s->cid_len < NQD_CID_CERTAIN_LEN)
 		dp_punt_to_hsd(dp, sock, from, &rx.local, ecn, HS_PUNT_F_IF_YOURS, data, len);
 	if (!follows || !s->conn)
 		return;
