@@ -20,8 +20,8 @@ void dp_put_session_id(struct nxm *m, u64 id, u64 user, u64 generation, const ch
 	nxm_put_u64(m, NQD_A_SESSION_USER, user);
 	nxm_put_str(m, NQD_A_SESSION_TUNNEL, tunnel);
 	if (e->remote.sa.sa_family) {
-		nxm_put(m, NQD_A_SESSION_LOCAL_ADDR, &e->local, dp_addr_len(&e->local));
-		nxm_put(m, NQD_A_SESSION_REMOTE_ADDR, &e->remote, dp_addr_len(&e->remote));
+		nxm_put(m, NQD_A_SESSION_LOCAL_ADDR, &e->local, nqd_addr_len(&e->local));
+		nxm_put(m, NQD_A_SESSION_REMOTE_ADDR, &e->remote, nqd_addr_len(&e->remote));
 	}
 	if (e->path_mtu)
 		nxm_put_u32(m, NQD_A_SESSION_PATH_MTU_BYTES, e->path_mtu);
@@ -83,7 +83,7 @@ int dp_cmd_get_caps(struct dp *dp, struct dp_request *r)
 static void put_session(struct nxm *m, struct dp_session *s)
 {
 	const struct dp_path *path = dp_active_path(s);
-	const union dp_addr *local = dp_path_local(path);
+	const union nqd_addr *local = dp_path_local(path);
 	size_t nest = nxm_nest_begin(m, NQD_A_SESSION);
 
 	nxm_put_u64(m, NQD_A_SESSION_ID, s->id);
@@ -92,8 +92,8 @@ static void put_session(struct nxm *m, struct dp_session *s)
 	nxm_put_str(m, NQD_A_SESSION_TUNNEL, s->tunnel);
 	nxm_put_u8(m, NQD_A_SESSION_ROLE, s->role);
 	nxm_put_u32(m, NQD_A_SESSION_FLAGS, s->flags);
-	nxm_put(m, NQD_A_SESSION_LOCAL_ADDR, local, dp_addr_len(local));
-	nxm_put(m, NQD_A_SESSION_REMOTE_ADDR, &path->remote, dp_addr_len(&path->remote));
+	nxm_put(m, NQD_A_SESSION_LOCAL_ADDR, local, nqd_addr_len(local));
+	nxm_put(m, NQD_A_SESSION_REMOTE_ADDR, &path->remote, nqd_addr_len(&path->remote));
 	nxm_put_u16(m, NQD_A_SESSION_CIPHER, s->cipher);
 	nxm_put_u16(m, NQD_A_SESSION_KEY_EXCHANGE, s->key_exchange);
 	nxm_put_u32(m, NQD_A_SESSION_PATH_MTU_BYTES, s->path_mtu);

@@ -208,7 +208,7 @@ static int take_identity(struct dp *dp, struct dp_request *r, struct new_session
 static int parse_path(struct dp *dp, struct dp_request *r, const struct nxa *a,
 		      const struct dp_path *now, struct dp_path *p)
 {
-	union dp_addr local = now->local, remote = now->remote;
+	union nqd_addr local = now->local, remote = now->remote;
 	int fd, err;
 
 	*p = (struct dp_path){ .sock = now->sock };
@@ -225,12 +225,13 @@ static int parse_path(struct dp *dp, struct dp_request *r, const struct nxa *a,
 		p->sock->refs++;
 	}
 	if (a[NQD_A_SESSION_REMOTE_ADDR].present
-		    ? dp_addr_for_socket(p->sock, &a[NQD_A_SESSION_REMOTE_ADDR], &remote)
+		    ? nqd_addr_parse(p->sock->bound.sa.sa_family, &a[NQD_A_SESSION_REMOTE_ADDR],
+				     &remote)
 		    : remote.sa.sa_family != p->sock->bound.sa.sa_family)
 		return dp_fail(&r->e, -EINVAL,
 			       "NQD_A_SESSION_REMOTE_ADDR: not an address for this socket");
 	if (a[NQD_A_SESSION_LOCAL_ADDR].present &&
-	    dp_addr_for_socket(p->sock, &a[NQD_A_SESSION_LOCAL_ADDR], &local))
+	    nqd_addr_parse(p->sock->bound.sa.sa_family, &a[NQD_A_SESSION_LOCAL_ADDR], &local))
 		return dp_fail(&r->e, -EINVAL,
 			       "NQD_A_SESSION_LOCAL_ADDR: not an address for this socket");
 	*p = dp_path_of(p->sock, &local, &remote);

@@ -20,6 +20,7 @@
 #include "../../lib/crypto.h"
 #include "../../lib/hs_proto.h"
 #include "../../lib/ipc.h"
+#include "../../dataplane/addr.h"
 #include "../../dataplane/request.h"
 #include "../../lib/nlcodec.h"
 #include "../../quic/nq.h"
@@ -51,12 +52,6 @@
 
 struct dp;
 
-union dp_addr {
-	struct sockaddr sa;
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
-};
-
 /* What epoll points to; embedded as the first member. */
 struct dp_watch {
 	void (*fn)(struct dp *dp, struct dp_watch *w, u32 events);
@@ -66,7 +61,7 @@ struct dp_watch {
 /* A sealed burst: packets back to back. */
 struct dp_out {
 	TAILQ_ENTRY(dp_out) entry;
-	union dp_addr dest, source;	/* source: family 0 = the socket's */
+	union nqd_addr dest, source;	/* source: family 0 = the socket's */
 	u32 n, next;			/* packets, first unsent */
 	u32 len, next_off;
 	bool ecn;
@@ -81,7 +76,7 @@ struct dp_socket {
 	TAILQ_ENTRY(dp_socket) entry;
 	u64 cookie;
 	unsigned int refs;
-	union dp_addr bound;
+	union nqd_addr bound;
 	u16 port;			/* network order */
 	bool any;			/* bound to the wildcard address */
 	bool gso;
@@ -141,7 +136,7 @@ SLIST_HEAD(dp_cid_list, dp_cid);
 /* The addresses of one of the engine's paths. */
 struct dp_path {
 	struct dp_socket *sock;		/* a reference; NULL: the engine has no such path */
-	union dp_addr local, remote;	/* local: family 0 = the socket's */
+	union nqd_addr local, remote;	/* local: family 0 = the socket's */
 	bool unreachable;		/* the last packets found no way out of this machine */
 };
 
@@ -151,7 +146,7 @@ struct dp_last_event {
 	u8 reason, congestion;
 	u64 code, count;
 	u32 path_mtu;
-	union dp_addr local, remote;	/* PATH_CHANGED */
+	union nqd_addr local, remote;	/* PATH_CHANGED */
 	char text[65];
 };
 
@@ -344,14 +339,14 @@ static inline struct dp_path *dp_active_path(struct dp_session *s)
 	return &s->paths[s->conn ? nq_active_path(s->conn) : 0];
 }
 /* The address packets of the path leave from, as far as it is known. */
-const union dp_addr *dp_path_local(const struct dp_path *p);
+const union nqd_addr *dp_path_local(const struct dp_path *p);
 /* The path of packets that arrive on @sock from @from: its number, or NQ_PATH_NEW*. */
-u8 dp_path_number(struct dp_session *s, const struct dp_socket *sock, const union dp_addr *from);
+u8 dp_path_number(struct dp_session *s, const struct dp_socket *sock, const union nqd_addr *from);
 /* Does a path of the session use @sock? */
 bool dp_session_on(const struct dp_session *s, const struct dp_socket *sock);
 /* Addresses as a path has them: the source is named only where the socket does not fix it. */
-struct dp_path dp_path_of(struct dp_socket *sock, const union dp_addr *local,
-			  const union dp_addr *remote);
+struct dp_path dp_path_of(struct dp_socket *sock, const union nqd_addr *local,
+			  const union nqd_addr *remote);
 /* The engine has given @number to these addresses. */
 void dp_path_set(struct dp *dp, struct dp_session *s, u8 number, const struct dp_path *path);
 void dp_paths_free(struct dp *dp, struct dp_session *s);
@@ -381,7 +376,7 @@ int dp_cid_add(struct dp *dp, struct dp_session *s, const struct nq_cid *cid);
  * the session that talks with @from, else the longest.
  */
 struct dp_session *dp_cid_find(struct dp *dp, const struct dp_socket *sock, const u8 *id, u32 len,
-			       const union dp_addr *from);
+			       const union nqd_addr *from);
 int dp_session_next_keys(struct dp_session *s);
 struct dp_session *dp_route_dst(const struct dp_device *dev, const u8 *pkt);
 struct dp_session *dp_route_src(const struct dp_device *dev, const u8 *pkt);
@@ -395,7 +390,7 @@ int dp_reset_init(struct dp *dp);
 void dp_reset_update(struct dp *dp, struct dp_session *s);
 void dp_reset_forget(struct dp_session *s);
 /* A short-header datagram that is nobody's: true if it has ended a session. */
-bool dp_reset_received(struct dp *dp, const union dp_addr *from, const u8 *data, u32 len);
+bool dp_reset_received(struct dp *dp, const union nqd_addr *from, const u8 *data, u32 len);
 
 /* replace.c */
 /* May @s, which is being added, take the routes of @old? */
@@ -439,16 +434,12 @@ void dp_socket_put(struct dp *dp, struct dp_socket *sock);
 /* The same while epoll events are worked off: a socket without users goes at the round's end. */
 void dp_socket_put_later(struct dp *dp, struct dp_socket *sock);
 void dp_sockets_reap(struct dp *dp);
-bool dp_addr_same_host(const union dp_addr *a, const union dp_addr *b);
-int dp_addr_for_socket(const struct dp_socket *sock, const struct nxa *a, union dp_addr *out);
-bool dp_addr_equal(const union dp_addr *a, const union dp_addr *b);
-socklen_t dp_addr_len(const union dp_addr *a);
 /* Send a sealed burst; consumes it. -EMSGSIZE: the path takes no such packets. */
 int dp_udp_send(struct dp *dp, struct dp_path *path, struct dp_out *out);
 
 /* punt.c */
-void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union dp_addr *from,
-		    const union dp_addr *local, u8 ecn, u16 flags, const u8 *data, u32 len);
+void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union nqd_addr *from,
+		    const union nqd_addr *local, u8 ecn, u16 flags, const u8 *data, u32 len);
 
 /* timer.c */
 void dp_timer_set(struct dp *dp, struct dp_session *s, u64 at_us);

@@ -145,7 +145,7 @@ static bool on_one_path(struct dp_session *a, struct dp_session *b)
 {
 	const struct dp_path *p = dp_active_path(a), *q = dp_active_path(b);
 
-	return p->sock == q->sock && dp_addr_equal(&p->remote, &q->remote);
+	return p->sock == q->sock && nqd_addr_equal(&p->remote, &q->remote);
 }
 
 static void retire(struct dp *dp, struct dp_session *old, struct dp_session *s)

@@ -125,7 +125,7 @@ void dp_cid_free(struct dp *dp, struct dp_cid *c)
 }
 
 struct dp_session *dp_cid_find(struct dp *dp, const struct dp_socket *sock, const u8 *id, u32 len,
-			       const union dp_addr *from)
+			       const union nqd_addr *from)
 {
 	struct dp_session *best = NULL;
 	struct dp_cid *c;
