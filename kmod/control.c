@@ -653,7 +653,7 @@ static void delete_session(struct nqd_session *s, const struct nxa *a)
 	nqd_session_kick(s);
 }
 
-/* None of those that remain is freed by the deletion of another: list_for_each_entry_safe() holds. */
+/* None of those that remain is freed by the deletion of another. */
 static void delete_matching(struct nqd_net *nn, const struct nqd_device *nd, const u64 *user,
 			    const struct nxa *a)
 {

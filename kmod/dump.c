@@ -3,8 +3,8 @@
  * Answers to queries: statistics, last events. No key, secret, connection ID or reset token is ever
  * put into a message by this file or any other of the module.
  *
- * A dump goes by serial numbers: what ends or begins between two messages of it is left out or told,
- * and nothing is told twice.
+ * A dump goes by serial numbers: what ends or begins between two messages of it is left out or
+ * told, and nothing is told twice.
  */
 #include <net/sock.h>
 

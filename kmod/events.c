@@ -55,7 +55,7 @@ static void closed(struct nqd_session *s)
 	nqd_session_down(s, nqd_down_reason(info.cause), info.code, info.reason);
 }
 
-/* Frames that the data plane does not own. What no memory can be had for waits for the next round. */
+/* Frames that the data plane does not own. Without memory they wait for the next round. */
 static void punted(struct nqd_session *s)
 {
 	const u32 max = 2048;
@@ -103,8 +103,7 @@ static void keys_changed(struct nqd_session *s)
 {
 	nqd_event(s, NQD_EVENT_KEY_UPDATE_DONE, NULL, NULL, 0);
 	if (s->secrets.has_secrets && nqd_session_next_keys(s))
-		net_warn_ratelimited(
-			"nexus_quic_dco: session %llu: next keys could not be installed\n", s->id);
+		net_warn_ratelimited("nexusq: session %llu: no next keys\n", s->id);
 }
 
 static void path_mtu_changed(struct nqd_session *s)

@@ -158,7 +158,7 @@ static const struct genl_ops nqd_ops[] = {
 };
 
 static const struct genl_multicast_group nqd_groups[] = {
-	{ .name = NQD_MCGRP_EVENTS },
+	{ .name = NQD_MCGRP_EVENTS, .flags = GENL_MCAST_CAP_NET_ADMIN },
 };
 
 struct genl_family nqd_family __ro_after_init = {

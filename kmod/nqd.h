@@ -12,15 +12,16 @@
  *                      whatever is not said to belong to another lock
  *   lock_sock(sk)      attaching and detaching a socket
  *   nqd_session.lock   spinlock, bottom halves off; the engine's state and what the data path
- *                      changes. Nothing of the control side is taken inside it. Of two sessions, one
- *                      that replaces and one that is replaced, the former's is taken first, and only
- *                      under nqd_net.lock.
+ *                      changes. Nothing of the control side is taken inside it. Of two sessions,
+ *                      one that replaces and one that is replaced, the former's is taken first, and
+ *                      only under nqd_net.lock.
  *
  * Readers in softirq (packets) hold no lock but RCU: they find sessions by connection ID or by
  * route, and a session they found may have ended: under its lock, conn == NULL says so.
  *
- * Softirq never changes what the control side owns. What the engine has to tell (its events, keys to
- * derive, IDs to issue, the end of a session) is done by the session's worker, nqd_session_kick().
+ * Softirq never changes what the control side owns. What the engine has to tell (its events, keys
+ * to derive, IDs to issue, the end of a session) is done by the session's worker,
+ * nqd_session_kick().
  */
 #ifndef NQD_H
 #define NQD_H
@@ -58,9 +59,9 @@ extern unsigned int nqd_net_id;
 extern struct genl_family nqd_family;
 
 /*
- * One network namespace. Made and freed with it (pernet). When it is freed no device is left, because
- * the core deletes them before; no session, because those that outlive their device are ended then;
- * and no socket, because a socket keeps its namespace alive.
+ * One network namespace. Made and freed with it (pernet). When it is freed no device is left,
+ * because the core deletes them before; no session, because those that outlive their device are
+ * ended then; and no socket, because a socket keeps its namespace alive.
  */
 struct nqd_net {
 	struct net *net;
@@ -220,7 +221,7 @@ struct nqd_session {
 	unsigned int n_claims;
 	u64 deadline_us, replaced_us;
 
-	/* Written under nqd_net.lock and @lock, read under either; alone or under RCU with READ_ONCE. */
+	/* Written under nqd_net.lock and @lock, read under either, or with READ_ONCE under RCU. */
 	struct nqd_device *nd;		/* NULL: it closes after its device */
 	struct nqd_session *heir;
 	bool down;

@@ -162,6 +162,7 @@ static unsigned int describe_move(const struct nqd_path *active, const struct nq
 
 int nqd_session_migrate(struct nqd_request *r, struct nqd_session *s, const struct nqd_path *path)
 {
+	static const char no_id[] = "the peer has given no connection ID for another address";
 	struct nqd_path *active;
 	int number;
 
@@ -183,9 +184,7 @@ int nqd_session_migrate(struct nqd_request *r, struct nqd_session *s, const stru
 		s->migrating_to = number;
 	nqd_session_prune_sockets(s);
 	if (number == -ENOBUFS)
-		return nqd_fail(
-			r, number,
-			"NQD_A_SESSION_LOCAL_ADDR: the peer has given no connection ID for another address");
+		return nqd_fail(r, number, "NQD_A_SESSION_LOCAL_ADDR: %s", no_id);
 	if (number < 0)
 		return nqd_fail(r, number, "NQD_A_SESSION_ID: %pe", ERR_PTR(number));
 	return 0;

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * One session takes the place of another (NQD_SESSION_F_REPLACE) without a lost packet. It promises:
- * at any moment exactly one of them sends inner packets, and whatever the peer sends on either, in
- * order or not, is delivered.
+ * One session takes the place of another (NQD_SESSION_F_REPLACE) without a lost packet. It
+ * promises: at any moment exactly one of them sends inner packets, and whatever the peer sends on
+ * either, in order or not, is delivered.
  *
  * The rule: nothing is sent on the new session until the peer's data plane has it, because before
- * that its packets would pile up in the peer's handshake daemon. How each end knows: the first thing
- * said on a session that replaces is an empty DATAGRAM, repeated until acknowledged, which only a
- * data plane says. So:
+ * that its packets would pile up in the peer's handshake daemon. How each end knows: the first
+ * thing said on a session that replaces is an empty DATAGRAM, repeated until acknowledged, which
+ * only a data plane says. So:
  *
  *   ADD_SESSION     nqd_replace_link(): the new session waits, the older one carries on; prefixes
  *                   that nobody has are reserved, and lead where they led before
- *   a DATAGRAM      nqd_take_over(), by the worker: routes, queue, counters and what is known of the
- *                   path move; the older one sends no more, but what comes on it is treated as if
- *                   it came here
+ *   a DATAGRAM      nqd_take_over(), by the worker: routes, queue, counters and what is known of
+ *                   the path move; the older one sends no more, but what comes on it is treated as
+ *                   if it came here
  *   silence         when the peer has our empty DATAGRAM and three PTOs brought nothing more, the
  *                   older one is closed with CONNECTION_CLOSE; its keys go with it
  *
@@ -217,8 +217,8 @@ void nqd_take_routes(struct nqd_session *s)
 
 	for (i = 0; i < s->n_claims; i++)
 		if (nqd_route_replace(&s->nd->routes, &s->claims[i], s))
-			net_warn_ratelimited(
-				"nexus_quic_dco: session %llu: no memory for a route\n", s->id);
+			net_warn_ratelimited("nexusq: session %llu: no memory for a route\n",
+					     s->id);
 	kfree(s->claims);
 	s->claims = NULL;
 	s->n_claims = 0;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Stateless resets (RFC 9000 10.3): a datagram with a connection ID that is nobody's, but whose last
- * 16 bytes are the token a peer gave us with the ID we use for it. The table finds the session by
- * its token; it is asked only about packets that belong to nobody. Its hash has a random seed, and
- * the engine compares the token in constant time, so that answers and their times tell nothing.
+ * Stateless resets (RFC 9000 10.3): a datagram with a connection ID that is nobody's, but whose
+ * last 16 bytes are the token a peer gave us with the ID we use for it. The table finds the session
+ * by its token; it is asked only about packets that belong to nobody. Its hash has a random seed,
+ * and the engine compares the token in constant time, so that answers and their times tell nothing.
  */
 #include <linux/slab.h>
 

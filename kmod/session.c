@@ -102,7 +102,7 @@ static void ring_free(struct nqd_session *s)
 	s->ring_bytes = 0;
 }
 
-/* Beyond what all of them may have, and without memory, a session goes on with the window it has. */
+/* Beyond what all of them may have, and without memory, it goes on with the window it has. */
 void nqd_ring_grow(struct nqd_session *s, u32 packets)
 {
 	size_t bytes = nq_ring_bytes(packets);

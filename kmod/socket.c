@@ -3,13 +3,13 @@
  * UDP sockets of user space, lent to the module.
  *
  * Attaching marks the socket (encap_type) and says whose it is (sk_user_data), so that no other
- * tunnel takes it; what comes in is the data path's. There is no encap_rcv: the UDP layer would take
- * GRO buffers apart for it.
+ * tunnel takes it; what comes in is the data path's. There is no encap_rcv: the UDP layer would
+ * take GRO buffers apart for it.
  *
  * The module holds the socket, not its file. When the last descriptor is closed, be it that the
- * process died, the UDP layer calls encap_destroy: the sessions on it end with NQD_DOWN_SOCKET_ERROR
- * and let go of it. (If the file were held, a session would keep its network namespace alive for
- * ever, since the socket does.)
+ * process died, the UDP layer calls encap_destroy: the sessions on it end with
+ * NQD_DOWN_SOCKET_ERROR and let go of it. (If the file were held, a session would keep its network
+ * namespace alive for ever, since the socket does.)
  *
  * Detaching against closing. The UDP layer sets SOCK_DEAD under the socket's lock, then reads
  * encap_destroy, then calls it. We detach under the same lock:

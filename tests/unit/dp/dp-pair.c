@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Two nexus-dp processes with one hand-made session between them, each in its network namespace:
- * the data plane alone, without handshake or control process, for measurements and experiments.
+ * Two data planes with one hand-made session between them, each in its network namespace: nexus-dp
+ * processes, or the kernel module; without handshake or control process, for measurements and
+ * experiments.
  *
- * Usage: dp-pair NEXUS_DP NS_A ADDR_A NS_B ADDR_B [CIPHER [MTU]]
- * The namespaces and the path between ADDR_A and ADDR_B exist; the TUN devices get the name nxp0
+ * Usage: dp-pair NEXUS_DP|module NS_A ADDR_A NS_B ADDR_B [CIPHER [MTU]]
+ * The namespaces and the path between ADDR_A and ADDR_B exist; the devices get the name nxp0
  * and stay without addresses. It prints "ready" and runs until SIGINT, SIGTERM or the end of its
  * input; then it prints the counters that are not 0.
  */
@@ -58,11 +59,13 @@ static void open_end(struct end *e, const char *dp, const char *ns, const char *
 
 	enter(ns);
 	strcpy(e->ifname, "nxp0");
-	e->tun = abi_open_tun(e->ifname);
-	check(e->tun, "TUN", "");
+	if (!abi_transport_for(dp)->module) {
+		e->tun = abi_open_tun(e->ifname);
+		check(e->tun, "TUN", "");
+	}
 	e->session.socket = abi_open_udp(addr, 4433, &e->bound);
 	check(e->session.socket, "UDP socket", addr);
-	check(abi_dp.open(&e->abi, dp), "nexus-dp", dp);
+	check(abi_transport_for(dp)->open(&e->abi, dp), "data plane", dp);
 	check(abi_create_device(&e->abi, e->tun, e->ifname, &err), "device", err.text);
 }
 
@@ -90,7 +93,8 @@ int main(int argc, char **argv)
 	int i;
 
 	if (argc < 6) {
-		fprintf(stderr, "Usage: dp-pair NEXUS_DP NS_A ADDR_A NS_B ADDR_B [CIPHER [MTU]]\n");
+		fprintf(stderr,
+			"Usage: dp-pair NEXUS_DP|module NS_A ADDR_A NS_B ADDR_B [CIPHER [MTU]]\n");
 		return 1;
 	}
 	sigaction(SIGINT, &sa, NULL);
@@ -118,7 +122,7 @@ int main(int argc, char **argv)
 		;
 	print_counters(&ends[0], "a");
 	print_counters(&ends[1], "b");
-	abi_dp.close(&ends[0].abi);
-	abi_dp.close(&ends[1].abi);
+	ends[0].abi.ops->close(&ends[0].abi);
+	ends[1].abi.ops->close(&ends[1].abi);
 	return 0;
 }
