@@ -42,7 +42,7 @@ enum key_use {
 struct nqd_key {
 	refcount_t refs;
 	u16 cipher;
-	u8 use;				/* enum key_use */
+	u8 use; /* enum key_use */
 	struct work_struct free;
 	union {
 		struct {
