@@ -65,6 +65,7 @@ struct nqd_session_dp {
 	u8 dst_path;			/* whose it is */
 	u64 retry_us;			/* paced until */
 	u64 timer_us;			/* what the timer is set to; NQ_TIME_NEVER: to nothing */
+	u32 ring_asked;			/* a ring of so many packets was asked for */
 };
 
 struct nqd_device_dp {
@@ -89,7 +90,7 @@ void nqd_dp_setup_link(struct net_device *dev);
 netdev_tx_t nqd_dp_xmit(struct sk_buff *skb, struct net_device *dev);
 
 /* ---- sessions: process context where nothing else is said ---- */
-/* The engine is there, nobody finds the session yet. 0 or -ENOMEM. */
+/* Before s->conn is set and packets may use it. 0 or -ENOMEM. */
 int nqd_dp_session_start(struct nqd_session *s);
 /* Nobody finds it any more; when it returns, nothing of the data path touches it. May sleep. */
 void nqd_dp_session_stop(struct nqd_session *s);
@@ -97,7 +98,7 @@ void nqd_dp_session_stop(struct nqd_session *s);
 void nqd_dp_session_wake(struct nqd_session *s);
 /* The same, done before it returns. */
 void nqd_dp_session_flush(struct nqd_session *s);
-/* The packets that wait in @from are @to's. */
+/* The packets that wait in @from are @to's, which replaces it. */
 void nqd_dp_session_move_queue(struct nqd_session *to, struct nqd_session *from);
 void nqd_dp_session_drop_queue(struct nqd_session *s);
 /* One inner packet from before the session was installed. */

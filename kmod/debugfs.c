@@ -15,7 +15,8 @@ static int state_show(struct seq_file *m, void *unused)
 	struct nqd_net *nn = m->private;
 
 	mutex_lock(&nn->lock);
-	seq_printf(m, "devices %u\n", nn->n_devices);
+	seq_printf(m, "devices %u\nsessions %u\nsockets %u\nended %u\nring_bytes %llu\n",
+		   nn->n_devices, nn->n_sessions, nn->n_sockets, nn->n_ended, nn->ring_bytes);
 	mutex_unlock(&nn->lock);
 	return 0;
 }

@@ -10,7 +10,6 @@
 
 #include "compat/netdev.h"
 #include "nqd.h"
-#include "trace.h"
 
 /* Until the first session's path is known: what passes everywhere (RFC 8200, 5). */
 #define DEFAULT_MTU 1280
@@ -39,6 +38,21 @@ static int nqd_ndo_init(struct net_device *dev)
 	return err;
 }
 
+static void drop_sockets(struct nqd_socket **socks, unsigned int n)
+{
+	while (n)
+		nqd_socket_put(socks[--n]);
+}
+
+static void set_sockets(struct nqd_device *nd, struct nqd_socket **socks, unsigned int n)
+{
+	drop_sockets(nd->sockets, nd->n_sockets);
+	memcpy(nd->sockets, socks, n * sizeof(*socks));
+	nd->n_sockets = n;
+	while (n)
+		nqd_socket_check_closed(socks[--n]);
+}
+
 /*
  * The device is down, no packet is on its way in from the stack (the core waited for a grace
  * period), and rtnl is held: nobody makes it anew meanwhile.
@@ -49,27 +63,19 @@ static void nqd_ndo_uninit(struct net_device *dev)
 	struct nqd_net *nn = nd->nn;
 
 	mutex_lock(&nn->lock);
+	nqd_device_end_sessions(nd);
+	drop_sockets(nd->sockets, nd->n_sockets);
+	nd->n_sockets = 0;
 	list_del(&nd->entry);
 	nn->n_devices--;
 	mutex_unlock(&nn->lock);
 	free_percpu(nd->drops);
 }
 
-static netdev_tx_t nqd_ndo_start_xmit(struct sk_buff *skb, struct net_device *dev)
-{
-	struct nqd_device *nd = netdev_priv(dev);
-
-	nqd_count_drop_no_route(nd);
-	trace_nqd_drop(dev->ifindex, 0, NQD_DROP_NO_ROUTE);
-	dev->stats.tx_dropped++;
-	kfree_skb(skb);
-	return NETDEV_TX_OK;
-}
-
 static const struct net_device_ops nqd_netdev_ops = {
 	.ndo_init = nqd_ndo_init,
 	.ndo_uninit = nqd_ndo_uninit,
-	.ndo_start_xmit = nqd_ndo_start_xmit,
+	.ndo_start_xmit = nqd_dp_xmit,
 	.ndo_get_stats64 = dev_get_tstats64,
 };
 
@@ -81,7 +87,6 @@ static void nqd_link_setup(struct net_device *dev)
 	dev->needs_free_netdev = true;
 	dev->type = ARPHRD_NONE;
 	dev->flags = IFF_POINTOPOINT | IFF_NOARP;
-	dev->priv_flags |= IFF_NO_QUEUE;
 	dev->mtu = DEFAULT_MTU;
 	dev->min_mtu = ETH_MIN_MTU;
 	dev->max_mtu = ETH_MAX_MTU;
@@ -89,6 +94,7 @@ static void nqd_link_setup(struct net_device *dev)
 	nqd_dev_set_lockless_local(dev);
 	SET_NETDEV_DEVTYPE(dev, &nqd_type);
 	netif_keep_dst(dev);
+	nqd_dp_setup_link(dev);
 }
 
 static int nqd_link_new(struct net_device *dev, struct netlink_ext_ack *extack)
@@ -154,19 +160,15 @@ struct nqd_device *nqd_request_device(struct nqd_request *r)
 	return nd;
 }
 
-static int reply_device(struct nqd_request *r, const struct nqd_device *nd)
+/* What is made is not unmade because an answer cannot be built: @skb was made before, with room. */
+static int reply_device(struct nqd_request *r, struct sk_buff *skb, void *hdr,
+			const struct nqd_device *nd)
 {
-	struct nlattr *nest;
-	struct sk_buff *skb;
-	void *hdr;
+	struct nlattr *nest = nla_nest_start(skb, NQD_A_DEVICE);
 
-	skb = nqd_reply_begin(r, NLMSG_DEFAULT_SIZE, &hdr);
-	if (!skb)
-		return -ENOMEM;
-	nest = nla_nest_start(skb, NQD_A_DEVICE);
-	if (!nest || nla_put_u32(skb, NQD_A_DEVICE_IFINDEX, nd->dev->ifindex) ||
-	    nla_put_string(skb, NQD_A_DEVICE_IFNAME, nd->dev->name) ||
-	    nla_put_u32(skb, NQD_A_DEVICE_SESSIONS, nd->n_sessions)) {
+	if (WARN_ON(!nest || nla_put_u32(skb, NQD_A_DEVICE_IFINDEX, nd->dev->ifindex) ||
+		    nla_put_string(skb, NQD_A_DEVICE_IFNAME, nd->dev->name) ||
+		    nla_put_u32(skb, NQD_A_DEVICE_SESSIONS, nd->n_sessions))) {
 		nlmsg_free(skb);
 		return -EMSGSIZE;
 	}
@@ -201,43 +203,99 @@ static int make_device(struct nqd_request *r, const char *ifname, struct nqd_dev
 	return 0;
 }
 
-static int create_device(struct nqd_request *r)
+/* Sockets of the descriptors of NQD_A_DEVICE_SOCKET_FD: all, or -errno and none. */
+static int take_sockets(struct nqd_request *r, struct nqd_socket **socks)
 {
+	const struct nxa *nest = &r->top[NQD_A_DEVICE];
+	static const char attr[] = "NQD_A_DEVICE_SOCKET_FD";
+	const u8 *pos = NULL;
+	struct nxa a;
+	int n = 0, err;
+
+	while (nxa_next(nest->data, nest->len, NQD_A_DEVICE_SOCKET_FD, &pos, &a)) {
+		if (n == NQD_FDS_MAX) {
+			err = nqd_fail(r, -E2BIG, "%s: more than %d", attr, NQD_FDS_MAX);
+			goto put;
+		}
+		socks[n] = nqd_socket_get(r, nxa_u32(&a), attr);
+		if (IS_ERR(socks[n])) {
+			err = PTR_ERR(socks[n]);
+			goto put;
+		}
+		n++;
+	}
+	return n;
+
+put:
+	drop_sockets(socks, n);
+	return err;
+}
+
+/* The device that the request names; -EEXIST, or -ENODEV if a number names none. */
+static int find_existing(struct nqd_request *r, const struct nxa *d, struct nqd_device **nd)
+{
+	*nd = NULL;
+	if (d[NQD_A_DEVICE_IFINDEX].present || d[NQD_A_DEVICE_IFNAME].present)
+		*nd = nqd_request_device(r);
+	if (*nd && r->flags & NLM_F_EXCL)
+		return nqd_fail(r, -EEXIST, "NQD_A_DEVICE: it exists");
+	r->e = (struct nxm_error){};
+	if (!*nd && d[NQD_A_DEVICE_IFINDEX].present)
+		return nqd_fail(r, -ENODEV, "NQD_A_DEVICE_IFINDEX: no such device");
+	return 0;
+}
+
+/* Under rtnl, which keeps the device while nqd_net.lock is let go. */
+static int create_device(struct nqd_request *r, struct nqd_device **nd)
+{
+	struct nqd_socket *socks[NQD_FDS_MAX];
 	struct nxa d[NQD_A_DEVICE_MAX + 1];
-	struct nqd_device *nd = NULL;
-	int err;
+	const char *ifname = NULL;
+	int n = 0, err;
 
 	err = nxa_parse_nest(&r->top[NQD_A_DEVICE], &nqd_device_set, d, r->msg, &r->e);
 	if (err)
 		return err;
 	if (d[NQD_A_DEVICE_TUN_FD].present)
 		return nqd_fail(r, -EOPNOTSUPP, "NQD_A_DEVICE_TUN_FD: the module makes its own");
-	if (d[NQD_A_DEVICE_IFINDEX].present || d[NQD_A_DEVICE_IFNAME].present) {
-		mutex_lock(&r->nn->lock);
-		nd = nqd_request_device(r);
-		mutex_unlock(&r->nn->lock);
+	if (d[NQD_A_DEVICE_IFNAME].present)
+		ifname = nxa_str(&d[NQD_A_DEVICE_IFNAME]);
+	mutex_lock(&r->nn->lock);
+	err = find_existing(r, d, nd);
+	if (!err) {
+		n = take_sockets(r, socks);
+		err = min(n, 0);
 	}
-	if (nd && r->flags & NLM_F_EXCL)
-		return nqd_fail(r, -EEXIST, "NQD_A_DEVICE: it exists");
-	r->e = (struct nxm_error){};
-	if (!nd && d[NQD_A_DEVICE_IFINDEX].present)
-		return nqd_fail(r, -ENODEV, "NQD_A_DEVICE_IFINDEX: no such device");
-	if (!nd) {
-		err = make_device(
-			r, d[NQD_A_DEVICE_IFNAME].present ? nxa_str(&d[NQD_A_DEVICE_IFNAME]) : NULL,
-			&nd);
-		if (err)
-			return err;
-	}
-	return reply_device(r, nd);
+	mutex_unlock(&r->nn->lock);
+	if (err)
+		return err;
+	if (!*nd)
+		err = make_device(r, ifname, nd);
+	mutex_lock(&r->nn->lock);
+	if (err)
+		drop_sockets(socks, n);
+	else
+		set_sockets(*nd, socks, n);
+	mutex_unlock(&r->nn->lock);
+	return err;
 }
 
 int nqd_cmd_create_device(struct nqd_request *r)
 {
+	struct nqd_device *nd = NULL;
+	struct sk_buff *skb;
+	void *hdr;
 	int err;
 
+	skb = nqd_reply_begin(r, NLMSG_DEFAULT_SIZE, &hdr);
+	if (!skb)
+		return -ENOMEM;
 	rtnl_lock();
-	err = create_device(r);
+	err = create_device(r, &nd);
+	if (err)
+		nlmsg_free(skb);
+	else
+		err = reply_device(r, skb, hdr, nd);
 	rtnl_unlock();
 	return err;
 }

@@ -11,6 +11,7 @@
 #include <linux/workqueue.h>
 #include <net/rtnetlink.h>
 
+#include "crypto.h"
 #include "nqd.h"
 
 struct workqueue_struct *nqd_wq;
@@ -19,20 +20,33 @@ unsigned int nqd_net_id __read_mostly;
 static int __net_init nqd_net_init(struct net *net)
 {
 	struct nqd_net *nn = nqd_net_of(net);
+	int err;
 
 	nn->net = net;
 	mutex_init(&nn->lock);
 	INIT_LIST_HEAD(&nn->devices);
+	INIT_LIST_HEAD(&nn->sockets);
+	INIT_WORK(&nn->reap, nqd_reap_sockets);
+	err = nqd_sessions_init_net(nn);
+	if (err)
+		return err;
 	nqd_debugfs_add_net(nn);
 	return 0;
 }
 
+/*
+ * Devices are gone. So are sockets, unless the module is unloaded: then those of sessions that say
+ * goodbye are left, and go with them.
+ */
 static void __net_exit nqd_net_exit(struct net *net)
 {
 	struct nqd_net *nn = nqd_net_of(net);
 
 	nqd_debugfs_remove_net(nn);
 	WARN_ON(!list_empty(&nn->devices));
+	nqd_sessions_exit_net(nn);
+	WARN_ON(!list_empty(&nn->sockets));
+	cancel_work_sync(&nn->reap);
 	mutex_destroy(&nn->lock);
 }
 
@@ -50,10 +64,16 @@ static int __init nqd_init(void)
 	nqd_wq = alloc_workqueue("nexus_quic_dco", WQ_UNBOUND, 0);
 	if (!nqd_wq)
 		return -ENOMEM;
+	err = nqd_crypto_init();
+	if (err)
+		goto err_wq;
+	err = nqd_dp_init();
+	if (err)
+		goto err_crypto;
 	nqd_debugfs_init();
 	err = register_pernet_subsys(&nqd_net_ops);
 	if (err)
-		goto err_wq;
+		goto err_dp;
 	err = nqd_device_init();
 	if (err)
 		goto err_pernet;
@@ -66,8 +86,12 @@ err_device:
 	nqd_device_exit();
 err_pernet:
 	unregister_pernet_subsys(&nqd_net_ops);
-err_wq:
+err_dp:
 	nqd_debugfs_exit();
+	nqd_dp_exit();
+err_crypto:
+	nqd_crypto_exit();
+err_wq:
 	destroy_workqueue(nqd_wq);
 	return err;
 }
@@ -78,7 +102,10 @@ static void __exit nqd_exit(void)
 	nqd_device_exit();
 	unregister_pernet_subsys(&nqd_net_ops);
 	nqd_debugfs_exit();
+	/* Workers that were queued end here; each finds its session gone. */
 	destroy_workqueue(nqd_wq);
+	nqd_dp_exit();
+	nqd_crypto_exit();
 	rcu_barrier();
 }
 

@@ -12,14 +12,6 @@
 
 #include "nqd.h"
 
-#define TOP(attr) BIT(attr)
-
-struct nqd_command {
-	int (*fn)(struct nqd_request *r);
-	u32 allowed; /* top-level attributes that mean something here */
-	u32 required;
-};
-
 struct sk_buff *nqd_reply_begin(struct nqd_request *r, size_t payload, void **hdr)
 {
 	struct sk_buff *skb = genlmsg_new(payload, GFP_KERNEL);
@@ -73,29 +65,6 @@ static int cmd_get_caps(struct nqd_request *r)
 	return nqd_reply(r, skb, hdr);
 }
 
-static const struct nqd_command commands[NQD_CMD_MAX + 1] = {
-	[NQD_CMD_GET_CAPS] = { cmd_get_caps },
-	[NQD_CMD_CREATE_DEVICE] = { nqd_cmd_create_device, TOP(NQD_A_DEVICE), TOP(NQD_A_DEVICE) },
-	[NQD_CMD_DELETE_DEVICE] = { nqd_cmd_delete_device, TOP(NQD_A_DEVICE), TOP(NQD_A_DEVICE) },
-};
-
-static int check_attributes(struct nqd_request *r, const struct nqd_command *c)
-{
-	int i, err;
-
-	for (i = 1; i <= NQD_A_MAX; i++) {
-		if (r->top[i].present && !(c->allowed & TOP(i)))
-			return nqd_fail(r, -EINVAL, "%s: not part of this command",
-					nqd_top_set.policy[i].name);
-		if (!(c->required & TOP(i)))
-			continue;
-		err = nxa_require(r->top, &nqd_top_set, i, &r->e);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
 /* Answer with the error in r->e. The core then sends nothing: that is what -EINTR tells it. */
 static int refuse(struct nqd_request *r, int err)
 {
@@ -105,6 +74,41 @@ static int refuse(struct nqd_request *r, int err)
 		extack.bad_attr = (const struct nlattr *)(r->msg + r->e.offset);
 	netlink_ack(r->skb, r->info->nlhdr, err, &extack);
 	return -EINTR;
+}
+
+struct nqd_command {
+	int (*fn)(struct nqd_request *r);
+	bool unlocked; /* takes what locks it needs itself */
+};
+
+static const struct nqd_command commands[NQD_CMD_MAX + 1] = {
+	[NQD_CMD_GET_CAPS] = { cmd_get_caps, true },
+	[NQD_CMD_CREATE_DEVICE] = { nqd_cmd_create_device, true },
+	[NQD_CMD_DELETE_DEVICE] = { nqd_cmd_delete_device, true },
+	[NQD_CMD_ADD_SESSION] = { nqd_cmd_add_session },
+	[NQD_CMD_UPDATE_SESSION] = { nqd_cmd_update_session },
+	[NQD_CMD_DELETE_SESSION] = { nqd_cmd_delete_session },
+	[NQD_CMD_ADD_ROUTE] = { nqd_cmd_add_route },
+	[NQD_CMD_DELETE_ROUTE] = { nqd_cmd_delete_route },
+	[NQD_CMD_SET_KEYS] = { nqd_cmd_set_keys },
+	[NQD_CMD_KEY_UPDATE] = { nqd_cmd_key_update },
+	[NQD_CMD_GET_STATS] = { nqd_cmd_get_stats },
+	[NQD_CMD_FLUSH_STATS] = { nqd_cmd_flush_stats },
+	[NQD_CMD_SET_DEBUG] = { nqd_cmd_set_debug },
+	[NQD_CMD_GET_EVENTS] = { nqd_cmd_get_events },
+};
+
+static int run(struct nqd_request *r, u8 cmd)
+{
+	const struct nqd_command *c = &commands[cmd];
+	int err;
+
+	if (c->unlocked)
+		return c->fn(r);
+	mutex_lock(&r->nn->lock);
+	err = c->fn(r);
+	mutex_unlock(&r->nn->lock);
+	return err;
 }
 
 static int nqd_doit(struct sk_buff *skb, struct genl_info *info)
@@ -118,28 +122,39 @@ static int nqd_doit(struct sk_buff *skb, struct genl_info *info)
 		.attrs_len = genlmsg_len(info->genlhdr),
 		.flags = info->nlhdr->nlmsg_flags,
 	};
-	const struct nqd_command *c = &commands[info->genlhdr->cmd];
+	u8 cmd = info->genlhdr->cmd;
 	int err;
 
 	err = nxa_parse(r.attrs, r.attrs_len, &nqd_top_set, r.top, r.msg, &r.e);
 	if (!err)
-		err = check_attributes(&r, c);
+		err = nqd_check_command(cmd, r.top, &r.e);
 	if (!err)
-		err = c->fn(&r);
+		err = run(&r, cmd);
 	memzero_explicit((void *)r.attrs, r.attrs_len);
 	return err ? refuse(&r, err) : 0;
 }
 
 /* Every command, the reading ones too, is for the administrator of the network namespace. */
-#define OP(c)                                                              \
-	{                                                                  \
-		.cmd = (c), .flags = GENL_UNS_ADMIN_PERM, .doit = nqd_doit \
+#define OP(c, ...)                                                                        \
+	{                                                                                 \
+		.cmd = (c), .flags = GENL_UNS_ADMIN_PERM, .doit = nqd_doit, ##__VA_ARGS__ \
 	}
 
 static const struct genl_ops nqd_ops[] = {
 	OP(NQD_CMD_GET_CAPS),
 	OP(NQD_CMD_CREATE_DEVICE),
 	OP(NQD_CMD_DELETE_DEVICE),
+	OP(NQD_CMD_ADD_SESSION),
+	OP(NQD_CMD_UPDATE_SESSION),
+	OP(NQD_CMD_DELETE_SESSION),
+	OP(NQD_CMD_ADD_ROUTE),
+	OP(NQD_CMD_DELETE_ROUTE),
+	OP(NQD_CMD_SET_KEYS),
+	OP(NQD_CMD_KEY_UPDATE),
+	OP(NQD_CMD_GET_STATS, .dumpit = nqd_dump_stats),
+	OP(NQD_CMD_FLUSH_STATS),
+	OP(NQD_CMD_SET_DEBUG),
+	OP(NQD_CMD_GET_EVENTS, .dumpit = nqd_dump_events),
 };
 
 static const struct genl_multicast_group nqd_groups[] = {
@@ -154,7 +169,8 @@ struct genl_family nqd_family __ro_after_init = {
 	.module = THIS_MODULE,
 	.ops = nqd_ops,
 	.n_ops = ARRAY_SIZE(nqd_ops),
-	.resv_start_op = NQD_CMD_GET_CAPS,
+	/* From this number on the core refuses every attribute where a family has no policy. */
+	.resv_start_op = NQD_CMD_MAX + 1,
 	.mcgrps = nqd_groups,
 	.n_mcgrps = ARRAY_SIZE(nqd_groups),
 };

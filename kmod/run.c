@@ -42,6 +42,19 @@ static void set_timer(struct nqd_session *s, u64 now_us)
 	hrtimer_start(&dp->timer, ns_to_ktime(at * NSEC_PER_USEC), HRTIMER_MODE_ABS_PINNED_SOFT);
 }
 
+/* Has the control side something to do for it? */
+static bool has_work(struct nqd_session *s)
+{
+	u32 ring = nq_ring_wanted(s->conn);
+
+	/* Once for each size: it may be that there is none. */
+	if (unlikely(ring > s->dp.ring_asked)) {
+		s->dp.ring_asked = ring;
+		return true;
+	}
+	return nq_has_events(s->conn) || (s->unheard && s->heard);
+}
+
 /* Under the lock, bottom halves off, vector registers usable. */
 static void one_round(struct nqd_session *s)
 {
@@ -55,7 +68,7 @@ static void one_round(struct nqd_session *s)
 	if (now_us >= nq_next_timeout_us(s->conn))
 		nq_on_timeout(s->conn, now_us);
 	nqd_tx_flush(s, now_us);
-	if (unlikely(nqd_session_has_work(s)))
+	if (unlikely(has_work(s)))
 		nqd_session_kick(s);
 	set_timer(s, now_us);
 }
@@ -113,6 +126,9 @@ static void rounds(struct nqd_session *s)
 
 void nqd_dp_session_wake(struct nqd_session *s)
 {
+	/* Without an engine there is nothing to do, and the rest may not have been set up. */
+	if (unlikely(!READ_ONCE(s->conn)))
+		return;
 	set_bit(NQD_DP_WANTED, &s->dp.state);
 	/* A holder of the lock who lets go sees the bit. */
 	smp_mb__after_atomic();
@@ -123,6 +139,8 @@ void nqd_dp_session_wake(struct nqd_session *s)
 
 void nqd_dp_session_flush(struct nqd_session *s)
 {
+	if (unlikely(!READ_ONCE(s->conn)))
+		return;
 	spin_lock_bh(&s->lock);
 	nqd_run_begin(s);
 	one_round(s);
@@ -183,12 +201,19 @@ void nqd_dp_session_stop(struct nqd_session *s)
 
 void nqd_dp_session_move_queue(struct nqd_session *to, struct nqd_session *from)
 {
+	spin_lock_bh(&to->lock);
+	spin_lock_nested(&from->lock, SINGLE_DEPTH_NESTING);
 	nqd_tx_move(to, from);
+	spin_unlock(&from->lock);
+	spin_unlock_bh(&to->lock);
+	nqd_dp_session_wake(to);
 }
 
 void nqd_dp_session_drop_queue(struct nqd_session *s)
 {
+	spin_lock_bh(&s->lock);
 	nqd_tx_purge(s);
+	spin_unlock_bh(&s->lock);
 }
 
 /* ---- module ---- */

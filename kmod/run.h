@@ -28,11 +28,6 @@ static inline void nqd_add_counters(struct nqd_counters *to, const struct nqd_co
 		t[i] += f[i];
 }
 
-/* Has the control side something to do for it? Under s->lock. */
-static inline bool nqd_session_has_work(const struct nqd_session *s)
-{
-	return nq_has_events(s->conn) || nq_ring_wanted(s->conn) || (s->unheard && s->heard);
-}
 
 /* tx.c: as many bursts as the engine admits, and what it has to say itself. Under s->lock. */
 void nqd_tx_flush(struct nqd_session *s, u64 now_us);

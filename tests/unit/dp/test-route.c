@@ -123,7 +123,7 @@ static void random_tables(void **state)
 static void reservations(void **state)
 {
 	struct nqd_prefix net = { .family_bits = 32, .len = 8, .addr = { 10 } }, host = net, near,
-			 far;
+			  far;
 	struct nqd_route_table t = { 0 };
 	char a, b;
 
