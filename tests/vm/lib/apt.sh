@@ -47,12 +47,12 @@ fill_apt() {
 
 # apt_lists SOURCE: makes sure that its lists are there.
 apt_lists() {
-	cache_entry apt "$1" fill_apt "$1" || die "lab: the package lists of $1 could not be fetched."
+	cache_entry apt "$1" fill_apt "$1" || { say "the package lists of $1 could not be fetched"; return 77; }
 }
 
 apt_refresh() {
-	apt_lists "$1"
-	apt_of "$1" apt-get -qqy update || die "lab: the package lists of $1 could not be fetched."
+	apt_lists "$1" && apt_of "$1" apt-get -qqy update ||
+		{ say "the package lists of $1 could not be fetched"; return 77; }
 }
 
 # apt_newest SOURCE REGEX: the package with the highest version in its name.
@@ -70,7 +70,7 @@ apt_version() {
 	apt_of "$1" apt-cache show --no-all-versions "$2" | awk '/^Version:/ { print $2; exit }'
 }
 
-# apt_unpack SOURCE DIR PACKAGE...: downloads and unpacks, without what they depend on.
+# apt_unpack SOURCE DIR PACKAGE...: downloads and unpacks, without what they depend on; 77 without network.
 apt_unpack() {
 	local source=$1 dir=$2 work package
 	shift 2
@@ -83,5 +83,5 @@ apt_unpack() {
 		return 0
 	fi
 	rm -rf "$work"
-	return 1
+	return 77
 }

@@ -9,9 +9,10 @@
 lab_cache=${NEXUS_LAB_CACHE:-/var/cache/nexus-lab}
 
 # cache_entry KIND KEY MAKER ARGUMENTS...: sets cache_dir to the entry. MAKER DIR ARGUMENTS... fills a
-# new one; if it fails, there is no entry.
+# new one; if it fails, there is no entry, and its status is returned: 77 says that something could not
+# be fetched.
 cache_entry() {
-	local kind=$1 key=$2 dir=$lab_cache/$1/$2 lock
+	local kind=$1 key=$2 dir=$lab_cache/$1/$2 lock status=0
 	cache_dir=$dir
 	[ ! -d "$dir" ] || return 0
 	shift 2
@@ -22,15 +23,17 @@ cache_entry() {
 		rm -rf "$dir.new"
 		mkdir "$dir.new"
 		# The maker may need other entries.
-		if "$1" "$dir.new" "${@:2}" >&2; then
-			mv "$dir.new" "$dir"
+		"$1" "$dir.new" "${@:2}" >&2
+		status=$?
+		if [ $status = 0 ]; then
+			mv "$dir.new" "$dir" || status=1
 		else
 			rm -rf "$dir.new"
 		fi
 	fi
 	exec {lock}>&-
 	cache_dir=$dir
-	[ -d "$dir" ]
+	return $status
 }
 
 # hash_of FILE...: of their contents and their order.

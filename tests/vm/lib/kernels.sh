@@ -52,7 +52,7 @@ kernel_select() {
 kernel_newest() {
 	local name=$1 source found package version
 	source=$(kernel_source "$name")
-	apt_lists "$source"
+	apt_lists "$source" || return
 	if is_debug_kernel "$name"; then
 		package=linux-source-$(debug_series "$name" "$source") &&
 			version=$(apt_version "$source" "$package") && [ -n "$version" ] &&
@@ -73,9 +73,9 @@ kernel_newest() {
 fill_stock() {
 	local dir=$1 source package packages=() version=$3
 	source=$(kernel_source "$2")
-	apt_lists "$source"
+	apt_lists "$source" || return
 	# Which packages hold the files changed with 6.19.
-	for package in linux-image linux-binary linux-modules; do
+	for package in linux-image linux-binary linux-modules linux-base; do
 		! apt_has "$source" "$package-$version" || packages+=("$package-$version")
 	done
 	quietly "download-$version" apt_unpack "$source" "$dir/image" "${packages[@]}" || return
@@ -87,8 +87,8 @@ fill_stock() {
 	rm -rf "$dir/image"
 	quietly "root-$version" mmdebstrap --variant=apt --mode=root \
 		--aptopt='Acquire::Check-Valid-Until "false"' --aptopt='APT::Install-Recommends "false"' \
-		--include="linux-headers-$version,make" "${source%-backports}" "$dir/root" \
-		"$lab_cache/apt/$source/sources.list" || return
+		--include="linux-headers-$version,make,binutils,perl" "${source%-backports}" "$dir/root" \
+		"$lab_cache/apt/$source/sources.list" || return 77
 	rm -rf "$dir"/root/var/cache/apt/archives "$dir"/root/var/lib/apt/lists
 	echo "$version" >"$dir/version"
 }
