@@ -11,7 +11,9 @@
  *   flush_run()      what dp_co_add() has joined becomes one skb for the stack
  *
  * There is no encap_rcv: the UDP layer would take GRO buffers apart for it. A packet of ours that
- * cannot be opened is silence: counted, never answered.
+ * cannot be opened is silence: counted, never answered. What is nobody's is left on the socket for
+ * its owner, who reads it as from any other: the poll takes what the UDP layer puts into
+ * sk_receive_queue, readers look into reader_queue first.
  *
  * Packets are opened where they lie, and a forged one is written to as well. So nobody else may see
  * that memory: a buffer that is cloned (a packet socket looks on) or whose pages are shared (its
@@ -37,6 +39,8 @@
 /* Where packets are copied that do not lie in one piece, or not in memory of ours. */
 #define BOUNCE_ORDER 4
 #define BOUNCE_BYTES (PAGE_SIZE << BOUNCE_ORDER)
+/* What waits for the socket's owner takes one part in so many of its receive buffer. */
+#define OWNER_SHARE 4
 /* So many packets count as one of the NAPI budget. */
 #define PACKETS_PER_WORK 8
 /* Of an inner packet that stays alone, this much is linear. */
@@ -53,6 +57,7 @@ struct nqd_rx {
 	struct nqd_socket *sock;
 	u8 *bounce;
 	u32 bounce_used;
+	struct sk_buff_head todo; /* taken off the socket's queue */
 	struct sk_buff_head held; /* whose packets are in the batch */
 	/* The buffer in hand. */
 	union nqd_addr from, local;
@@ -315,25 +320,17 @@ static void open_batch(struct nqd_rx *rx)
 	nqd_dp_session_wake(s);
 }
 
-/* No session has such an ID. */
-static void unknown_packet(struct nqd_rx *rx, const u8 *data, u32 len)
+static struct nqd_session *find_session(struct nqd_rx *rx, const u8 *data, u32 len)
 {
-	if (nqd_reset_received(rx->sock->nn, &rx->from, data, len))
-		return;
-	trace_nqd_drop(0, 0, NQD_DROP_UNKNOWN_CID);
+	if (unlikely(len < MIN_PACKET || data[0] & 0x80))
+		return NULL;
+	return nqd_session_by_cid(rx->sock, data + 1, len - 1, &rx->from);
 }
 
-static void rx_packet(struct nqd_rx *rx, u8 *data, u32 len)
+static void rx_packet(struct nqd_rx *rx, struct nqd_session *s, u8 *data, u32 len)
 {
-	struct nqd_session *s = NULL;
 	struct nq_rx_pkt *pkt;
 
-	if (likely(len >= MIN_PACKET && !(data[0] & 0x80)))
-		s = nqd_session_by_cid(rx->sock, data + 1, len - 1, &rx->from);
-	if (unlikely(!s)) {
-		unknown_packet(rx, data, len);
-		return;
-	}
 	if (rx->n && (rx->session != s || rx->n == NQ_BURST_MAX ||
 		      !nqd_addr_equal(&rx->batch_from, &rx->from)))
 		open_batch(rx);
@@ -436,26 +433,73 @@ static u8 *bounce(struct nqd_rx *rx, const struct sk_buff *skb, u32 at, u32 len)
 	return to;
 }
 
-static void rx_skb(struct nqd_rx *rx, struct sk_buff *skb)
+/*
+ * Nobody's, as its first packet shows: for whoever has the socket, if he reads. What waits for him
+ * stays in the socket's account, and may take a part of its receive buffer only, so that sessions
+ * do not suffer.
+ */
+static void leave_to_owner(struct nqd_rx *rx, struct sk_buff *skb)
+{
+	struct sock *sk = rx->sock->sk;
+	struct sk_buff_head *queue = &udp_sk(sk)->reader_queue;
+
+	if (sk_rmem_alloc_get(sk) > READ_ONCE(sk->sk_rcvbuf) / OWNER_SHARE) {
+		trace_nqd_drop(0, 0, NQD_DROP_UNKNOWN_CID);
+		udp_skb_destructor(sk, skb);
+		kfree_skb(skb);
+		return;
+	}
+	spin_lock(&queue->lock);
+	__skb_queue_tail(queue, skb);
+	spin_unlock(&queue->lock);
+	rx->sock->dp.data_ready(sk);
+}
+
+/* False: it is nobody's, and as it was. */
+static bool rx_packets(struct nqd_rx *rx, struct sk_buff *skb)
 {
 	u32 len = skb->len, segment = skb_is_gso(skb) ? skb_shinfo(skb)->gso_size : len, at, n;
+	struct nqd_session *s;
 	u8 *data;
 
-	if (unlikely(!len || udp_lib_checksum_complete(skb))) {
+	for (at = 0; at < len; at += n) {
+		n = min(segment, len - at);
+		data = in_place(skb, at, n) ?: bounce(rx, skb, at, n);
+		if (unlikely(!data))
+			continue;
+		s = find_session(rx, data, n);
+		if (likely(s)) {
+			rx_packet(rx, s, data, n);
+			continue;
+		}
+		if (nqd_reset_received(rx->sock->nn, &rx->from, data, n))
+			continue;
+		if (!at)
+			return false;
+		trace_nqd_drop(0, 0, NQD_DROP_UNKNOWN_CID);
+	}
+	return true;
+}
+
+static void rx_skb(struct nqd_rx *rx, struct sk_buff *skb)
+{
+	struct sock *sk = rx->sock->sk;
+
+	if (unlikely(!skb->len || udp_lib_checksum_complete(skb))) {
+		udp_skb_destructor(sk, skb);
 		kfree_skb(skb);
 		return;
 	}
 	/* No datagram is longer than what fits there. */
-	if (rx->bounce_used + len > BOUNCE_BYTES)
+	if (rx->bounce_used + skb->len > BOUNCE_BYTES)
 		finish(rx);
 	set_addresses(rx, skb);
-	__skb_queue_tail(&rx->held, skb);
-	for (at = 0; at < len; at += n) {
-		n = min(segment, len - at);
-		data = in_place(skb, at, n) ?: bounce(rx, skb, at, n);
-		if (likely(data))
-			rx_packet(rx, data, n);
+	if (unlikely(!rx_packets(rx, skb))) {
+		leave_to_owner(rx, skb);
+		return;
 	}
+	udp_skb_destructor(sk, skb);
+	__skb_queue_tail(&rx->held, skb);
 }
 
 /* ---- the socket ---- */
@@ -472,17 +516,16 @@ static void data_ready(struct sock *sk)
 }
 
 /* The next buffer of the queue, NULL if there is none. */
-static struct sk_buff *next_skb(struct sock *sk)
+static struct sk_buff *next_skb(struct nqd_rx *rx)
 {
-	struct sk_buff *skb;
-	int off, err;
+	struct sk_buff_head *queue = &rx->sock->sk->sk_receive_queue;
 
-	do {
-		off = 0;
-		skb = __skb_recv_udp(sk, MSG_DONTWAIT, &off, &err);
-		/* An error that ICMP has left is none of ours; reading it has cleared it. */
-	} while (!skb && err != -EAGAIN);
-	return skb;
+	if (skb_queue_empty(&rx->todo) && !skb_queue_empty_lockless(queue)) {
+		spin_lock(&queue->lock);
+		skb_queue_splice_tail_init(queue, &rx->todo);
+		spin_unlock(&queue->lock);
+	}
+	return __skb_dequeue(&rx->todo);
 }
 
 static int poll(struct napi_struct *napi, int budget)
@@ -498,7 +541,7 @@ static int poll(struct napi_struct *napi, int budget)
 		return 0;
 	}
 	rcu_read_lock();
-	while (work < budget && (skb = next_skb(sk))) {
+	while (work < budget && (skb = next_skb(rx))) {
 		work += 1 + (skb_is_gso(skb) ? skb_shinfo(skb)->gso_segs / PACKETS_PER_WORK : 0);
 		rx_skb(rx, skb);
 	}
@@ -551,6 +594,7 @@ int nqd_dp_socket_attach(struct nqd_socket *sock)
 	}
 	rx->sock = sock;
 	INIT_WORK(&rx->work, poll_again);
+	__skb_queue_head_init(&rx->todo);
 	__skb_queue_head_init(&rx->held);
 	dp_co_init(&rx->co, true);
 	netif_napi_add(rx->netdev, &rx->napi, poll);
@@ -579,6 +623,10 @@ void nqd_dp_socket_detach(struct nqd_socket *sock)
 	napi_disable(&rx->napi);
 	cancel_work_sync(&rx->work);
 	netif_napi_del(&rx->napi);
+	/* What was not come to is its owner's again. */
+	spin_lock_bh(&sk->sk_receive_queue.lock);
+	skb_queue_splice(&rx->todo, &sk->sk_receive_queue);
+	spin_unlock_bh(&sk->sk_receive_queue.lock);
 	free_rx(rx);
 	sock->dp.rx = NULL;
 }
