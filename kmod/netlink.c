@@ -72,7 +72,7 @@ static int refuse(struct nqd_request *r, int err)
 
 	if (r->e.offset)
 		extack.bad_attr = (const struct nlattr *)(r->msg + r->e.offset);
-	netlink_ack(r->skb, r->info->nlhdr, err, &extack);
+	netlink_ack(r->skb, (struct nlmsghdr *)r->info->nlhdr, err, &extack);
 	return -EINTR;
 }
 

@@ -15,9 +15,6 @@ static inline void nqd_dev_set_lockless_local(struct net_device *dev)
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
 	dev->features |= NETIF_F_LLTX | NETIF_F_NETNS_LOCAL;
-#elif LINUX_VERSION_CODE < KERNEL_VERSION(6, 15, 0)
-	dev->lltx = true;
-	dev->netns_local = true;
 #else
 	dev->lltx = true;
 	dev->netns_immutable = true;
