@@ -18,16 +18,13 @@ static int nqd_ndo_init(struct net_device *dev)
 {
 	struct nqd_device *nd = netdev_priv(dev);
 	struct nqd_net *nn = nqd_net_of(dev_net(dev));
-	int err;
+	int err = 0;
 
 	nd->dev = dev;
 	nd->nn = nn;
 	nd->drops = alloc_percpu(struct nqd_device_drops);
 	if (!nd->drops)
 		return -ENOMEM;
-	err = nqd_dp_device_init(nd);
-	if (err)
-		goto free_drops;
 	mutex_lock(&nn->lock);
 	if (nn->n_devices == NQD_MAX_DEVICES) {
 		err = -ENOSPC;
@@ -37,13 +34,7 @@ static int nqd_ndo_init(struct net_device *dev)
 	}
 	mutex_unlock(&nn->lock);
 	if (err)
-		goto uninit_dp;
-	return 0;
-
-uninit_dp:
-	nqd_dp_device_uninit(nd);
-free_drops:
-	free_percpu(nd->drops);
+		free_percpu(nd->drops);
 	return err;
 }
 
@@ -78,7 +69,6 @@ static void nqd_ndo_uninit(struct net_device *dev)
 	list_del(&nd->entry);
 	nn->n_devices--;
 	mutex_unlock(&nn->lock);
-	nqd_dp_device_uninit(nd);
 	free_percpu(nd->drops);
 }
 

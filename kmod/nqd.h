@@ -455,6 +455,7 @@ static inline struct nqd_session *nqd_session_by_src(const struct nqd_device *nd
 
 /* stats.c */
 void nqd_count_drop_no_route(struct nqd_device *nd);
+void nqd_count_drop_malformed(struct nqd_device *nd);
 
 /* debugfs.c: failing to make its files is no failure of the module. */
 void nqd_debugfs_init(void);

@@ -251,7 +251,8 @@ int nqd_session_start(struct nqd_session *s, struct nqd_new_session *req,
 	s->secrets = *secrets;
 	/* From here on packets may use it: with SET_KEYS they find the session already. */
 	spin_lock_bh(&s->lock);
-	s->conn = conn;
+	/* Pairs with nqd_dp_xmit(), which looks without the lock. */
+	smp_store_release(&s->conn, conn);
 	spin_unlock_bh(&s->lock);
 	nqd_keys_unload(p);
 	return 0;

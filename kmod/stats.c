@@ -8,3 +8,8 @@ void nqd_count_drop_no_route(struct nqd_device *nd)
 {
 	this_cpu_inc(nd->drops->no_route);
 }
+
+void nqd_count_drop_malformed(struct nqd_device *nd)
+{
+	this_cpu_inc(nd->drops->malformed);
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * struct HkdfLabel of TLS 1.3 (RFC 8446 7.1) with an empty context, which RFC 9001 5.1 and 6.1 expand
- * traffic secrets with. The HMAC behind it is each data plane's own.
+ * struct HkdfLabel of TLS 1.3 (RFC 8446 7.1) with an empty context, which RFC 9001 5.1 and 6.1
+ * expand traffic secrets with. The HMAC behind it is each data plane's own.
  */
 #ifndef NQ_LABEL_H
 #define NQ_LABEL_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit: packet protection and key derivation on every golden vector, byte for byte; and two engines
- * that talk through the provider over a key update. The tables are those of tests/vectors.
+ * KUnit: packet protection and key derivation on every golden vector, byte for byte; and two
+ * engines that talk through the provider over key updates. The tables are those of tests/vectors.
  */
 #include <kunit/test.h>
 #include <linux/slab.h>
@@ -112,26 +112,26 @@ static void open_one(struct kunit *test, struct bench *b, const struct nq_vector
 	bench_close(b);
 }
 
+static void expect_derived(struct kunit *test, u16 cipher, const u8 *secret, u32 secret_len,
+			   const char *label, const u8 *want, u32 len)
+{
+	u8 out[48] = {};
+	int err = nqd_quic_derive(cipher, secret, secret_len, label, out, len);
+
+	KUNIT_EXPECT_EQ_MSG(test, err, 0, "%s", label);
+	KUNIT_EXPECT_EQ_MSG(test, memcmp(out, want, len), 0, "%s", label);
+}
+
 static void derive_one(struct kunit *test, const struct nq_vector *v)
 {
-	u32 key_len = nq_key_len(v->cipher);
+	u32 key_len = nq_key_len(v->cipher), len = v->secret_len;
 	static const u8 zero[48];
-	u8 out[48];
 
-	KUNIT_EXPECT_EQ(test, nqd_quic_derive(v->cipher, v->secret, v->secret_len, "quic key", out,
-					      key_len), 0);
-	KUNIT_EXPECT_EQ(test, memcmp(out, v->key, key_len), 0);
-	KUNIT_EXPECT_EQ(test, nqd_quic_derive(v->cipher, v->secret, v->secret_len, "quic iv", out,
-					      NQ_IV_LEN), 0);
-	KUNIT_EXPECT_EQ(test, memcmp(out, v->iv, NQ_IV_LEN), 0);
-	KUNIT_EXPECT_EQ(test, nqd_quic_derive(v->cipher, v->secret, v->secret_len, "quic hp", out,
-					      key_len), 0);
-	KUNIT_EXPECT_EQ(test, memcmp(out, v->hp, key_len), 0);
-	if (!memcmp(v->ku, zero, v->secret_len))
-		return;
-	KUNIT_EXPECT_EQ(test, nqd_quic_derive(v->cipher, v->secret, v->secret_len, "quic ku", out,
-					      v->secret_len), 0);
-	KUNIT_EXPECT_EQ(test, memcmp(out, v->ku, v->secret_len), 0);
+	expect_derived(test, v->cipher, v->secret, len, "quic key", v->key, key_len);
+	expect_derived(test, v->cipher, v->secret, len, "quic iv", v->iv, NQ_IV_LEN);
+	expect_derived(test, v->cipher, v->secret, len, "quic hp", v->hp, key_len);
+	if (memcmp(v->ku, zero, len))
+		expect_derived(test, v->cipher, v->secret, len, "quic ku", v->ku, len);
 }
 
 static void each(struct kunit *test, const struct nq_vector *v, unsigned int n)
@@ -165,33 +165,31 @@ static void ngtcp2(struct kunit *test)
 
 static void initial_secrets(struct kunit *test)
 {
-	u8 out[32];
+	const u8 *secret = rfc9001_a1_initial_secret;
 
-	KUNIT_EXPECT_EQ(test, nqd_quic_derive(NQ_AES_128_GCM, rfc9001_a1_initial_secret, 32,
-					      "client in", out, 32), 0);
-	KUNIT_EXPECT_EQ(test, memcmp(out, rfc9001_a1_client_secret, 32), 0);
-	KUNIT_EXPECT_EQ(test, nqd_quic_derive(NQ_AES_128_GCM, rfc9001_a1_initial_secret, 32,
-					      "server in", out, 32), 0);
-	KUNIT_EXPECT_EQ(test, memcmp(out, rfc9001_a1_server_secret, 32), 0);
+	expect_derived(test, NQ_AES_128_GCM, secret, 32, "client in", rfc9001_a1_client_secret, 32);
+	expect_derived(test, NQ_AES_128_GCM, secret, 32, "server in", rfc9001_a1_server_secret, 32);
+}
+
+static void expect_refused(struct kunit *test, u16 cipher, u32 secret_len, const char *label,
+			   u32 len, int why)
+{
+	static const u8 secret[48];
+	u8 out[64];
+
+	KUNIT_EXPECT_EQ(test, nqd_quic_derive(cipher, secret, secret_len, label, out, len), why);
 }
 
 static void derive_refuses(struct kunit *test)
 {
 	static const char long_label[] = "a label that leaves no room for the rest of the structure";
-	u8 secret[48] = {}, out[64];
 
-	KUNIT_EXPECT_EQ(test, nqd_quic_derive(0x1304, secret, 32, "quic key", out, 16),
-			-EOPNOTSUPP);
-	KUNIT_EXPECT_EQ(test, nqd_quic_derive(NQ_AES_128_GCM, secret, 48, "quic key", out, 16),
-			-EINVAL);
-	KUNIT_EXPECT_EQ(test, nqd_quic_derive(NQ_AES_256_GCM, secret, 32, "quic key", out, 32),
-			-EINVAL);
-	KUNIT_EXPECT_EQ(test, nqd_quic_derive(NQ_AES_128_GCM, secret, 32, "quic key", out, 0),
-			-EINVAL);
-	KUNIT_EXPECT_EQ(test, nqd_quic_derive(NQ_AES_128_GCM, secret, 32, "quic key", out, 33),
-			-EINVAL);
-	KUNIT_EXPECT_EQ(test, nqd_quic_derive(NQ_AES_128_GCM, secret, 32, long_label, out, 16),
-			-EINVAL);
+	expect_refused(test, 0x1304, 32, "quic key", 16, -EOPNOTSUPP);
+	expect_refused(test, NQ_AES_128_GCM, 48, "quic key", 16, -EINVAL);
+	expect_refused(test, NQ_AES_256_GCM, 32, "quic key", 32, -EINVAL);
+	expect_refused(test, NQ_AES_128_GCM, 32, "quic key", 0, -EINVAL);
+	expect_refused(test, NQ_AES_128_GCM, 32, "quic key", 33, -EINVAL);
+	expect_refused(test, NQ_AES_128_GCM, 32, long_label, 16, -EINVAL);
 }
 
 static void unknown_cipher(struct kunit *test)
@@ -233,8 +231,8 @@ static void retry_tag(struct kunit *test)
 static void mask_burst(struct kunit *test)
 {
 	static const u16 ciphers[] = { NQ_AES_128_GCM, NQ_AES_256_GCM, NQ_CHACHA20_POLY1305 };
-	u8 (*masks)[NQ_HP_MASK_LEN] = kunit_kzalloc(test, 2 * NQ_BURST_MAX * NQ_HP_MASK_LEN,
-						    GFP_KERNEL);
+	u8(*masks)[NQ_HP_MASK_LEN] =
+		kunit_kzalloc(test, 2 * NQ_BURST_MAX * NQ_HP_MASK_LEN, GFP_KERNEL);
 	const u8 **samples = kunit_kzalloc(test, NQ_BURST_MAX * sizeof(*samples), GFP_KERNEL);
 	struct bench *b = kunit_kzalloc(test, sizeof(*b), GFP_KERNEL);
 	struct nq_vector v = { .name = "masks" };
@@ -253,8 +251,9 @@ static void mask_burst(struct kunit *test)
 		nqd_crypto_ops.hp_mask(b->hp, samples, masks, NQ_BURST_MAX);
 		for (i = 0; i < NQ_BURST_MAX; i++)
 			nqd_crypto_ops.hp_mask(b->hp, &samples[i], &masks[NQ_BURST_MAX + i], 1);
-		KUNIT_EXPECT_EQ(test, memcmp(masks, masks + NQ_BURST_MAX,
-					     NQ_BURST_MAX * NQ_HP_MASK_LEN), 0);
+		KUNIT_EXPECT_EQ(test,
+				memcmp(masks, masks + NQ_BURST_MAX, NQ_BURST_MAX * NQ_HP_MASK_LEN),
+				0);
 		bench_close(b);
 	}
 }
@@ -264,9 +263,10 @@ static void packet_numbers(struct kunit *test)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(rfc9000_pn_decode); i++)
-		KUNIT_EXPECT_EQ(test, nq_pn_decode(rfc9000_pn_decode[i].largest + 1,
-						   rfc9000_pn_decode[i].truncated,
-						   rfc9000_pn_decode[i].bytes),
+		KUNIT_EXPECT_EQ(test,
+				nq_pn_decode(rfc9000_pn_decode[i].largest + 1,
+					     rfc9000_pn_decode[i].truncated,
+					     rfc9000_pn_decode[i].bytes),
 				rfc9000_pn_decode[i].pn);
 }
 
@@ -292,8 +292,10 @@ static void ack_encodings(struct kunit *test)
 			nq_ranges_add(set, r.first, r.last);
 		}
 		KUNIT_EXPECT_EQ(test, i, v->n_ranges);
-		KUNIT_EXPECT_EQ(test, nq_put_ack(out, sizeof(out), set, v->delay,
-						 v->has_ecn ? v->ecn : NULL), v->len);
+		KUNIT_EXPECT_EQ(
+			test,
+			nq_put_ack(out, sizeof(out), set, v->delay, v->has_ecn ? v->ecn : NULL),
+			v->len);
 		KUNIT_EXPECT_EQ(test, memcmp(out, v->bytes, v->len), 0);
 	}
 }
@@ -393,8 +395,8 @@ static unsigned int pair_send(struct kunit *test, struct pair *pair, int from, u
 	KUNIT_EXPECT_EQ(test, nq_tx_seal(tx, &b, pair->out, n), 0);
 	nq_tx_commit(tx, &b, pair->out, n, pair->now_us);
 	for (i = 0; i < n; i++)
-		pair->in[i] = (struct nq_rx_pkt){ .data = pair->out[i].buf,
-						  .len = pair->out[i].len };
+		pair->in[i] =
+			(struct nq_rx_pkt){ .data = pair->out[i].buf, .len = pair->out[i].len };
 	nq_rx_open(rx, pair->in, n, pair->datagrams, NQ_BURST_MAX, &got, pair->now_us);
 	for (i = 0; i < got; i++) {
 		KUNIT_EXPECT_EQ(test, pair->datagrams[i].len, PAIR_TEXT);
@@ -492,21 +494,17 @@ static void engines(struct kunit *test)
 }
 
 static struct kunit_case crypto_cases[] = {
-	KUNIT_CASE(rfc9001),
-	KUNIT_CASE(ngtcp2),
-	KUNIT_CASE(initial_secrets),
-	KUNIT_CASE(derive_refuses),
-	KUNIT_CASE(unknown_cipher),
-	KUNIT_CASE(retry_tag),
-	KUNIT_CASE(mask_burst),
-	KUNIT_CASE(packet_numbers),
-	KUNIT_CASE(ack_encodings),
-	KUNIT_CASE(datagram_encodings),
-	KUNIT_CASE(engines),
-	{}
+	KUNIT_CASE(rfc9001),	     KUNIT_CASE(ngtcp2),
+	KUNIT_CASE(initial_secrets), KUNIT_CASE(derive_refuses),
+	KUNIT_CASE(unknown_cipher),  KUNIT_CASE(retry_tag),
+	KUNIT_CASE(mask_burst),	     KUNIT_CASE(packet_numbers),
+	KUNIT_CASE(ack_encodings),   KUNIT_CASE(datagram_encodings),
+	KUNIT_CASE(engines),	     {}
 };
 
-struct kunit_suite nqd_crypto_suite = {
+static struct kunit_suite crypto_suite = {
 	.name = "nexusq-crypto",
 	.test_cases = crypto_cases,
 };
+
+kunit_test_suite(crypto_suite);

@@ -17,16 +17,16 @@
 #include <netinet/in.h>
 #include <sys/queue.h>
 
+#include "../../dataplane/addr.h"
+#include "../../dataplane/coalesce.h"
+#include "../../dataplane/request.h"
+#include "../../dataplane/segment.h"
 #include "../../lib/crypto.h"
 #include "../../lib/hs_proto.h"
 #include "../../lib/ipc.h"
-#include "../../dataplane/addr.h"
-#include "../../dataplane/request.h"
 #include "../../lib/nlcodec.h"
 #include "../../quic/nq.h"
-#include "coalesce.h"
 #include "icmp.h"
-#include "segment.h"
 #include <linux/nexus_quic_dco.h>
 
 #define DP_MAX_SESSIONS		16384

@@ -87,7 +87,7 @@ fill_stock() {
 	rm -rf "$dir/image"
 	quietly "root-$version" mmdebstrap --variant=apt --mode=root \
 		--aptopt='Acquire::Check-Valid-Until "false"' --aptopt='APT::Install-Recommends "false"' \
-		--include="linux-headers-$version,make,binutils" "${source%-backports}" "$dir/root" \
+		--include="linux-headers-$version,make,binutils,perl" "${source%-backports}" "$dir/root" \
 		"$lab_cache/apt/$source/sources.list" || return 77
 	rm -rf "$dir"/root/var/cache/apt/archives "$dir"/root/var/lib/apt/lists
 	echo "$version" >"$dir/version"

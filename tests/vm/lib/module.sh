@@ -5,7 +5,7 @@
 
 # farm_update: sets farm_dir. It has the path of the tree in it, because a chroot sees both.
 farm_update() {
-	farm_dir=$lab_cache/module/$(cksum <<<"$NX_TOP" | cut -d' ' -f1)/$kernel_name-$kernel_version
+	farm_dir=$lab_cache/module/$(cksum <<<"$NX_TOP" | cut -d' ' -f1)/${kernel_dir##*/}
 	mkdir -p "$farm_dir/tree" &&
 		find "$farm_dir/tree" -xtype l -delete &&
 		(cd "$NX_TOP" && find . \( -path './build*' -o -path './.git' \) -prune -o -type f \
@@ -65,5 +65,5 @@ module_build() {
 }
 
 module_warnings() {
-	grep -E ': warning: |WARNING: modpost' "$module_log"
+	grep -E ': warning: |WARNING: modpost' "$module_log" | sed "s|$farm_dir/tree/||"
 }
