@@ -534,10 +534,15 @@ int main(int argc, char **argv)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, t_setup, t_teardown)
 	const struct CMUnitTest tests[] = {
-		CASE(socket_is_closed),	   CASE(socket_of_devices_is_closed),
-		CASE(process_dies),	   CASE(foreign_sockets),
-		CASE(namespaces),	   CASE(not_an_administrator),
-		CASE(device_goes),	   CASE(other_interfaces),
+		CASE(socket_is_closed),
+		CASE(socket_of_devices_is_closed),
+		CASE(process_dies),
+		CASE(foreign_sockets),
+		CASE(namespaces),
+		CASE(not_an_administrator),
+		CASE(device_goes),
+		CASE(other_interfaces),
+		CASE(namespaces_come_and_go),
 		CASE(allocation_failures),
 	};
 
