@@ -35,6 +35,10 @@ in_root() {
 		' in-root "$kernel_dir/root" "$farm_dir" "$NX_TOP" env -i PATH=/usr/bin:/bin LC_ALL=C "$@"
 }
 
+# What only modules have, because it would make a whole debug kernel slow: UBSAN's checks, and coverage for
+# the fuzzer.
+module_checks=(UBSAN_SANITIZE=y KCOV_INSTRUMENT=y)
+
 # module_build FOLDER: all modules of that folder of the tree; sets module_files. What the compiler
 # said is in $module_log; a warning is not an error here, but module_warnings shows it.
 module_build() {
@@ -47,10 +51,9 @@ module_build() {
 	exec {lock}>"$farm_dir/lock"
 	flock "$lock"
 	if [ "$kernel_name" = uml ]; then
-		# The kernel itself is built without UBSAN's checks, to save time; the module has them.
-		nice -n 10 "${kbuild[@]}" -C "$kernel_dir/build" ARCH=um UBSAN_SANITIZE=y
+		nice -n 10 "${kbuild[@]}" -C "$kernel_dir/build" ARCH=um "${module_checks[@]}"
 	elif [ "$kernel_name" = dbg ]; then
-		nice -n 10 "${kbuild[@]}" -C "$kernel_dir/build" UBSAN_SANITIZE=y
+		nice -n 10 "${kbuild[@]}" -C "$kernel_dir/build" "${module_checks[@]}"
 	else
 		in_root nice -n 10 "${kbuild[@]}" -C "/usr/src/linux-headers-$kernel_version"
 	fi >"$module_log" 2>&1 </dev/null || {
