@@ -10,8 +10,6 @@
  *
  * ChaCha20-Poly1305. The library's functions, because its AEAD takes nonces of 64 bits.
  */
-#include <linux/types.h>
-#include <asm/simd.h>
 #include <crypto/aead.h>
 #include <crypto/internal/simd.h>
 #include <crypto/poly1305.h>
@@ -22,6 +20,8 @@
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
+/* Needs what the kernel's headers define. */
+#include <asm/simd.h>
 
 #include "../quic/selftest.h"
 #include "compat/chacha.h"
@@ -70,8 +70,7 @@ static struct workqueue_struct *free_wq;
 
 bool nqd_crypto_usable(void)
 {
-	/* User-mode Linux has no vector instructions, and says so in every softirq. */
-	return IS_ENABLED(CONFIG_UML) || crypto_simd_usable();
+	return crypto_simd_usable();
 }
 
 /* ---- keys ---- */
