@@ -29,10 +29,10 @@ static struct rx_state {
 	u8 *bufs;
 	struct mmsghdr msgs[RX_MSGS];
 	struct iovec iov[RX_MSGS];
-	union dp_addr from[RX_MSGS];
+	union nqd_addr from[RX_MSGS];
 	_Alignas(struct cmsghdr) u8 control[RX_MSGS][192];
 	/* Where the buffer in hand was sent to; family 0 = the kernel has not said. */
-	union dp_addr local;
+	union nqd_addr local;
 	/* The batch in progress: packets of one session. */
 	struct dp_session *session;
 	struct nq_rx_pkt pkts[NQ_BURST_MAX];
@@ -73,27 +73,6 @@ static void flush_device(struct dp *dp, struct dp_session *s)
 		s->counters.rx_queue_drops += packets;
 }
 
-/* RFC 6040 for a tunnel whose own controller already reacts to CE: a CE mark outside goes inside if
- * the inner packet is ECN-capable; a packet that is not stays as it is instead of being dropped.
- */
-static void carry_ce(u8 *pkt)
-{
-	u8 ecn;
-
-	if (pkt[0] >> 4 == 4) {
-		ecn = pkt[1] & DP_ECN_MASK;
-		if (!ecn || ecn == DP_ECN_CE)
-			return;
-		pkt[1] |= DP_ECN_CE;
-		memset(pkt + 10, 0, 2);
-		dp_put_csum(pkt + 10, dp_csum_portable(pkt, (pkt[0] & 15) * 4));
-		return;
-	}
-	ecn = pkt[1] >> 4 & DP_ECN_MASK;
-	if (ecn)
-		pkt[1] |= DP_ECN_CE << 4;
-}
-
 /* May this session send this packet? Counted if not. */
 static bool inner_allowed(struct dp_session *s, const u8 *pkt, u32 len)
 {
@@ -125,7 +104,7 @@ static void deliver(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len, u8 ec
 	if (!s || s->down || !len || !inner_allowed(s, pkt, len))
 		return;
 	if (ecn == DP_ECN_CE)
-		carry_ce(pkt);
+		dp_carry_ce(pkt);
 	s->counters.l3_rx_packets++;
 	s->counters.l3_rx_bytes += len;
 	if (dp_co_add(&s->dev->co, pkt, len))
@@ -181,14 +160,15 @@ static void batch_packet(struct dp *dp, struct dp_session *s, u8 path, u8 ecn, u
  * chance also be that of a handshake in nexus-hsd: both get it, until a good packet has told.
  */
 static void stray_packet(struct dp *dp, struct dp_session *s, struct dp_socket *sock,
-			 const union dp_addr *from, u8 path, u8 ecn, u8 *data, u32 len, bool punted)
+			 const union nqd_addr *from, u8 path, u8 ecn, u8 *data, u32 len,
+			 bool punted)
 {
 	struct dp_path addresses = dp_path_of(sock, &rx.local, from);
-	bool follows = dp_session_follows(s);
+	bool follows = nqd_follows(s->role, s->flags);
 
 	if (!follows)
 		s->counters.address_drops++;
-	if (!punted && s->cid_len < DP_CID_CERTAIN_LEN)
+	if (!punted && s->cid_len < NQD_CID_CERTAIN_LEN)
 		dp_punt_to_hsd(dp, sock, from, &rx.local, ecn, HS_PUNT_F_IF_YOURS, data, len);
 	if (!follows || !s->conn)
 		return;
@@ -200,8 +180,8 @@ static void stray_packet(struct dp *dp, struct dp_session *s, struct dp_socket *
 }
 
 /* No session has such an ID. */
-static void unknown_packet(struct dp *dp, struct dp_socket *sock, const union dp_addr *from, u8 ecn,
-			   const u8 *data, u32 len, bool punted)
+static void unknown_packet(struct dp *dp, struct dp_socket *sock, const union nqd_addr *from,
+			   u8 ecn, const u8 *data, u32 len, bool punted)
 {
 	if (punted)
 		dp->unknown_drops++;
@@ -210,7 +190,7 @@ static void unknown_packet(struct dp *dp, struct dp_socket *sock, const union dp
 }
 
 /* One QUIC packet. @punted: from nexus-hsd, which has already said that it is not its own. */
-static void rx_packet(struct dp *dp, struct dp_socket *sock, const union dp_addr *from, u8 ecn,
+static void rx_packet(struct dp *dp, struct dp_socket *sock, const union nqd_addr *from, u8 ecn,
 		      u8 *data, u32 len, bool punted)
 {
 	struct dp_session *s;
@@ -319,7 +299,7 @@ void dp_rx_punted(struct dp *dp, const struct hs_punt_hdr *hdr, u8 *data, u32 le
 {
 	struct dp_socket *sock, *best = NULL;
 	struct dp_session *s;
-	union dp_addr from;
+	union nqd_addr from;
 
 	memcpy(&from, &hdr->remote, sizeof(from));
 	TAILQ_FOREACH (sock, &dp->sockets, entry) {
