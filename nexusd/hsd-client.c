@@ -84,7 +84,7 @@ void nx_hsd_close(struct nx_hsd *h)
 {
 	nx_chan_free(h->chan);
 	h->chan = NULL;
-	nx_requests_fail_all(&h->requests);
+	nx_requests_fail_all(&h->requests, -EPIPE, "the process went away");
 }
 
 bool nx_hsd_connected(const struct nx_hsd *h)
