@@ -84,6 +84,11 @@ static int kernel_join(void *ctx, int fd, uint32_t group)
 	return 0;
 }
 
+static ssize_t kernel_receive(void *ctx, int fd, struct msghdr *msg)
+{
+	return recvmsg(fd, msg, MSG_DONTWAIT);
+}
+
 /* One message of two parts to the kernel. 0 or -errno. */
 static int send_parts(int fd, const void *head, size_t head_len, const void *rest, size_t rest_len)
 {
@@ -280,6 +285,11 @@ int nx_genl_find(struct nx_genl *g)
 	return len < 0 ? (int)len : send_parts(g->fd, buf, (size_t)len, NULL, 0);
 }
 
+const char *nx_genl_device_kind(const struct nx_genl *g)
+{
+	return g->io.kind;
+}
+
 int nx_genl_use(struct nx_genl *g)
 {
 	static const struct nx_dp_transport transport = { genl_send, genl_close };
@@ -337,7 +347,7 @@ static int receive(struct nx_genl *g, int fd)
 		.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1
 	};
 	size_t left, at = 0;
-	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
+	ssize_t n = g->io.receive(g->io.ctx, fd, &msg);
 
 	if (n < 0)
 		return errno == EAGAIN ? 0 : errno == EINTR ? 1 : -errno;
@@ -430,7 +440,12 @@ static int on_events(sd_event_source *s, int fd, uint32_t revents, void *userdat
 int nx_genl_new(struct nx_dp *d, const struct nx_genl_io *io, const struct nx_genl_ops *ops,
 		void *userdata, struct nx_genl **out)
 {
-	static const struct nx_genl_io kernel = { kernel_open, kernel_join, NULL };
+	static const struct nx_genl_io kernel = {
+		.open = kernel_open,
+		.join = kernel_join,
+		.receive = kernel_receive,
+		.kind = "nexusq",
+	};
 	struct nx_genl *g = calloc(1, sizeof(*g));
 	int r;
 

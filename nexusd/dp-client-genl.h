@@ -13,6 +13,7 @@
 #ifndef NX_DP_CLIENT_GENL_H
 #define NX_DP_CLIENT_GENL_H
 
+#include <sys/socket.h>
 #include "dp-client.h"
 
 struct nx_genl;
@@ -23,6 +24,9 @@ struct nx_genl_io {
 	int (*open)(void *ctx, bool events);
 	/* Also receive multicast group @group. 0 or -errno. */
 	int (*join)(void *ctx, int fd, uint32_t group);
+	/* As recvmsg(), without waiting. */
+	ssize_t (*receive)(void *ctx, int fd, struct msghdr *msg);
+	const char *kind; /* of the module's devices, as rtnetlink calls it */
 	void *ctx;
 };
 
@@ -44,6 +48,7 @@ void nx_genl_free(struct nx_genl *g);
  * known to be there; other -errno.
  */
 int nx_genl_find(struct nx_genl *g);
+const char *nx_genl_device_kind(const struct nx_genl *g);
 /* Talk to what was found: nx_dp_ops.up follows. 0 or -errno. */
 int nx_genl_use(struct nx_genl *g);
 

@@ -137,7 +137,7 @@ int nx_dp_create_device(struct nx_dp *d, const char *ifname, int ifindex, int tu
 	nest = nxm_nest_begin(&m, NQD_A_DEVICE);
 	if (ifindex)
 		nxm_put_u32(&m, NQD_A_DEVICE_IFINDEX, (uint32_t)ifindex);
-	if (!ifindex || !d->kernel)
+	if (ifname && (!ifindex || !d->kernel))
 		nxm_put_str(&m, NQD_A_DEVICE_IFNAME, ifname);
 	if (first)
 		put_fd(d, &m, NQD_A_DEVICE_TUN_FD, fds, 0);

@@ -77,7 +77,8 @@ int nx_dp_get_events(struct nx_dp *d, nx_reply_fn fn, void *userdata);
 int nx_dp_get_caps(struct nx_dp *d, nx_reply_fn fn, void *userdata);
 /*
  * @socks: the data sockets; of a device that exists they are replaced. nexus-dp: @ifindex with @tun_fd;
- * the module makes the device @ifname if @ifindex is 0 and answers with its number.
+ * the module makes the device @ifname (NULL: of a name that is free) if @ifindex is 0 and answers with
+ * its number and name.
  */
 int nx_dp_create_device(struct nx_dp *d, const char *ifname, int ifindex, int tun_fd,
 			const int *socks, unsigned int n_socks, nx_reply_fn fn, void *userdata);

@@ -297,6 +297,8 @@ void nx_move_finish(struct nx_tunnel *t);
 void nx_move_cancel(struct nx_tunnel *t);
 /* The same as far as it concerns @d, which is gone. */
 void nx_move_plane_lost(struct nx_tunnel *t, struct nx_dp *d);
+/* The tunnel is freed: memory and timer, nothing else. */
+void nx_move_free(struct nx_tunnel *t);
 /* After a restart of this process: the device to move to has the session, or not. */
 void nx_move_adopt(struct nx_tunnel *t, bool has_session);
 

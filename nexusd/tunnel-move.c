@@ -103,6 +103,14 @@ void nx_move_cancel(struct nx_tunnel *t)
 	remove_device(t, &p->leaving);
 }
 
+void nx_move_free(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	forget_net(t);
+	p->move_timer = sd_event_source_disable_unref(p->move_timer);
+}
+
 /* ---- coming ---- */
 
 struct nx_dp *nx_move_target(const struct nx_tunnel *t)

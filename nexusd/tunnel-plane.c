@@ -265,5 +265,6 @@ int nx_device_record_load(struct nx_manager *m, int fd, int *ifindex, char ifnam
 	if (pread(fd, &rec, sizeof(rec), 0) != sizeof(rec) || rec.ifindex <= 0)
 		return -EINVAL;
 	*ifindex = rec.ifindex;
-	return nx_link_identify(m->priv->nl, rec.ifindex, "nexusq", ifname);
+	return nx_link_identify(m->priv->nl, rec.ifindex, nx_genl_device_kind(m->priv->genl),
+				ifname);
 }

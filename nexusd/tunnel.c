@@ -110,7 +110,7 @@ void nx_tunnel_free(struct nx_tunnel *t)
 	nx_tunnel_forget_requests(t);
 	nx_tunnel_disarm_timer(t);
 	nx_roam_stop(t);
-	p->move_timer = sd_event_source_disable_unref(p->move_timer);
+	nx_move_free(t);
 	p->recheck = sd_event_source_disable_unref(p->recheck);
 	p->mtu_timer = sd_event_source_disable_unref(p->mtu_timer);
 	nx_client_renew_stop(t);
@@ -468,10 +468,14 @@ void nx_tunnel_dp_down(struct nx_tunnel *t, struct nx_dp *d)
 		finish_stop(t);
 		return;
 	}
+	/* The module takes its devices with it; not later than now, so that the name is free. */
+	if (d->kernel && t->ifindex) {
+		(void)nx_link_delete(t->manager->priv->nl, t->ifindex);
+		t->ifindex = 0;
+	}
 	nx_move_cancel(t);
 	nx_client_renew_stop(t);
 	nx_tunnel_drop_sessions(t);
-	/* The module's devices are gone with it, nexus-dp's are not. */
 	if (d->kernel && p->wanted && !nx_tunnel_plane_lost(t, why))
 		return;
 	if (had && p->wanted && t->config->role == NX_ROLE_CLIENT) {
