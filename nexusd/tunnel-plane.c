@@ -69,6 +69,18 @@ static void fail(struct nx_tunnel *t, const char *reason)
 	t->priv->waits_for_plane = true;
 }
 
+/* All data sockets are @d's from now on: nexus-hsd reads those of the module. */
+static void give_pairs(struct nx_tunnel *t, struct nx_dp *d)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	for (size_t i = 0; i < p->n_pairs; i++)
+		p->pair_dp[i] = d;
+	nx_tunnel_store_pairs(t);
+	if (p->hsd_phase == NX_HSD_SETTING || p->hsd_phase == NX_HSD_READY)
+		p->hsd_phase = NX_HSD_HAVE_SECRETS;
+}
+
 /* ---- another one is wanted ---- */
 
 /* Nobody is connected: make another device on @d. */
@@ -79,9 +91,7 @@ static void change_idle_server(struct nx_tunnel *t, struct nx_dp *d, const char 
 	nx_requests_forget(&p->dp->requests, t);
 	nx_tunnel_remove_device(t);
 	nx_tunnel_set_plane(t, d, reason);
-	for (size_t i = 0; i < p->n_pairs; i++)
-		p->pair_dp[i] = d;
-	nx_tunnel_store_pairs(t);
+	give_pairs(t, d);
 	nx_tunnel_step(t);
 	nx_tunnel_net_changed(t);
 }
@@ -158,7 +168,6 @@ void nx_tunnel_recheck_plane(struct nx_tunnel *t)
 static bool go_to(struct nx_tunnel *t, const char *why)
 {
 	char reason[sizeof(t->data_plane_reason)];
-	struct nx_tunnel_private *p = t->priv;
 	struct nx_dp *d = nx_tunnel_wanted_plane(t, reason, sizeof(reason));
 
 	if (!d) {
@@ -169,9 +178,7 @@ static bool go_to(struct nx_tunnel *t, const char *why)
 		    d->name);
 	nx_tunnel_device_lost(t);
 	nx_tunnel_set_plane(t, d, reason);
-	for (size_t i = 0; i < p->n_pairs; i++)
-		p->pair_dp[i] = d;
-	nx_tunnel_store_pairs(t);
+	give_pairs(t, d);
 	return true;
 }
 

@@ -388,11 +388,18 @@ static void set_tunnel(struct nx_tunnel *t)
 	struct nx_tunnel_private *p = t->priv;
 	bool server = t->config->role == NX_ROLE_SERVER;
 	struct nx_hsd_setup setup = { .profile = server ? &t->cover_profile : NULL };
-	int fds[NX_PAIRS_MAX + 2];
+	int fds[2 * NX_PAIRS_MAX + 2];
 	int replay = -1, r;
 
 	for (size_t i = 0; i < p->n_pairs; i++)
 		fds[setup.n_fds++] = p->pairs[i].hs_fd;
+	/* The module leaves there what is not its own, which nexus-dp would hand over. */
+	for (size_t i = 0; i < p->n_pairs; i++) {
+		if (!p->pair_dp[i]->kernel)
+			continue;
+		setup.data_sockets |= 1u << i;
+		fds[setup.n_fds++] = p->pairs[i].dp_fd;
+	}
 	if (t->config->insecure_keylog_file && p->keylog_fd >= 0)
 		fds[setup.n_fds++] = p->keylog_fd;
 	if (server)

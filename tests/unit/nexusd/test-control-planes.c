@@ -368,9 +368,9 @@ static void test_loaded_later(void **state)
 	assert_false(t_stored(f, "sock:office:1:ko"));
 	assert_int_equal(k->user.asked[NQD_CMD_DELETE_DEVICE], 1);
 	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
-	/* nexus-hsd is told of the one pair that is left. */
+	/* nexus-hsd is told of the one pair that is left, with its data socket. */
 	t_expect(f, f->hsd, HS_CMD_SET_TUNNEL);
-	assert_int_equal(f->n_fds, 1);
+	assert_int_equal(f->n_fds, 2);
 	nx_close_fds(f->fds, f->n_fds);
 }
 
@@ -736,11 +736,18 @@ static uint64_t alice_connects(struct fake *f, struct t_plane *plane)
 	return plane->sessions[before].id;
 }
 
-static void listen_on(struct fake *f, const char *plane)
+/* nexus-hsd gets the handshake socket, the replay cache, and the data socket if the module has that. */
+static void expect_setup(struct fake *f, unsigned int n_fds)
 {
 	t_expect(f, f->hsd, HS_CMD_SET_TUNNEL);
+	assert_int_equal(f->n_fds, n_fds);
 	nx_close_fds(f->fds, f->n_fds);
 	t_acknowledge(f, f->hsd, 0);
+}
+
+static void listen_on(struct fake *f, const char *plane)
+{
+	expect_setup(f, strcmp(plane, "nexus-dp") ? 3 : 2);
 	t_expect_state(f, NX_TUNNEL_LISTENING);
 	assert_string_equal(office(f)->data_plane, plane);
 }
@@ -765,6 +772,7 @@ static void test_server(void **state)
 	assert_int_equal(k->user.n_sessions, 1);
 	k->user.n_sessions = 0;
 	t_send_down(f, id, NQD_DOWN_PEER_CLOSED);
+	expect_setup(f, 3);
 	t_run_until(f, !strcmp(t->data_plane, "nexus_quic_dco") && t->n_addresses);
 	assert_int_equal(t->state, NX_TUNNEL_LISTENING);
 	assert_int_equal(if_nametoindex("nxtest0"), t->ifindex);
@@ -775,6 +783,7 @@ static void test_server(void **state)
 
 	/* It goes: the same port is served by nexus-dp. */
 	t_module_unload(f);
+	expect_setup(f, 2);
 	t_run_until(f, !strcmp(t->data_plane, "nexus-dp") && t->n_addresses);
 	assert_true(TAILQ_EMPTY(&t->sessions));
 	assert_true(has_address(f, t->ifindex, "10.9.0.1/24"));
