@@ -39,6 +39,11 @@ u64 dp_clock_us(void)
 	return (u64)ts.tv_sec * US_PER_SECOND + ts.tv_nsec / 1000;
 }
 
+void dp_tick(struct dp *dp)
+{
+	dp->now_us = dp_clock_us();
+}
+
 /* ---- epoll ---- */
 
 int dp_watch_add(struct dp *dp, struct dp_watch *w, u32 events)
@@ -238,7 +243,7 @@ static int wait_events(struct dp *dp, struct epoll_event *ev, u64 max_wait_us)
 	struct timespec ts;
 
 	if (next != NQ_TIME_NEVER) {
-		dp->now_us = dp_clock_us();
+		dp_tick(dp);
 		if (next <= dp->now_us)
 			wait = 0;
 		else if (next - dp->now_us < wait)
@@ -257,12 +262,13 @@ void dp_round(struct dp *dp, u64 max_wait_us)
 	int n, i;
 
 	n = wait_events(dp, ev, max_wait_us);
-	dp->now_us = dp_clock_us();
 	for (i = 0; i < n; i++) {
 		struct dp_watch *w = ev[i].data.ptr;
 
+		dp_tick(dp);
 		w->fn(dp, w, ev[i].events);
 	}
+	dp_tick(dp);
 	while ((s = dp_timer_due(dp, dp->now_us))) {
 		if (nq_next_timeout_us(s->conn) <= dp->now_us)
 			nq_on_timeout(s->conn, dp->now_us);
@@ -291,6 +297,11 @@ static void probe(struct dp *dp)
 
 int dp_init(struct dp *dp)
 {
+	/* Random IDs touch the tables page by page; all of them now, so that what is used later is
+	 * what sessions use.
+	 */
+	memset(dp->cids, 0, sizeof(dp->cids));
+	memset(dp->tokens, 0, sizeof(dp->tokens));
 	TAILQ_INIT(&dp->devices);
 	TAILQ_INIT(&dp->sockets);
 	TAILQ_INIT(&dp->sessions);
@@ -301,7 +312,7 @@ int dp_init(struct dp *dp)
 	dp->monitor.fd = -1;
 	dp->control.fd = -1;
 	dp->hsd.fd = -1;
-	dp->now_us = dp_clock_us();
+	dp_tick(dp);
 	dp->heap = calloc(DP_MAX_SESSIONS, sizeof(*dp->heap));
 	dp->msg = malloc(NQD_MSG_MAX_LEN);
 	dp->reply = malloc(NQD_MSG_MAX_LEN);

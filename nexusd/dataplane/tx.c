@@ -332,6 +332,7 @@ void dp_tx_flush(struct dp *dp, struct dp_session *s)
 	while (more) {
 		unsigned int want;
 
+		dp_tick(dp);
 		if (dp_active_path(s)->sock->n_pending) {
 			s->socket_blocked = true;
 			goto alone;

@@ -6,8 +6,14 @@
 #ifndef DP_INET_H
 #define DP_INET_H
 
+#ifdef __KERNEL__
+#include <linux/in.h>
+#include <linux/virtio_net.h>
+#include <asm/byteorder.h>
+#else
 #include <arpa/inet.h>
 #include <linux/virtio_net.h>
+#endif
 
 #include "checksum.h"
 
@@ -92,6 +98,27 @@ static inline u64 dp_csum_pseudo(const u8 *pkt, u8 proto, u32 l4_len)
 	u64 sum = pkt[0] >> 4 == 4 ? dp_csum_portable(pkt + 12, 8) : dp_csum_portable(pkt + 8, 32);
 
 	return sum + htons(proto) + htonl(l4_len);
+}
+
+/* RFC 6040 for a tunnel whose own controller already reacts to CE: a CE mark outside goes inside if
+ * the inner packet is ECN-capable; a packet that is not stays as it is instead of being dropped.
+ */
+static inline void dp_carry_ce(u8 *pkt)
+{
+	u8 ecn;
+
+	if (pkt[0] >> 4 == 4) {
+		ecn = pkt[1] & DP_ECN_MASK;
+		if (!ecn || ecn == DP_ECN_CE)
+			return;
+		pkt[1] |= DP_ECN_CE;
+		memset(pkt + 10, 0, 2);
+		dp_put_csum(pkt + 10, dp_csum_portable(pkt, (pkt[0] & 15) * 4));
+		return;
+	}
+	ecn = pkt[1] >> 4 & DP_ECN_MASK;
+	if (ecn)
+		pkt[1] |= DP_ECN_CE << 4;
 }
 
 #endif /* DP_INET_H */

@@ -6,8 +6,6 @@
  * The parts of each checksum that are the same in all segments are summed once; a segment then
  * costs one pass over its payload, which is the copy into the burst.
  */
-#include <errno.h>
-
 #include "segment.h"
 
 /* Complete a partial checksum: the field holds the pseudo header's sum. */
@@ -202,14 +200,14 @@ u32 dp_segs_next(struct dp_segs *s, u8 *out)
 	u64 sum;
 
 	if (s->kind == DP_SEG_PLAIN) {
-		memcpy(out, s->pkt, s->len);
+		dp_segs_copy(s, out);
 		s->left = 0;
 		return s->len;
 	}
 	if (n > s->gso_size)
 		n = s->gso_size;
 	memcpy(out, s->pkt, s->hdr_len);
-	sum = dp_csum_copy(out + s->hdr_len, s->pkt + s->hdr_len + s->pos, n);
+	sum = dp_segs_copy_payload(s, out + s->hdr_len, n);
 	if (s->kind == DP_SEG_FRAGMENT)
 		write_fragment(s, out, s->hdr_len + n, last);
 	else
