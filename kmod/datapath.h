@@ -31,6 +31,10 @@ struct nqd_socket;
 
 /* Waiting inner packets of one session: what congestion control does not admit yet. */
 #define NQD_QUEUE_MAX_BYTES	(1024 * 1024)
+/* What waits beyond this, of one of several sessions, is no longer charged to its sender: or a peer
+ * that is slow would hold up what a socket has to send to the others.
+ */
+#define NQD_QUEUE_ORPHAN_BYTES	(64 * 1024)
 /* A device with one session stops its transmit queue from here on, and starts it below half. */
 #define NQD_QUEUE_STOP_BYTES	(256 * 1024)
 /* Inner super-packets: their segments with our headers stay below 64 KiB. */
@@ -90,6 +94,8 @@ void nqd_dp_setup_link(struct net_device *dev);
 netdev_tx_t nqd_dp_xmit(struct sk_buff *skb, struct net_device *dev);
 
 /* ---- sessions: process context where nothing else is said ---- */
+/* A new one, which has no engine yet. */
+void nqd_dp_session_init(struct nqd_session *s);
 /* Before s->conn is set and packets may use it. 0 or -ENOMEM. */
 int nqd_dp_session_start(struct nqd_session *s);
 /* Nobody finds it any more; when it returns, nothing of the data path touches it. May sleep. */

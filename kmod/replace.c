@@ -204,8 +204,7 @@ static void retire(struct nqd_session *old, struct nqd_session *s)
 	move_counters(s, old);
 	nq_set_keepalive(old->conn, 0, old->replaced_us);
 	unlock_both(s, old);
-	if (s->conn)
-		nqd_dp_session_move_queue(s, old);
+	nqd_dp_session_move_queue(s, old);
 	nqd_session_down(old, NQD_DOWN_REPLACED, 0, "replaced");
 	nqd_session_set_deadline(old, old->replaced_us + SILENCE_MIN_US);
 }

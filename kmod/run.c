@@ -166,18 +166,19 @@ static void on_work(struct work_struct *work)
 
 /* ---- sessions ---- */
 
-int nqd_dp_session_start(struct nqd_session *s)
+void nqd_dp_session_init(struct nqd_session *s)
 {
 	struct nqd_session_dp *dp = &s->dp;
-	int err = dst_cache_init(&dp->dst, GFP_KERNEL);
 
-	if (err)
-		return err;
 	nqd_tx_start(dp);
 	dp->timer_us = NQ_TIME_NEVER;
 	INIT_WORK(&dp->work, on_work);
 	nqd_hrtimer_setup(&dp->timer, on_timer, HRTIMER_MODE_ABS_SOFT);
-	return 0;
+}
+
+int nqd_dp_session_start(struct nqd_session *s)
+{
+	return dst_cache_init(&s->dp.dst, GFP_KERNEL);
 }
 
 void nqd_dp_session_stop(struct nqd_session *s)

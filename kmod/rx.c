@@ -11,9 +11,10 @@
  *   flush_run()      what dp_co_add() has joined becomes one skb for the stack
  *
  * There is no encap_rcv: the UDP layer would take GRO buffers apart for it. A packet of ours that
- * cannot be opened is silence: counted, never answered. What is nobody's is left on the socket for
- * its owner, who reads it as from any other: the poll takes what the UDP layer puts into
- * sk_receive_queue, readers look into reader_queue first.
+ * cannot be opened is silence: counted, never answered. What is nobody's is left to the socket's
+ * owner, who reads it as from any other socket: what the UDP layer has put into sk_receive_queue is
+ * taken from there at once, and what is the owner's goes where his system calls look first,
+ * reader_queue. Until then it stays in the socket's account.
  *
  * Packets are opened where they lie, and a forged one is written to as well. So nobody else may see
  * that memory: a buffer that is cloned (a packet socket looks on) or whose pages are shared (its
@@ -47,8 +48,8 @@
 #define LINEAR_MAX 2048
 
 /*
- * Of a socket, while it is attached. All but @napi and @work belongs to the poll, which runs on one
- * CPU at a time.
+ * Of a socket, while it is attached. All but @napi, @work and @todo belongs to the poll, which runs
+ * on one CPU at a time.
  */
 struct nqd_rx {
 	struct napi_struct napi;
@@ -57,7 +58,8 @@ struct nqd_rx {
 	struct nqd_socket *sock;
 	u8 *bounce;
 	u32 bounce_used;
-	struct sk_buff_head todo; /* taken off the socket's queue */
+	struct sk_buff_head todo; /* taken off the socket's queue; its own lock */
+	int charged; /* to the socket, for what was taken off todo */
 	struct sk_buff_head held; /* whose packets are in the batch */
 	/* The buffer in hand. */
 	union nqd_addr from, local;
@@ -443,9 +445,9 @@ static void leave_to_owner(struct nqd_rx *rx, struct sk_buff *skb)
 	struct sock *sk = rx->sock->sk;
 	struct sk_buff_head *queue = &udp_sk(sk)->reader_queue;
 
-	if (sk_rmem_alloc_get(sk) > READ_ONCE(sk->sk_rcvbuf) / OWNER_SHARE) {
+	if (sk_rmem_alloc_get(sk) > READ_ONCE(sk->sk_rcvbuf) / OWNER_SHARE + rx->charged) {
 		trace_nqd_drop(0, 0, NQD_DROP_UNKNOWN_CID);
-		udp_skb_destructor(sk, skb);
+		rx->charged += skb->truesize;
 		kfree_skb(skb);
 		return;
 	}
@@ -483,10 +485,8 @@ static bool rx_packets(struct nqd_rx *rx, struct sk_buff *skb)
 
 static void rx_skb(struct nqd_rx *rx, struct sk_buff *skb)
 {
-	struct sock *sk = rx->sock->sk;
-
 	if (unlikely(!skb->len || udp_lib_checksum_complete(skb))) {
-		udp_skb_destructor(sk, skb);
+		rx->charged += skb->truesize;
 		kfree_skb(skb);
 		return;
 	}
@@ -498,11 +498,23 @@ static void rx_skb(struct nqd_rx *rx, struct sk_buff *skb)
 		leave_to_owner(rx, skb);
 		return;
 	}
-	udp_skb_destructor(sk, skb);
+	rx->charged += skb->truesize;
 	__skb_queue_tail(&rx->held, skb);
 }
 
 /* ---- the socket ---- */
+
+/* What the UDP layer has queued is ours now, before a reader comes. */
+static void take_queue(struct nqd_rx *rx)
+{
+	struct sk_buff_head *queue = &rx->sock->sk->sk_receive_queue;
+
+	spin_lock_bh(&queue->lock);
+	spin_lock(&rx->todo.lock);
+	skb_queue_splice_tail_init(queue, &rx->todo);
+	spin_unlock(&rx->todo.lock);
+	spin_unlock_bh(&queue->lock);
+}
 
 static void data_ready(struct sock *sk)
 {
@@ -510,28 +522,42 @@ static void data_ready(struct sock *sk)
 
 	rcu_read_lock();
 	sock = rcu_dereference_sk_user_data(sk);
-	if (likely(sock))
+	if (likely(sock)) {
+		take_queue(sock->dp.rx);
 		napi_schedule(&sock->dp.rx->napi);
+	}
 	rcu_read_unlock();
 }
 
-/* The next buffer of the queue, NULL if there is none. */
+/* As the UDP layer does when a reader has taken an skb. */
+static void uncharge(struct nqd_rx *rx)
+{
+	struct sock *sk = rx->sock->sk;
+
+	if (!rx->charged)
+		return;
+	spin_lock(&sk->sk_receive_queue.lock);
+	atomic_sub(rx->charged, &sk->sk_rmem_alloc);
+	sk_mem_uncharge(sk, rx->charged);
+	spin_unlock(&sk->sk_receive_queue.lock);
+	rx->charged = 0;
+}
+
 static struct sk_buff *next_skb(struct nqd_rx *rx)
 {
-	struct sk_buff_head *queue = &rx->sock->sk->sk_receive_queue;
+	struct sk_buff *skb;
 
-	if (skb_queue_empty(&rx->todo) && !skb_queue_empty_lockless(queue)) {
-		spin_lock(&queue->lock);
-		skb_queue_splice_tail_init(queue, &rx->todo);
-		spin_unlock(&queue->lock);
-	}
-	return __skb_dequeue(&rx->todo);
+	if (skb_queue_empty_lockless(&rx->todo))
+		return NULL;
+	spin_lock(&rx->todo.lock);
+	skb = __skb_dequeue(&rx->todo);
+	spin_unlock(&rx->todo.lock);
+	return skb;
 }
 
 static int poll(struct napi_struct *napi, int budget)
 {
 	struct nqd_rx *rx = container_of(napi, struct nqd_rx, napi);
-	struct sock *sk = rx->sock->sk;
 	struct sk_buff *skb;
 	int work = 0;
 
@@ -544,13 +570,17 @@ static int poll(struct napi_struct *napi, int budget)
 	while (work < budget && (skb = next_skb(rx))) {
 		work += 1 + (skb_is_gso(skb) ? skb_shinfo(skb)->gso_segs / PACKETS_PER_WORK : 0);
 		rx_skb(rx, skb);
+		/* What comes meanwhile is not turned away. */
+		if (unlikely(rx->charged > READ_ONCE(rx->sock->sk->sk_rcvbuf) / 4))
+			uncharge(rx);
 	}
 	finish(rx);
 	rcu_read_unlock();
+	uncharge(rx);
 	if (work >= budget)
 		return budget;
-	if (napi_complete_done(napi, work) && !skb_queue_empty_lockless(&sk->sk_receive_queue))
-		napi_schedule(napi);
+	/* What comes from now on schedules the poll again. */
+	napi_complete_done(napi, work);
 	return work;
 }
 
@@ -594,7 +624,7 @@ int nqd_dp_socket_attach(struct nqd_socket *sock)
 	}
 	rx->sock = sock;
 	INIT_WORK(&rx->work, poll_again);
-	__skb_queue_head_init(&rx->todo);
+	skb_queue_head_init(&rx->todo);
 	__skb_queue_head_init(&rx->held);
 	dp_co_init(&rx->co, true);
 	netif_napi_add(rx->netdev, &rx->napi, poll);
@@ -606,6 +636,7 @@ int nqd_dp_socket_attach(struct nqd_socket *sock)
 	sk->sk_data_ready = data_ready;
 	write_unlock_bh(&sk->sk_callback_lock);
 	/* What has come before. */
+	take_queue(rx);
 	poll_again(&rx->work);
 	return 0;
 }

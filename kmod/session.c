@@ -221,6 +221,7 @@ struct nqd_session *nqd_session_alloc(struct nqd_net *nn)
 	spin_lock_init(&s->lock);
 	kref_init(&s->ref);
 	INIT_DELAYED_WORK(&s->control, control_work);
+	nqd_dp_session_init(s);
 	return s;
 }
 
@@ -311,8 +312,7 @@ void nqd_session_down(struct nqd_session *s, u8 reason, u64 code, const char *te
 	spin_unlock_bh(&s->lock);
 	strscpy(info.text, text, sizeof(info.text));
 	leave_routes(s);
-	if (s->conn)
-		nqd_dp_session_drop_queue(s);
+	nqd_dp_session_drop_queue(s);
 	nqd_event(s, NQD_EVENT_SESSION_DOWN, &info, NULL, 0);
 	nqd_replace_down(s);
 }
@@ -357,9 +357,9 @@ static void unlink_session(struct nqd_session *s)
 
 static void stop_engine(struct nqd_session *s)
 {
+	nqd_dp_session_stop(s);
 	if (!s->conn)
 		return;
-	nqd_dp_session_stop(s);
 	spin_lock_bh(&s->lock);
 	nq_conn_fini(s->conn);
 	s->conn = NULL;

@@ -106,8 +106,8 @@ static void drop(const struct nqd_session *s, struct sk_buff *skb, enum nqd_drop
 	kfree_skb(skb);
 }
 
-/* False: the queue is full, or there is no session any more. */
-static bool enqueue(struct nqd_session *s, struct sk_buff *skb)
+/* @alone: its device has no other. False: the queue is full, or there is no session any more. */
+static bool enqueue(struct nqd_session *s, struct sk_buff *skb, bool alone)
 {
 	struct nqd_session_dp *dp = &s->dp;
 	bool room;
@@ -116,6 +116,8 @@ static bool enqueue(struct nqd_session *s, struct sk_buff *skb)
 	room = !test_bit(NQD_DP_STOPPED, &dp->state) &&
 	       atomic_read(&dp->held_bytes) < NQD_QUEUE_MAX_BYTES;
 	if (room) {
+		if (atomic_read(&dp->held_bytes) > NQD_QUEUE_ORPHAN_BYTES && !alone)
+			skb_orphan(skb);
 		__skb_queue_tail(&dp->queue, skb);
 		dp->queue_bytes += skb->len;
 		atomic_add(skb->len, &dp->held_bytes);
@@ -127,8 +129,7 @@ static bool enqueue(struct nqd_session *s, struct sk_buff *skb)
 /* The only session of a device holds its queue up, instead of dropping. */
 static void hold_back(struct nqd_session *s, struct net_device *dev)
 {
-	if (READ_ONCE(((struct nqd_device *)netdev_priv(dev))->n_sessions) != 1 ||
-	    atomic_read(&s->dp.held_bytes) < NQD_QUEUE_STOP_BYTES)
+	if (atomic_read(&s->dp.held_bytes) < NQD_QUEUE_STOP_BYTES)
 		return;
 	netif_stop_queue(dev);
 	/* A round may have emptied the queue before it could see that this is stopped. */
@@ -153,6 +154,7 @@ netdev_tx_t nqd_dp_xmit(struct sk_buff *skb, struct net_device *dev)
 	struct nqd_skb_cb *cb;
 	struct nqd_session *s;
 	struct dp_segs segs;
+	bool alone;
 
 	skb = skb_share_check(skb, GFP_ATOMIC);
 	if (unlikely(!skb))
@@ -175,10 +177,11 @@ netdev_tx_t nqd_dp_xmit(struct sk_buff *skb, struct net_device *dev)
 	cb->segs = segs.left;
 	/* It may wait longer than the route is looked at. */
 	skb_dst_force(skb);
-	if (unlikely(!enqueue(s, skb))) {
+	alone = READ_ONCE(nd->n_sessions) == 1;
+	if (unlikely(!enqueue(s, skb, alone))) {
 		atomic64_add(segs.left, &s->dp.queue_drops);
 		drop(s, skb, NQD_DROP_TX_QUEUE);
-	} else {
+	} else if (alone) {
 		hold_back(s, dev);
 	}
 	nqd_dp_session_wake(s);
