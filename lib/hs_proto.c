@@ -113,5 +113,6 @@ static const struct nxa_policy hs[] = {
 	A(HS_A_OLD_KEY_UNTIL_S, U64),
 	A(HS_A_OLD_KEY, FLAG),
 	A(HS_A_MAX_AGE_S, U32()),
+	A(HS_A_DATA_SOCKETS, U32(RANGE(1, 127))),
 };
 const struct nxa_set hs_set = { .name = "hs_set", .max = HS_A_MAX, .policy = hs };

@@ -16,7 +16,10 @@
 enum hs_cmd {
 	HS_CMD_UNSPEC,
 	/* control -> hsd */
-	HS_CMD_SET_TUNNEL,	/* whole configuration of one tunnel, replaces an earlier one; fds: sockets */
+	/* whole configuration of one tunnel, replaces an earlier one; fds: handshake sockets, data sockets
+	 * (HS_A_DATA_SOCKETS), key log, replay cache
+	 */
+	HS_CMD_SET_TUNNEL,
 	HS_CMD_DEL_TUNNEL,	/* HS_A_TUNNEL: pending handshakes end, secrets are wiped */
 	HS_CMD_CONNECT,		/* client: HS_A_TUNNEL, HS_A_ATTEMPT, HS_A_REMOTE_ADDR, HS_A_SOCKET */
 	HS_CMD_CANCEL,		/* HS_A_TUNNEL, HS_A_ATTEMPT */
@@ -103,6 +106,9 @@ enum hs_attr {
 					 * "secret:TUNNEL:old-private-key", is accepted as well */
 	HS_A_OLD_KEY,			/* flag; session: the client knows the server by its former key */
 	HS_A_MAX_AGE_S,			/* u32; server: what clients are told of it, 0 = never */
+	HS_A_DATA_SOCKETS,		/* u32: bit i set: the data socket of pair i is among the descriptors,
+					 * because the kernel module leaves there what is not its own
+					 */
 	__HS_A_MAX,
 	HS_A_MAX = __HS_A_MAX - 1,
 };

@@ -11,7 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define NX_IPC_MAX_FDS	10
+/* Seven addresses of a tunnel with two sockets each, a key log and a replay cache, and room. */
+#define NX_IPC_MAX_FDS	18
 /* Largest message on any internal socket (= NQD_MSG_MAX_LEN). */
 #define NX_IPC_MAX_LEN	65536
 /* The monitor's channel in every child. */

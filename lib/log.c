@@ -90,44 +90,48 @@ static void add_field(struct iovec *iov, int *n, const char *key, const char *va
 	iov[(*n)++] = (struct iovec){ (void *)"\n", 1 };
 }
 
-static bool send_journal(int level, const char *event, const char *tunnel, const char *text)
+/* NULL: not part of the line. */
+struct fields {
+	const char *event, *tunnel, *plane;
+};
+
+static bool send_journal(int level, const struct fields *f, const char *text)
 {
 	char priority[2] = { (char)('0' + (level & 7)), 0 };
-	struct iovec iov[15];
+	struct iovec iov[18];
 	struct msghdr msg = { .msg_iov = iov };
 	int n = 0;
 
 	add_field(iov, &n, "MESSAGE=", text);
 	add_field(iov, &n, "PRIORITY=", priority);
 	add_field(iov, &n, "SYSLOG_IDENTIFIER=", log_name);
-	if (event)
-		add_field(iov, &n, "NEXUS_EVENT=", event);
-	if (tunnel)
-		add_field(iov, &n, "NEXUS_TUNNEL=", tunnel);
+	if (f->event)
+		add_field(iov, &n, "NEXUS_EVENT=", f->event);
+	if (f->tunnel)
+		add_field(iov, &n, "NEXUS_TUNNEL=", f->tunnel);
+	if (f->plane)
+		add_field(iov, &n, "NEXUS_DATA_PLANE=", f->plane);
 	msg.msg_iovlen = n;
 	return sendmsg(journal_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 
-void nx_log_full(int level, const char *event, const char *tunnel, const char *fmt, ...)
+static void log_line(int level, const struct fields *f, const char *fmt, va_list ap)
 {
 	char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES + 128];
 	int saved = errno;
-	va_list ap;
 	char *p;
 	int n;
 
 	if (level > log_level)
 		return;
-	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
 	/* A peer's text may be inside: it must not forge fields, lines or terminal commands. */
 	for (p = text; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			*p = '?';
-	if (journal_fd < 0 || !send_journal(level, event, tunnel, text)) {
-		n = snprintf(line, sizeof(line), "%s%s%s%s: %s\n", log_name, tunnel ? "[" : "",
-			     tunnel ? tunnel : "", tunnel ? "]" : "", text);
+	if (journal_fd < 0 || !send_journal(level, f, text)) {
+		n = snprintf(line, sizeof(line), "%s%s%s%s: %s\n", log_name, f->tunnel ? "[" : "",
+			     f->tunnel ? f->tunnel : "", f->tunnel ? "]" : "", text);
 		if (n >= (int)sizeof(line))
 			n = sizeof(line) - 1;
 		/* Nowhere to report a failing stderr to. */
@@ -135,4 +139,25 @@ void nx_log_full(int level, const char *event, const char *tunnel, const char *f
 			errno = saved;
 	}
 	errno = saved;
+}
+
+void nx_log_full(int level, const char *event, const char *tunnel, const char *fmt, ...)
+{
+	const struct fields f = { .event = event, .tunnel = tunnel };
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_line(level, &f, fmt, ap);
+	va_end(ap);
+}
+
+void nx_log_plane(int level, const char *event, const char *tunnel, const char *plane,
+		  const char *fmt, ...)
+{
+	const struct fields f = { .event = event, .tunnel = tunnel, .plane = plane };
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_line(level, &f, fmt, ap);
+	va_end(ap);
 }

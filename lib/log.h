@@ -14,6 +14,9 @@ void nx_log_set_level(int max_level);
 /* @event: a stable CamelCase word for NEXUS_EVENT=, or NULL; @tunnel: NEXUS_TUNNEL= or NULL. */
 void nx_log_full(int level, const char *event, const char *tunnel, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+/* The same with NEXUS_DATA_PLANE=@plane, the name of a tunnel's data plane. */
+void nx_log_plane(int level, const char *event, const char *tunnel, const char *plane,
+		  const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
 #define nx_err(...)	nx_log_full(LOG_ERR, NULL, NULL, __VA_ARGS__)
 #define nx_warn(...)	nx_log_full(LOG_WARNING, NULL, NULL, __VA_ARGS__)

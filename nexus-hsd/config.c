@@ -292,6 +292,8 @@ static int parse_common(struct parse *ps)
 		return refuse(ps->e, -ERANGE, "HS_A_HANDSHAKE_TIMEOUT_MS: 100 to 120000");
 	cfg->keylog = tb[HS_A_KEYLOG].present;
 	cfg->replay = tb[HS_A_REPLAY].present && cfg->server;
+	if (tb[HS_A_DATA_SOCKETS].present)
+		cfg->data_sockets = nxa_u32(&tb[HS_A_DATA_SOCKETS]);
 	/* A cache that is damaged is no reason to refuse: the cover can be asked again. */
 	if (cfg->server && tb[HS_A_COVER_PROFILE].present &&
 	    hs_profile_decode(tb[HS_A_COVER_PROFILE].data, tb[HS_A_COVER_PROFILE].len,

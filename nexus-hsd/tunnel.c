@@ -203,6 +203,15 @@ static void on_readable(struct hs_source *s, uint32_t events)
 	hs_sock_read(s->owner);
 }
 
+static void on_data_readable(struct hs_source *s, uint32_t events)
+{
+	struct hs_sock *sock = s->owner;
+	struct hsd *h = sock->tunnel->hsd;
+
+	(void)hs_udp_receive(s->fd, sock, &sock->name, deliver, h);
+	hs_relay_flush(h);
+}
+
 static void end_conns_of(struct hsd *h, const struct hs_sock *sock)
 {
 	struct hs_conn *c, *next;
@@ -231,6 +240,7 @@ static void drop_sock(struct hs_tunnel *t, unsigned int i)
 
 	end_flows_of(sock);
 	hs_source_close(&t->hsd->loop, &sock->src);
+	hs_source_close(&t->hsd->loop, &sock->data);
 	free(sock);
 	t->socks[i] = NULL;
 }
@@ -254,7 +264,7 @@ static int set_sock(struct hs_tunnel *t, unsigned int i, int *fd)
 		sock = calloc(1, sizeof(*sock));
 		if (!sock)
 			return -ENOMEM;
-		sock->src.fd = -1;
+		sock->src.fd = sock->data.fd = -1;
 		sock->tunnel = t;
 		sock->index = i;
 		t->socks[i] = sock;
@@ -263,6 +273,44 @@ static int set_sock(struct hs_tunnel *t, unsigned int i, int *fd)
 	err = hs_source_open(&t->hsd->loop, &sock->src, *fd, on_readable, sock);
 	*fd = -1;
 	return err;
+}
+
+/* The data socket of pair @i: @fd, or none if that is NULL. */
+static int set_data_sock(struct hs_tunnel *t, unsigned int i, int *fd)
+{
+	struct hs_sock *sock = t->socks[i];
+	union hs_addr name;
+	int err;
+
+	if (!fd) {
+		hs_source_close(&t->hsd->loop, &sock->data);
+		return 0;
+	}
+	err = hs_udp_prepare(*fd, &name);
+	if (!err && !hs_addr_equal(&sock->name, &name))
+		err = -EINVAL;
+	if (err < 0)
+		return err;
+	err = hs_source_open(&t->hsd->loop, &sock->data, *fd, on_data_readable, sock);
+	*fd = -1;
+	return err;
+}
+
+static int set_data_socks(struct hs_tunnel *t, int *fds, unsigned int n)
+{
+	unsigned int i, used = 0;
+	int err;
+
+	for (i = 0; i < t->n_socks; i++) {
+		bool ours = t->config->data_sockets >> i & 1;
+
+		if (ours && used == n)
+			return -EINVAL;
+		err = set_data_sock(t, i, ours ? &fds[used++] : NULL);
+		if (err < 0)
+			return err;
+	}
+	return used == n ? 0 : -EINVAL;
 }
 
 static int set_socks(struct hs_tunnel *t, int *fds, unsigned int n)
@@ -449,7 +497,7 @@ static struct hs_tunnel *new_tunnel(struct hsd *h, bool server)
 /* The descriptors of a SET_TUNNEL; -1 = none. */
 struct passed_fds {
 	int *socks;
-	unsigned int n_socks;
+	unsigned int n_socks, n_data; /* the data sockets follow the others */
 	int keylog, replay;
 };
 
@@ -485,6 +533,8 @@ static int apply(struct hsd *h, struct hs_config *cfg, struct passed_fds *fds, s
 	if (t->learner)
 		take_cached_profile(t, &cached);
 	err = set_socks(t, fds->socks, fds->n_socks);
+	if (err >= 0)
+		err = set_data_socks(t, fds->socks + fds->n_socks, fds->n_data);
 	if (err < 0) {
 		e->err = err;
 		snprintf(e->text, sizeof(e->text), "a descriptor is no usable UDP socket: %s",
@@ -516,6 +566,8 @@ int hs_tunnel_set(struct hsd *h, struct hs_config *cfg, int *fds, unsigned int n
 		passed.replay = take_last(&passed);
 	if (cfg->keylog)
 		passed.keylog = take_last(&passed);
+	passed.n_data = (unsigned int)__builtin_popcount(cfg->data_sockets);
+	passed.n_socks -= passed.n_data < passed.n_socks ? passed.n_data : passed.n_socks;
 	if (passed.n_socks == 0) {
 		hs_config_free(cfg);
 		e->err = err = -EINVAL;

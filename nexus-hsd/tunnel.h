@@ -62,6 +62,7 @@ struct hs_config {
 	gnutls_priority_t priority;
 	bool keylog;
 	bool replay; /* its memory came along */
+	uint32_t data_sockets; /* bit i: the data socket of pair i came along, to be read here */
 	/* server: offered to clients; client: wanted (mtu only) */
 	struct hs_net net;
 	struct hs_user *users;
@@ -75,6 +76,11 @@ struct hs_config {
 
 struct hs_sock {
 	struct hs_source src;
+	/*
+	 * The data socket of the same address, if the kernel module has it: what comes there for nobody
+	 * the module knows. (nexus-dp reads its own and hands that over: punt.h.)
+	 */
+	struct hs_source data;
 	struct hs_tunnel *tunnel;
 	uint32_t index;
 	union hs_addr name;

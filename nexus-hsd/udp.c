@@ -9,7 +9,7 @@
 
 #define ECN_MASK 3
 
-/* Address, length of a segment, mark. */
+/* Address, length of a segment (an int, received), mark. */
 union control_buf {
 	char v4[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint16_t)) +
 		CMSG_SPACE(sizeof(int))];
@@ -80,6 +80,37 @@ uint8_t hs_udp_ecn_of(struct msghdr *msg)
 	return 0;
 }
 
+/* Bytes of each datagram of a buffer in which the kernel has joined several; 0: it is one. */
+static size_t segment_of(struct msghdr *msg)
+{
+	struct cmsghdr *c;
+	int v;
+
+	for (c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_UDP || c->cmsg_type != UDP_GRO)
+			continue;
+		memcpy(&v, CMSG_DATA(c), sizeof(v));
+		return v > 0 ? (size_t)v : 0;
+	}
+	return 0;
+}
+
+/* Data sockets have UDP_GRO on. */
+static void deliver_segments(const uint8_t *data, size_t len, size_t segment, struct hs_dgram *d,
+			     hs_dgram_fn fn, void *arg)
+{
+	size_t at = 0;
+
+	if (!segment)
+		segment = len;
+	do {
+		d->data = data + at;
+		d->len = len - at < segment ? len - at : segment;
+		fn(arg, d);
+		at += segment;
+	} while (at < len);
+}
+
 int hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_dgram_fn fn,
 		   void *arg)
 {
@@ -109,10 +140,9 @@ int hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_d
 			continue;
 		local_of(&msgs[i].msg_hdr, name, &d.local);
 		d.sock = sock;
-		d.data = data[i];
-		d.len = msgs[i].msg_len;
 		d.ecn = hs_udp_ecn_of(&msgs[i].msg_hdr);
-		fn(arg, &d);
+		deliver_segments(data[i], msgs[i].msg_len, segment_of(&msgs[i].msg_hdr), &d, fn,
+				 arg);
 	}
 	return n;
 }

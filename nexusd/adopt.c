@@ -6,6 +6,7 @@
  * there is nothing to find and this takes one round trip.
  */
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,17 +22,31 @@
 
 /* ---- descriptors ---- */
 
+/* The data socket of pair @i, and by whom it is read. */
+static int claim_data_socket(struct nx_tunnel *t, size_t i, struct nx_dp **dp)
+{
+	struct nx_manager *m = t->manager;
+	int fd = nx_manager_claim(m, "sock:%s:%zu:dp", t->config->name, i);
+
+	*dp = &m->priv->planes[NX_PLANE_USER];
+	if (fd >= 0)
+		return fd;
+	*dp = &m->priv->planes[NX_PLANE_KERNEL];
+	return nx_manager_claim(m, "sock:%s:%zu:ko", t->config->name, i);
+}
+
 static void adopt_pairs(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
 
 	for (size_t i = 0; i < NX_PAIRS_MAX; i++) {
 		int hs = nx_manager_claim(t->manager, "sock:%s:%zu:hs", t->config->name, i);
-		int dp = nx_manager_claim(t->manager, "sock:%s:%zu:dp", t->config->name, i);
+		struct nx_dp *reader;
+		int dp = claim_data_socket(t, i, &reader);
 
 		if (hs >= 0 && dp >= 0 && p->n_pairs == i &&
 		    nx_udp_pair_adopt(hs, dp, &p->pairs[i]) == 0) {
-			p->n_pairs++;
+			p->pair_dp[p->n_pairs++] = reader;
 			continue;
 		}
 		if (hs >= 0)
@@ -56,21 +71,48 @@ static bool pairs_match(const struct nx_tunnel *t)
 	return true;
 }
 
+/* The module's device, which may be one to move to: then there is nexus-dp's as well. */
+static void adopt_kernel_device(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+	struct nx_manager *m = t->manager;
+	int fd = nx_manager_claim(m, "nexusq:%s", t->config->name);
+	struct nx_device d = { .dp = &m->priv->planes[NX_PLANE_KERNEL],
+			       .phase = NX_DP_READY,
+			       .tun_fd = -1 };
+	int r;
+
+	if (fd < 0)
+		return;
+	r = nx_device_record_load(m, fd, &d.ifindex, d.ifname);
+	close(fd);
+	if (r) {
+		nx_manager_unstore(m, "nexusq:%s", t->config->name);
+		return;
+	}
+	if (t->ifindex) {
+		p->coming = d;
+		return;
+	}
+	p->dp = d.dp;
+	t->ifindex = d.ifindex;
+	memcpy(t->ifname, d.ifname, sizeof(t->ifname));
+}
+
 static void adopt_device(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
 
+	p->dp = &t->manager->priv->planes[NX_PLANE_USER];
 	p->tun_fd = nx_manager_claim(t->manager, "tun:%s", t->config->name);
-	if (p->tun_fd < 0)
-		return;
-	if (nx_tun_identify(p->tun_fd, t->ifname, &t->ifindex) < 0) {
-		/* Opened, but no device yet: as good as new. */
+	/* Opened, but no device yet: as good as new. */
+	if (p->tun_fd >= 0 && nx_tun_identify(p->tun_fd, t->ifname, &t->ifindex) < 0) {
 		t->ifname[0] = '\0';
 		t->ifindex = 0;
-		return;
 	}
+	adopt_kernel_device(t);
 	/* A server's device is configured again from the file, which changes nothing if it is right. */
-	if (t->config->role == NX_ROLE_SERVER)
+	if (!t->ifindex || t->config->role == NX_ROLE_SERVER)
 		return;
 	t->mtu = nx_link_mtu(t->manager->priv->nl, t->ifindex);
 	(void)nx_address_list(t->manager->priv->nl, t->ifindex, &t->addresses, &t->n_addresses);
@@ -113,8 +155,18 @@ static void drop_device(struct nx_manager *m, int fd)
 
 	if (nx_tun_identify(fd, name, &ifindex) < 0)
 		return;
-	(void)nx_dp_delete_device(&m->priv->dp, ifindex, NULL, NULL);
+	(void)nx_dp_delete_device(&m->priv->planes[NX_PLANE_USER], ifindex, NULL, NULL);
 	(void)nx_link_delete(m->priv->nl, ifindex);
+}
+
+/* Its sessions go with it. */
+static void drop_kernel_device(struct nx_manager *m, int fd)
+{
+	char name[16];
+	int ifindex;
+
+	if (nx_device_record_load(m, fd, &ifindex, name) == 0)
+		(void)nx_link_delete(m->priv->nl, ifindex);
 }
 
 static void drop_unclaimed(struct nx_manager *m)
@@ -125,6 +177,8 @@ static void drop_unclaimed(struct nx_manager *m)
 		TAILQ_REMOVE(&m->priv->stored, s, entry);
 		if (!strncmp(s->name, "tun:", 4))
 			drop_device(m, s->fd);
+		else if (!strncmp(s->name, "nexusq:", 7))
+			drop_kernel_device(m, s->fd);
 		(void)nx_mon_unstore(&m->priv->mon, s->name);
 		close(s->fd);
 		free(s);
@@ -133,9 +187,14 @@ static void drop_unclaimed(struct nx_manager *m)
 
 /* ---- sessions ---- */
 
+/* Is it of the device in use, or of the one to move to? */
 static bool acceptable(const struct nx_tunnel *t, const struct nx_session *s)
 {
 	if (!t->ifindex || !t->priv->n_pairs)
+		return false;
+	if (s->dp == t->priv->coming.dp)
+		return true;
+	if (s->dp != t->priv->dp)
 		return false;
 	if (t->config->role == NX_ROLE_SERVER)
 		return nx_server_user(t, s->user) && !nx_server_user(t, s->user)->revoked;
@@ -172,13 +231,16 @@ struct ages {
 };
 
 /* One session of the dump: keep it, or delete it. */
-static void adopt_session(struct nx_manager *m, const struct nxa *ses, const struct ages *ages)
+static void adopt_session(struct nx_dp *d, const struct nxa *ses, const struct ages *ages)
 {
+	struct nx_manager *m = d->userdata;
 	const struct nxa *name = &ses[NQD_A_SESSION_TUNNEL];
 	uint64_t id = nxa_u64(&ses[NQD_A_SESSION_ID]);
 	struct nx_tunnel *t = name->present ? nx_manager_find_tunnel(m, nxa_str(name)) : NULL;
 	struct nx_session *s = t ? nx_session_new(t, id) : NULL;
 
+	if (s)
+		s->dp = d;
 	/* It ends by itself, and may still take what the peer sends to it. */
 	if (s && ses[NQD_A_SESSION_STATE].present &&
 	    nxa_u8(&ses[NQD_A_SESSION_STATE]) >= NQD_SESSION_CLOSING) {
@@ -189,13 +251,12 @@ static void adopt_session(struct nx_manager *m, const struct nxa *ses, const str
 	    !roams_as_configured(t, s, ses)) {
 		if (s)
 			nx_session_free(s);
-		(void)nx_dp_delete_session(&m->priv->dp, id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
+		(void)nx_dp_delete_session(d, id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
 		return;
 	}
 	if (t->config->role == NX_ROLE_SERVER) {
 		fill_user(t, s);
-		(void)nx_dp_set_peer_group(&m->priv->dp, id,
-					   nx_group_id(nx_server_user(t, s->user)->group));
+		(void)nx_dp_set_peer_group(d, id, nx_group_id(nx_server_user(t, s->user)->group));
 	}
 	TAILQ_REMOVE(&t->priv->installing, s, entry);
 	TAILQ_INSERT_TAIL(&t->sessions, s, entry);
@@ -221,19 +282,19 @@ static struct ages ages_of(const struct nxa *stats, const void *base)
 	return ages;
 }
 
-static void release(struct nx_manager *m);
+static void known(struct nx_manager *m);
 
 static void on_dump(void *userdata, const struct nx_chan_msg *msg, int err, const char *text)
 {
 	struct nxa tb[NQD_A_MAX + 1], ses[NQD_A_SESSION_MAX + 1];
-	struct nx_manager *m = userdata;
+	struct nx_dp *d = userdata;
 	struct ages ages;
 	struct nxm_error e;
 
 	if (!msg) {
 		if (err && err != -EPIPE)
-			nx_err("the data plane does not list its sessions: %s", text);
-		release(m);
+			nx_err("%s does not list its sessions: %s", d->name, text);
+		known(d->userdata);
 		return;
 	}
 	if (nxa_parse(msg->hdr.attrs, msg->hdr.attrs_len, &nqd_top_set, tb, msg->buf, &e) == 0 &&
@@ -241,7 +302,7 @@ static void on_dump(void *userdata, const struct nx_chan_msg *msg, int err, cons
 	    nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, msg->buf, &e) == 0 &&
 	    ses[NQD_A_SESSION_ID].present) {
 		ages = ages_of(&tb[NQD_A_STATS], msg->buf);
-		adopt_session(m, ses, &ages);
+		adopt_session(d, ses, &ages);
 	}
 }
 
@@ -253,28 +314,53 @@ static void adopt_tunnel(struct nx_tunnel *t)
 	adopt_device(t);
 	if (t->config->role == NX_ROLE_SERVER)
 		t->priv->replay_fd = nx_manager_claim(t->manager, "replay:%s", t->config->name);
+	/* The name may be an alternative one. */
 	if (t->priv->n_pairs && pairs_match(t) &&
-	    (!t->ifindex || !strcmp(t->ifname, t->config->interface)))
+	    (!t->ifindex || (int)if_nametoindex(t->config->interface) == t->ifindex))
 		return;
 	/* The configuration has changed since: start over, sessions of the old device end. */
-	for (size_t i = 0; i < t->priv->n_pairs; i++) {
-		nx_udp_pair_close(&t->priv->pairs[i]);
-		nx_manager_unstore(t->manager, "sock:%s:%zu:hs", t->config->name, i);
-		nx_manager_unstore(t->manager, "sock:%s:%zu:dp", t->config->name, i);
-	}
-	t->priv->n_pairs = 0;
+	nx_move_cancel(t);
+	for (unsigned int i = 0; i < NX_PLANES; i++)
+		nx_tunnel_close_pairs_of(t, &t->manager->priv->planes[i]);
 	if (t->ifindex)
 		nx_tunnel_remove_device(t);
+}
+
+/* Which of the devices is in use; and it is no use without its data plane. */
+static void settle_device(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+	struct nx_session *s;
+	bool moved = false;
+
+	TAILQ_FOREACH (s, &t->sessions, entry)
+		moved |= p->coming.dp && s->dp == p->coming.dp;
+	if (p->coming.dp)
+		nx_move_adopt(t, moved);
+	/* Its data sockets are read by one data plane; a client opens others when it needs them. */
+	for (size_t i = 0; i < p->n_pairs; i++)
+		if (t->config->role == NX_ROLE_SERVER)
+			p->pair_dp[i] = p->dp;
+	for (unsigned int i = 0; i < NX_PLANES; i++)
+		if (&t->manager->priv->planes[i] != p->dp)
+			nx_tunnel_close_pairs_of(t, &t->manager->priv->planes[i]);
+	nx_tunnel_set_plane(t, p->dp, "");
+	if (p->dp->kernel && !t->manager->data_planes[NX_PLANE_KERNEL].available) {
+		if (t->ifindex)
+			(void)nx_link_delete(t->manager->priv->nl, t->ifindex);
+		(void)nx_tunnel_plane_lost(t, "the kernel module is not what it was");
+	}
 }
 
 /* The state a tunnel with adopted parts is in. */
 static void resume(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
-	struct nx_session *s = TAILQ_FIRST(&t->sessions);
+	struct nx_session *s;
 
 	p->wanted = true;
-	(void)nx_manager_choose_data_plane(t->manager, t);
+	settle_device(t);
+	s = TAILQ_FIRST(&t->sessions);
 	if (t->config->role == NX_ROLE_SERVER) {
 		TAILQ_FOREACH (s, &t->sessions, entry) {
 			nx_server_limit_age(s, (uint64_t)time(NULL) - s->last_handshake_s);
@@ -297,6 +383,8 @@ static void resume(struct nx_tunnel *t)
 	}
 	nx_tunnel_create_dp_device(t);
 	nx_tunnel_net_changed(t);
+	/* Is it where it should be? The configuration or the module may be another. */
+	nx_tunnel_plane_changed(t);
 }
 
 static bool wants_start(struct nx_tunnel *t)
@@ -310,12 +398,11 @@ static bool wants_start(struct nx_tunnel *t)
 	return t->config->role == NX_ROLE_SERVER || t->config->autoconnect;
 }
 
-/* The dump is through: every tunnel goes its way. */
+/* The dumps are through: every tunnel goes its way. */
 static void release(struct nx_manager *m)
 {
 	struct nx_tunnel *t, *next;
 
-	m->priv->adopting = false;
 	for (t = TAILQ_FIRST(&m->tunnels); t; t = next) {
 		next = TAILQ_NEXT(t, entry);
 		if (t->priv->n_pairs || t->ifindex)
@@ -328,13 +415,40 @@ static void release(struct nx_manager *m)
 	drop_unclaimed(m);
 }
 
+/* The sessions of one more data plane are known. */
+static void known(struct nx_manager *m)
+{
+	if (m->priv->adopting && --m->priv->adopting == 0)
+		release(m);
+}
+
+static void ask(struct nx_manager *m, struct nx_dp *d)
+{
+	if (nx_dp_get_stats(d, 0, on_dump, d) < 0)
+		known(m);
+}
+
+void nx_adopt_looked(struct nx_manager *m)
+{
+	struct nx_dp *d = &m->priv->planes[NX_PLANE_KERNEL];
+
+	if (!m->priv->adopting || m->priv->kernel_asked)
+		return;
+	m->priv->kernel_asked = true;
+	if (m->data_planes[NX_PLANE_KERNEL].available)
+		ask(m, d);
+	else
+		known(m);
+}
+
 void nx_manager_adopt(struct nx_manager *m)
 {
 	struct nx_tunnel *t;
 
 	TAILQ_FOREACH (t, &m->tunnels, entry)
 		adopt_tunnel(t);
-	m->priv->adopting = true;
-	if (nx_dp_get_stats(&m->priv->dp, 0, on_dump, m) < 0)
-		release(m);
+	m->priv->adopting = NX_PLANES;
+	ask(m, &m->priv->planes[NX_PLANE_USER]);
+	if (!nx_planes_look(m))
+		nx_adopt_looked(m);
 }

@@ -233,11 +233,13 @@ static void on_path_changed(struct nx_tunnel *t, struct nx_session *s, const str
 		nx_tunnel_path_changed(t, s, &to, &from);
 }
 
-static void on_dp_event(void *userdata, const struct nxa *ev, const struct nxa *ses)
+static void on_dp_event(void *userdata, struct nx_dp *d, const struct nxa *ev,
+			const struct nxa *ses)
 {
 	struct nx_manager *m = userdata;
 	struct nx_session *s = NULL;
 	struct nx_tunnel *t, *next;
+	uint8_t type = nxa_u8(&ev[NQD_A_EVENT_TYPE]);
 	const char *text = ev[NQD_A_EVENT_TEXT].present ? nxa_str(&ev[NQD_A_EVENT_TEXT]) : "";
 
 	if (!ses[NQD_A_SESSION_ID].present)
@@ -245,12 +247,15 @@ static void on_dp_event(void *userdata, const struct nxa *ev, const struct nxa *
 	FOR_EACH_TUNNEL(m, t, next)
 	{
 		s = nx_tunnel_find_session(t, nxa_u64(&ses[NQD_A_SESSION_ID]));
-		if (s)
+		if (s && s->dp == d)
 			break;
+		s = NULL;
 	}
+	if (!s && type == NQD_EVENT_SESSION_DOWN)
+		nx_move_session_down(m, nxa_u64(&ses[NQD_A_SESSION_ID]));
 	if (!s)
 		return;
-	switch (nxa_u8(&ev[NQD_A_EVENT_TYPE])) {
+	switch (type) {
 	case NQD_EVENT_SESSION_DOWN:
 		nx_tunnel_session_down(t, s,
 				       ev[NQD_A_EVENT_REASON].present
@@ -274,31 +279,47 @@ static void on_dp_event(void *userdata, const struct nxa *ev, const struct nxa *
 		break;
 	default:
 		nx_log_full(LOG_DEBUG, "DataPlaneEvent", t->config->name, "event %u of session",
-			    nxa_u8(&ev[NQD_A_EVENT_TYPE]));
+			    type);
 	}
 }
 
-static void on_dp_up(void *userdata)
+static void on_dp_up(void *userdata, struct nx_dp *d)
 {
 	struct nx_manager *m = userdata;
 	struct nx_tunnel *t, *next;
 
-	nx_manager_probe_data_planes(m);
-	if (!m->priv->started)
+	nx_planes_up(m, d);
+	/* Of the module they hear when its capabilities are known. */
+	if (!m->priv->started || d->kernel)
 		return;
 	FOR_EACH_TUNNEL(m, t, next)
-	nx_tunnel_dp_up(t);
+	nx_tunnel_dp_up(t, d);
 }
 
-static void on_dp_down(void *userdata)
+static void on_dp_down(void *userdata, struct nx_dp *d)
 {
 	struct nx_manager *m = userdata;
 	struct nx_tunnel *t, *next;
 
-	nx_log_full(LOG_WARNING, "PeerLost", NULL, "nexus-dp went away, and its sessions with it");
-	nx_manager_probe_data_planes(m);
+	nx_log_full(LOG_WARNING, "PeerLost", NULL, "%s went away, and its sessions with it",
+		    d->name);
+	nx_planes_down(m, d);
 	FOR_EACH_TUNNEL(m, t, next)
-	nx_tunnel_dp_down(t);
+	nx_tunnel_dp_down(t, d);
+}
+
+const struct nx_dp_ops nx_control_dp_ops = {
+	.event = on_dp_event,
+	.up = on_dp_up,
+	.down = on_dp_down,
+};
+
+void nx_tunnels_plane_changed(struct nx_manager *m)
+{
+	struct nx_tunnel *t, *next;
+
+	FOR_EACH_TUNNEL(m, t, next)
+	nx_tunnel_plane_changed(t);
 }
 
 /* ---- the monitor ---- */
@@ -311,7 +332,7 @@ static void on_peer(void *userdata, enum mon_peer peer, int fd)
 	if (peer == MON_PEER_HSD)
 		r = nx_hsd_attach(&m->priv->hsd, fd);
 	else if (peer == MON_PEER_DP)
-		r = nx_dp_attach(&m->priv->dp, fd);
+		r = nx_dp_attach(&m->priv->planes[NX_PLANE_USER], fd);
 	else
 		r = close(fd);
 	if (r < 0)
@@ -444,8 +465,6 @@ static void on_start(void *userdata)
 		(void)sd_event_exit(m->event, NX_EXIT_CONFIG);
 		return;
 	}
-	if (!nx_dp_connected(&m->priv->dp))
-		nx_manager_probe_data_planes(m);
 	nx_manager_apply_config(m, c);
 	m->priv->started = true;
 	nx_manager_adopt(m);
@@ -532,11 +551,6 @@ static const struct nx_hsd_ops hsd_ops = {
 	.up = on_hsd_up,
 	.down = on_hsd_down,
 };
-static const struct nx_dp_ops dp_ops = {
-	.event = on_dp_event,
-	.up = on_dp_up,
-	.down = on_dp_down,
-};
 
 struct nx_manager *nx_control_new(sd_event *event, int monitor_fd, const struct nx_options *o)
 {
@@ -558,8 +572,9 @@ struct nx_manager *nx_control_new(sd_event *event, int monitor_fd, const struct 
 	if (!m->config_file)
 		goto err;
 	nx_hsd_init(&p->hsd, event, &hsd_ops, m);
-	nx_dp_init(&p->dp, event, &dp_ops, m);
-	r = nx_netlink_open(&p->nl);
+	r = nx_planes_init(m, o->genl);
+	if (!r)
+		r = nx_netlink_open(&p->nl);
 	if (!r)
 		r = nx_mon_open(&p->mon, event, monitor_fd, &mon_ops, m);
 	if (r >= 0)
@@ -590,7 +605,7 @@ void nx_control_free(struct nx_manager *m)
 	p->alive = sd_event_source_disable_unref(p->alive);
 	nx_net_watch_stop(&p->net_watch);
 	nx_hsd_close(&p->hsd);
-	nx_dp_close(&p->dp);
+	nx_planes_free(m);
 	while ((t = TAILQ_FIRST(&m->tunnels))) {
 		struct nx_session *ses;
 

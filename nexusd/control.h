@@ -10,11 +10,14 @@
 /* The configuration is invalid: no restart would help (EX_CONFIG of sysexits.h). */
 #define NX_EXIT_CONFIG 78
 
+struct nx_genl_io;
+
 struct nx_options {
 	const char *config_file, *libexec_dir, *secret_dir, *state_dir, *runtime_dir;
 	const char *user_control, *user_hsd, *user_dp;
 	unsigned int insecure; /* enum nx_insecure */
 	bool debug;
+	const struct nx_genl_io *genl; /* tests: in the kernel's place; NULL = the kernel */
 };
 
 /* The monitor; returns the exit status. */

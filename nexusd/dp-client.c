@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The client of the data plane. Messages that carry keys are built in a buffer that
- * nx_request_send() wipes; the attributes of nexus-hsd are copied byte for byte and never looked
- * into.
+ * The client of a data plane. Messages that carry keys are built in a buffer that nx_request_send()
+ * wipes; the attributes of nexus-hsd are copied byte for byte and never looked into.
  */
 #include <errno.h>
 #include <linux/netlink.h>
+#include <stdlib.h>
 #include <string.h>
 #include "lib/hs_proto.h"
 #include "lib/ipc.h"
@@ -18,20 +18,31 @@ static int transport_send(void *ctx, const void *buf, size_t len, const int *fds
 {
 	struct nx_dp *d = ctx;
 
-	return nx_chan_send(d->chan, buf, len, fds, n_fds);
+	return d->transport ? d->transport->send(d, buf, len, fds, n_fds) : -EPIPE;
 }
 
-void nx_dp_init(struct nx_dp *d, sd_event *event, const struct nx_dp_ops *ops, void *userdata)
+void nx_dp_init(struct nx_dp *d, sd_event *event, const char *name, bool kernel,
+		const struct nx_dp_ops *ops, void *userdata)
 {
 	memset(d, 0, sizeof(*d));
 	d->event = event;
+	d->name = name;
+	d->kernel = kernel;
 	d->ops = ops;
 	d->userdata = userdata;
 	nx_requests_init(&d->requests, NXM_FAMILY_DCO);
 	d->requests.transport = (struct nx_transport){ transport_send, d };
 }
 
-static void handle_event(struct nx_dp *d, const struct nx_chan_msg *msg)
+/* Does it tell how things are, not only that something happened? */
+static bool tells_state(uint8_t type)
+{
+	return type == NQD_EVENT_SESSION_DOWN || type == NQD_EVENT_PATH_MTU_CHANGED ||
+	       type == NQD_EVENT_PATH_CHANGED;
+}
+
+/* @again: the answer to a question, which may tell what is known. */
+static void handle_event(struct nx_dp *d, const struct nx_chan_msg *msg, bool again)
 {
 	struct nxa tb[NQD_A_MAX + 1], ev[NQD_A_EVENT_MAX + 1];
 	struct nxa ses[NQD_A_SESSION_MAX + 1] = {};
@@ -48,52 +59,45 @@ static void handle_event(struct nx_dp *d, const struct nx_chan_msg *msg)
 	if (!r && tb[NQD_A_SESSION].present)
 		r = nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, msg->buf, &e);
 	if (r)
-		nx_err("event of the data plane refused: %s", e.text);
-	else
-		d->ops->event(d->userdata, ev, ses);
+		nx_err("event of %s refused: %s", d->name, e.text);
+	else if (!again || tells_state(nxa_u8(&ev[NQD_A_EVENT_TYPE])))
+		d->ops->event(d->userdata, d, ev, ses);
 }
 
-static void on_message(void *userdata, const struct nx_chan_msg *msg)
+void nx_dp_receive(struct nx_dp *d, const struct nx_chan_msg *msg)
 {
-	struct nx_dp *d = userdata;
-
 	if (nx_requests_handle(&d->requests, msg))
 		return;
 	if (msg->hdr.type == NXM_FAMILY_DCO && msg->hdr.cmd == NQD_CMD_EVENT)
-		handle_event(d, msg);
+		handle_event(d, msg, false);
 }
 
-static void on_closed(void *userdata)
+void nx_dp_up(struct nx_dp *d, const struct nx_dp_transport *t, void *carrier)
 {
-	struct nx_dp *d = userdata;
-
-	nx_dp_close(d);
-	d->ops->down(d->userdata);
-}
-
-int nx_dp_attach(struct nx_dp *d, int fd)
-{
-	static const struct nx_chan_ops chan_ops = { on_message, on_closed };
-	int r;
-
-	if (d->chan)
-		on_closed(d);
-	r = nx_chan_new(d->event, fd, &chan_ops, d, &d->chan);
-	if (!r)
-		d->ops->up(d->userdata);
-	return r;
+	d->transport = t;
+	d->carrier = carrier;
+	d->ops->up(d->userdata, d);
 }
 
 void nx_dp_close(struct nx_dp *d)
 {
-	nx_chan_free(d->chan);
-	d->chan = NULL;
-	nx_requests_fail_all(&d->requests);
+	const struct nx_dp_transport *t = d->transport;
+
+	d->transport = NULL;
+	if (t)
+		t->close(d);
+	nx_requests_fail_all(&d->requests, -EPIPE, "the data plane went away");
+}
+
+void nx_dp_lost(struct nx_dp *d)
+{
+	nx_dp_close(d);
+	d->ops->down(d->userdata, d);
 }
 
 bool nx_dp_connected(const struct nx_dp *d)
 {
-	return d->chan != NULL;
+	return d->transport != NULL;
 }
 
 int nx_dp_get_caps(struct nx_dp *d, nx_reply_fn fn, void *userdata)
@@ -105,22 +109,42 @@ int nx_dp_get_caps(struct nx_dp *d, nx_reply_fn fn, void *userdata)
 	return nx_request_send(&d->requests, &m, NULL, 0, fn, userdata);
 }
 
-int nx_dp_create_device(struct nx_dp *d, const char *ifname, int ifindex, const int *fds,
-			unsigned int n_fds, nx_reply_fn fn, void *userdata)
+/* What an attribute says of descriptor @i of the message. */
+static void put_fd(const struct nx_dp *d, struct nxm *m, uint16_t attr, const int *fds,
+		   unsigned int i)
 {
+	nxm_put_u32(m, attr, d->kernel ? (uint32_t)fds[i] : i);
+}
+
+int nx_dp_create_device(struct nx_dp *d, const char *ifname, int ifindex, int tun_fd,
+			const int *socks, unsigned int n_socks, nx_reply_fn fn, void *userdata)
+{
+	unsigned int n = 0, first = d->kernel ? 0 : 1;
+	int fds[NQD_FDS_MAX];
 	uint8_t buf[256];
 	struct nxm m;
 	size_t nest;
 
+	if (n_socks + first > NQD_FDS_MAX)
+		return -EMSGSIZE;
+	if (first)
+		fds[n++] = tun_fd;
+	while (n < n_socks + first) {
+		fds[n] = socks[n - first];
+		n++;
+	}
 	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_CREATE_DEVICE, 0);
 	nest = nxm_nest_begin(&m, NQD_A_DEVICE);
-	nxm_put_u32(&m, NQD_A_DEVICE_IFINDEX, (uint32_t)ifindex);
-	nxm_put_str(&m, NQD_A_DEVICE_IFNAME, ifname);
-	nxm_put_u32(&m, NQD_A_DEVICE_TUN_FD, 0);
-	for (unsigned int i = 1; i < n_fds; i++)
-		nxm_put_u32(&m, NQD_A_DEVICE_SOCKET_FD, i);
+	if (ifindex)
+		nxm_put_u32(&m, NQD_A_DEVICE_IFINDEX, (uint32_t)ifindex);
+	if (ifname && (!ifindex || !d->kernel))
+		nxm_put_str(&m, NQD_A_DEVICE_IFNAME, ifname);
+	if (first)
+		put_fd(d, &m, NQD_A_DEVICE_TUN_FD, fds, 0);
+	for (unsigned int i = first; i < n; i++)
+		put_fd(d, &m, NQD_A_DEVICE_SOCKET_FD, fds, i);
 	nxm_nest_end(&m, nest);
-	return nx_request_send(&d->requests, &m, fds, n_fds, fn, userdata);
+	return nx_request_send(&d->requests, &m, fds, n, fn, userdata);
 }
 
 static void put_device(struct nxm *m, int ifindex)
@@ -241,7 +265,7 @@ int nx_dp_add_session(struct nx_dp *d, const struct nx_dp_session *s, const stru
 	nxm_put_str(&m, NQD_A_SESSION_TUNNEL, s->tunnel);
 	flags = copy_session(&m, &hs[HS_A_SESSION]);
 	nxm_put_u32(&m, NQD_A_SESSION_FLAGS, flags | s->flags);
-	nxm_put_u32(&m, NQD_A_SESSION_SOCKET_FD, 0);
+	put_fd(d, &m, NQD_A_SESSION_SOCKET_FD, &s->socket_fd, 0);
 	nxm_put_u32(&m, NQD_A_SESSION_PATH_MTU_BYTES, s->path_mtu_bytes);
 	if (s->peer_group)
 		nxm_put_u32(&m, NQD_A_SESSION_PEER_GROUP, s->peer_group);
@@ -284,7 +308,7 @@ int nx_dp_migrate(struct nx_dp *d, uint64_t id, int fd, const struct nx_endpoint
 	size_t nest;
 
 	nest = begin_session(d, &m, buf, sizeof(buf), NQD_CMD_UPDATE_SESSION, id);
-	nxm_put_u32(&m, NQD_A_SESSION_SOCKET_FD, 0);
+	put_fd(d, &m, NQD_A_SESSION_SOCKET_FD, &fd, 0);
 	nxm_put(&m, NQD_A_SESSION_LOCAL_ADDR, local, nx_endpoint_len(local));
 	nxm_put(&m, NQD_A_SESSION_REMOTE_ADDR, remote, nx_endpoint_len(remote));
 	nxm_nest_end(&m, nest);
@@ -342,6 +366,41 @@ int nx_dp_get_stats(struct nx_dp *d, uint64_t id, nx_reply_fn fn, void *userdata
 		nxm_nest_end(&m, nest);
 	}
 	return nx_request_send(&d->requests, &m, NULL, 0, fn, userdata);
+}
+
+struct requery {
+	struct nx_dp *d;
+	nx_reply_fn fn;
+	void *userdata;
+};
+
+static void on_events(void *userdata, const struct nx_chan_msg *msg, int err, const char *text)
+{
+	struct requery *q = userdata;
+
+	if (msg) {
+		handle_event(q->d, msg, true);
+		return;
+	}
+	q->fn(q->userdata, NULL, err, text);
+	free(q);
+}
+
+int nx_dp_get_events(struct nx_dp *d, nx_reply_fn fn, void *userdata)
+{
+	struct requery *q = malloc(sizeof(*q));
+	uint8_t buf[64];
+	struct nxm m;
+	int r;
+
+	if (!q)
+		return -ENOMEM;
+	*q = (struct requery){ d, fn, userdata };
+	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_GET_EVENTS, NLM_F_DUMP);
+	r = nx_request_send(&d->requests, &m, NULL, 0, on_events, q);
+	if (r)
+		free(q);
+	return r;
 }
 
 void nx_dp_forget(struct nx_dp *d, const void *userdata)

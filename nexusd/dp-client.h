@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one client of the data-plane ABI (kmod/uapi/linux/nexus_quic_dco.h). It speaks to nexus-dp
- * over a channel; the transport in nx_requests is the seam for a generic netlink socket.
+ * The one client of the data-plane ABI (kmod/uapi/linux/nexus_quic_dco.h). A data plane is reached by a
+ * transport: dp-client-socket.c for nexus-dp on a socketpair, dp-client-genl.c for the kernel module
+ * on generic netlink. All else is the same, so nobody above this knows which one a tunnel has.
  */
 #ifndef NX_DP_CLIENT_H
 #define NX_DP_CLIENT_H
@@ -10,19 +11,33 @@
 #include "net.h"
 #include "requests.h"
 
+struct nx_dp;
+
 struct nx_dp_ops {
 	/* @tb: top level attributes; @ev: those of NQD_A_EVENT; @ses: those of NQD_A_SESSION. */
-	void (*event)(void *userdata, const struct nxa *ev, const struct nxa *ses);
-	void (*up)(void *userdata);
-	void (*down)(void *userdata);
+	void (*event)(void *userdata, struct nx_dp *d, const struct nxa *ev, const struct nxa *ses);
+	void (*up)(void *userdata, struct nx_dp *d);
+	/* All pending requests have been answered with -EPIPE. */
+	void (*down)(void *userdata, struct nx_dp *d);
+};
+
+struct nx_dp_transport {
+	/* 0 or -errno. */
+	int (*send)(struct nx_dp *d, const void *buf, size_t len, const int *fds,
+		    unsigned int n_fds);
+	void (*close)(struct nx_dp *d);
 };
 
 struct nx_dp {
 	sd_event *event;
-	struct nx_chan *chan;
+	const struct nx_dp_transport *transport; /* NULL: not connected */
+	void *carrier; /* of the transport */
 	struct nx_requests requests;
 	const struct nx_dp_ops *ops;
 	void *userdata;
+	const char *name; /* "nexus-dp", "nexus_quic_dco" */
+	/* The module: a descriptor attribute holds a number of ours, and the device is made there. */
+	bool kernel;
 };
 
 /* What the owner adds to a session that nexus-hsd exported. */
@@ -40,15 +55,33 @@ struct nx_dp_session {
 	size_t n_routes;
 };
 
-void nx_dp_init(struct nx_dp *d, sd_event *event, const struct nx_dp_ops *ops, void *userdata);
+void nx_dp_init(struct nx_dp *d, sd_event *event, const char *name, bool kernel,
+		const struct nx_dp_ops *ops, void *userdata);
+/* nexus-dp, at the other end of @fd, which is consumed. An earlier one counts as gone. 0 or -errno. */
 int nx_dp_attach(struct nx_dp *d, int fd);
 void nx_dp_close(struct nx_dp *d);
 bool nx_dp_connected(const struct nx_dp *d);
 
+/* ---- for transports ---- */
+/* From now on @t carries. */
+void nx_dp_up(struct nx_dp *d, const struct nx_dp_transport *t, void *carrier);
+void nx_dp_receive(struct nx_dp *d, const struct nx_chan_msg *msg);
+/* The data plane is gone. */
+void nx_dp_lost(struct nx_dp *d);
+/*
+ * Events were lost: ask for the last of each kind of each session and take those that tell how things
+ * are now. @fn is called with the end of the answer.
+ */
+int nx_dp_get_events(struct nx_dp *d, nx_reply_fn fn, void *userdata);
+
 int nx_dp_get_caps(struct nx_dp *d, nx_reply_fn fn, void *userdata);
-/* @fds: the TUN device, then the data sockets; of a device that exists the sockets are replaced. */
-int nx_dp_create_device(struct nx_dp *d, const char *ifname, int ifindex, const int *fds,
-			unsigned int n_fds, nx_reply_fn fn, void *userdata);
+/*
+ * @socks: the data sockets; of a device that exists they are replaced. nexus-dp: @ifindex with @tun_fd;
+ * the module makes the device @ifname (NULL: of a name that is free) if @ifindex is 0 and answers with
+ * its number and name.
+ */
+int nx_dp_create_device(struct nx_dp *d, const char *ifname, int ifindex, int tun_fd,
+			const int *socks, unsigned int n_socks, nx_reply_fn fn, void *userdata);
 int nx_dp_delete_device(struct nx_dp *d, int ifindex, nx_reply_fn fn, void *userdata);
 /* @hs: the top level attributes of an HS_CMD_SESSION message (HS_A_SESSION, HS_A_KEYS). */
 int nx_dp_add_session(struct nx_dp *d, const struct nx_dp_session *s, const struct nxa *hs,

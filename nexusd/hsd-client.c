@@ -84,7 +84,7 @@ void nx_hsd_close(struct nx_hsd *h)
 {
 	nx_chan_free(h->chan);
 	h->chan = NULL;
-	nx_requests_fail_all(&h->requests);
+	nx_requests_fail_all(&h->requests, -EPIPE, "the process went away");
 }
 
 bool nx_hsd_connected(const struct nx_hsd *h)
@@ -193,6 +193,8 @@ int nx_hsd_set_tunnel(struct nx_hsd *h, const struct nx_tunnel_config *c,
 	nxm_put_u32(&m, HS_A_KEEPALIVE_MS, c->keepalive_s * 1000);
 	nxm_put_u32(&m, HS_A_MTU, s->mtu);
 	put_ciphers(&m, c->ciphers);
+	if (s->data_sockets)
+		nxm_put_u32(&m, HS_A_DATA_SOCKETS, s->data_sockets);
 	if (c->insecure_keylog_file)
 		nxm_put_flag(&m, HS_A_KEYLOG);
 	if (s->replay)

@@ -42,9 +42,10 @@ bool nx_hsd_connected(const struct nx_hsd *h);
 bool nx_old_key_wanted(const struct nx_tunnel_config *c);
 /* Of a SET_TUNNEL what is not in the configuration. */
 struct nx_hsd_setup {
-	const int *fds; /* the handshake sockets, the key log if configured, then the replay cache */
+	const int *fds; /* the handshake sockets, data sockets, the key log if configured, then the replay cache */
 	unsigned int n_fds;
 	uint32_t mtu; /* inner MTU offered or wanted */
+	uint32_t data_sockets; /* bit i: that of pair i is among them */
 	bool replay; /* the last descriptor is the replay cache's */
 	const struct nx_cover_profile *profile; /* server: what is known of its cover */
 };

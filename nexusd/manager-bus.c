@@ -206,6 +206,9 @@ static int append_data_plane(sd_bus_message *reply, const struct nx_data_plane_i
 	} else {
 		r = sd_bus_message_append(reply, "{sv}", "reason", "s",
 					  nx_bus_text(d->reason, text));
+		if (r >= 0 && d->abi_version)
+			r = sd_bus_message_append(reply, "{sv}", "abi-version", "u",
+						  d->abi_version);
 	}
 	if (r < 0)
 		return r;

@@ -11,8 +11,8 @@
 struct nx_data_plane_info {
 	const char *name;	/* "nexus-dp", "nexus_quic_dco" */
 	bool available;
-	char reason[128];	/* why not */
-	uint32_t abi_version;
+	char reason[160];	/* why not */
+	uint32_t abi_version;	/* 0 = not known; may be known of one that is not available */
 	char release[32], provider[32];
 	uint16_t ciphers[8];
 	size_t n_ciphers;

@@ -11,12 +11,14 @@
 #include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <netlink/attr.h>
 #include <netlink/errno.h>
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <netlink/route/link/inet6.h>
 #include <netlink/route/route.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -180,6 +182,79 @@ uint32_t nx_link_mtu(struct nl_sock *sk, int ifindex)
 	mtu = rtnl_link_get_mtu(link);
 	rtnl_link_put(link);
 	return mtu;
+}
+
+int nx_link_identify(struct nl_sock *sk, int ifindex, const char *kind, char name[16])
+{
+	struct rtnl_link *link;
+	const char *type;
+	int r;
+
+	r = nl_errno(rtnl_link_get_kernel(sk, ifindex, NULL, &link));
+	if (r)
+		return r;
+	type = rtnl_link_get_type(link);
+	if (type && !strcmp(type, kind))
+		strncpy(name, rtnl_link_get_name(link), IFNAMSIZ - 1);
+	else
+		r = -ENODEV;
+	name[IFNAMSIZ - 1] = '\0';
+	rtnl_link_put(link);
+	return r;
+}
+
+static int add_altname(struct nl_sock *sk, int ifindex, const char *name)
+{
+	struct ifinfomsg hdr = { .ifi_index = ifindex };
+	struct nl_msg *msg =
+		nlmsg_alloc_simple(RTM_NEWLINKPROP, NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND);
+	struct nlattr *nest;
+	int r;
+
+	if (!msg)
+		return -ENOMEM;
+	r = nlmsg_append(msg, &hdr, sizeof(hdr), NLMSG_ALIGNTO);
+	nest = r ? NULL : nla_nest_start(msg, IFLA_PROP_LIST);
+	if (!nest || nla_put_string(msg, IFLA_ALT_IFNAME, name) < 0) {
+		nlmsg_free(msg);
+		return -ENOMEM;
+	}
+	nla_nest_end(msg, nest);
+	return nl_errno(nl_send_sync(sk, msg));
+}
+
+int nx_link_rename(struct nl_sock *sk, int ifindex, const char *name)
+{
+	struct rtnl_link *changes = rtnl_link_alloc();
+	int r;
+
+	if (changes)
+		rtnl_link_set_name(changes, name);
+	r = change_link(sk, ifindex, changes);
+	rtnl_link_put(changes);
+	if (r != -EBUSY)
+		return r;
+	r = add_altname(sk, ifindex, name);
+	return r ? r : 1;
+}
+
+int nx_link_loosen(const char *ifname, bool loose)
+{
+	char path[64], was = 0;
+	int fd, r = 0;
+
+	if (snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/rp_filter", ifname) >=
+	    (int)sizeof(path))
+		return -EINVAL;
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (read(fd, &was, 1) != 1)
+		r = -EIO;
+	else if (was == (loose ? '1' : '2'))
+		r = pwrite(fd, loose ? "2" : "1", 1, 0) == 1 ? 1 : -errno;
+	close(fd);
+	return r;
 }
 
 /* ---- addresses ---- */
@@ -351,6 +426,22 @@ int nx_route_add(struct nl_sock *sk, int ifindex, const struct nx_prefix *p, uin
 	if (r == -EEXIST && route_exists(sk, ifindex, route))
 		r = 0;
 	rtnl_route_put(route);
+	return r;
+}
+
+int nx_route_move(struct nl_sock *sk, int from, int to, const struct nx_prefix *p, uint32_t table)
+{
+	struct rtnl_route *old = route_object(from, p, table), *new = route_object(to, p, table);
+	int r = -ENOMEM;
+
+	/* One that leads elsewhere is somebody else's. */
+	if (old && new)
+		r = nl_errno(rtnl_route_add(
+			sk, new, route_exists(sk, from, old) ? NLM_F_REPLACE : NLM_F_EXCL));
+	if (r == -EEXIST && route_exists(sk, to, new))
+		r = 0;
+	rtnl_route_put(old);
+	rtnl_route_put(new);
 	return r;
 }
 

@@ -27,6 +27,18 @@ int nx_link_delete(struct nl_sock *sk, int ifindex);
 /* 0 or -errno. */
 int nx_link_set_mtu(struct nl_sock *sk, int ifindex, uint32_t mtu);
 uint32_t nx_link_mtu(struct nl_sock *sk, int ifindex);
+/* Is there a device @ifindex of this kind ("nexusq")? Its name. 0 or -errno. */
+int nx_link_identify(struct nl_sock *sk, int ifindex, const char *kind, char name[16]);
+/*
+ * Another name for a device that is up, without taking it down: kernels from 6.2 on rename it; before
+ * that it gets @name as an alternative one, and 1 is returned. 0, 1 or -errno.
+ */
+int nx_link_rename(struct nl_sock *sk, int ifindex, const char *name);
+/*
+ * Accept on @ifname what would be answered through another device ("loose" reverse path filtering), if
+ * it was strict. 1: it was; 0; or -errno. @loose false takes it back.
+ */
+int nx_link_loosen(const char *ifname, bool loose);
 
 int nx_address_add(struct nl_sock *sk, int ifindex, const struct nx_prefix *p);
 int nx_address_delete(struct nl_sock *sk, int ifindex, const struct nx_prefix *p);
@@ -35,6 +47,8 @@ int nx_address_list(struct nl_sock *sk, int ifindex, struct nx_prefix **list, si
 
 /* @table 0 is the main table. -EEXIST: the network is already reached through another device. */
 int nx_route_add(struct nl_sock *sk, int ifindex, const struct nx_prefix *p, uint32_t table);
+/* In one step, the route that leads through device @from leads through @to. */
+int nx_route_move(struct nl_sock *sk, int from, int to, const struct nx_prefix *p, uint32_t table);
 int nx_route_delete(struct nl_sock *sk, int ifindex, const struct nx_prefix *p, uint32_t table);
 
 /* How a packet to somewhere leaves now: from which address, through which device. */

@@ -98,6 +98,16 @@ static struct nx_request *find(struct nx_requests *rq, uint32_t seq)
 	return NULL;
 }
 
+/* The kernel ends a dump that failed in the middle with the error as the payload. */
+static int done_error(const struct nx_chan_msg *msg)
+{
+	int32_t err = 0;
+
+	if (msg->len >= NLMSG_HDRLEN + sizeof(err))
+		memcpy(&err, msg->buf + NLMSG_HDRLEN, sizeof(err));
+	return err < 0 && err >= -4095 ? err : 0;
+}
+
 bool nx_requests_handle(struct nx_requests *rq, const struct nx_chan_msg *msg)
 {
 	struct nxm_error e = {};
@@ -119,7 +129,8 @@ bool nx_requests_handle(struct nx_requests *rq, const struct nx_chan_msg *msg)
 		return true;
 	}
 	if (msg->hdr.type == NLMSG_DONE) {
-		finish(rq, req, 0, "");
+		err = done_error(msg);
+		finish(rq, req, err, err ? strerror(-err) : "");
 		return true;
 	}
 	single = req->single;
@@ -144,10 +155,12 @@ void nx_requests_forget(struct nx_requests *rq, const void *userdata)
 	}
 }
 
-void nx_requests_fail_all(struct nx_requests *rq)
+void nx_requests_fail_all(struct nx_requests *rq, int err, const char *text)
 {
 	struct nx_request *req;
+	uint32_t last = rq->next_seq - 1;
 
-	while ((req = TAILQ_FIRST(&rq->pending)))
-		finish(rq, req, -EPIPE, "the process went away");
+	/* Not those that are sent by the callbacks. */
+	while ((req = TAILQ_FIRST(&rq->pending)) && (int32_t)(req->seq - last) <= 0)
+		finish(rq, req, err, text);
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Requests with sequence numbers and their answers, over a transport that carries netlink
- * messages. The clients of nexus-hsd and of the data plane share it. A transport is what it takes
- * to send one message: today a channel to a process of ours, for the kernel module a generic
- * netlink socket.
+ * messages. The clients of nexus-hsd and of the data planes share it. A transport is what it takes
+ * to send one message: a channel to a process of ours, or a generic netlink socket.
  */
 #ifndef NX_REQUESTS_H
 #define NX_REQUESTS_H
@@ -49,7 +48,7 @@ int nx_request_send(struct nx_requests *rq, struct nxm *m, const int *fds, unsig
 bool nx_requests_handle(struct nx_requests *rq, const struct nx_chan_msg *msg);
 /* Forget callbacks for @userdata without calling them (the object goes away). */
 void nx_requests_forget(struct nx_requests *rq, const void *userdata);
-/* The peer is gone: all pending requests end with -EPIPE. */
-void nx_requests_fail_all(struct nx_requests *rq);
+/* There will be no answers: all requests pending now end with @err, -EPIPE if the peer is gone. */
+void nx_requests_fail_all(struct nx_requests *rq, int err, const char *text);
 
 #endif /* NX_REQUESTS_H */

@@ -99,6 +99,8 @@ void nx_client_stop_renewal(struct nx_tunnel *t)
 	stop_trying(t);
 	if (s)
 		nx_client_renew_arm(t, (uint64_t)time(NULL) - s->last_handshake_s);
+	if (s && t->priv->coming.dp)
+		nx_client_renew_soon(t);
 }
 
 /* ---- failure and retry ---- */
@@ -238,15 +240,15 @@ static void on_connect(void *userdata, const struct nx_chan_msg *msg, int err, c
 					 text[0] ? text : strerror(-err));
 }
 
-/* The pair of the remote's family; opened when first needed. -1 after a failure. */
-static int pair_for(struct nx_tunnel *t, int family, bool *opened)
+/* The pair of the remote's family and of this data plane; opened when first needed. -1 after a failure. */
+static int pair_for(struct nx_tunnel *t, int family, struct nx_dp *dp, bool *opened)
 {
 	struct nx_tunnel_private *p = t->priv;
 	struct nx_endpoint any = {};
 	int r;
 
 	for (size_t i = 0; i < p->n_pairs; i++)
-		if (p->pairs[i].local.sa.sa_family == family)
+		if (p->pairs[i].local.sa.sa_family == family && p->pair_dp[i] == dp)
 			return (int)i;
 	any.sa.sa_family = (sa_family_t)family;
 	r = nx_udp_pair_open(&any, p->mark, &p->pairs[p->n_pairs]);
@@ -255,7 +257,7 @@ static int pair_for(struct nx_tunnel *t, int family, bool *opened)
 			    family == AF_INET6 ? "IPv6" : "IPv4", strerror(-r));
 		return -1;
 	}
-	p->n_pairs++;
+	p->pair_dp[p->n_pairs++] = dp;
 	*opened = true;
 	return (int)p->n_pairs - 1;
 }
@@ -335,19 +337,33 @@ static void start_attempt(struct nx_tunnel *t, int pair)
 		nx_tunnel_fail(t, NX_REASON_SOCKET, "no timer");
 }
 
+/* The device of the next session; true when the data plane has it. */
+static bool device_ready(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	if (p->coming.dp)
+		return nx_move_ready(t);
+	if (nx_tunnel_attach_device(t) < 0)
+		return false;
+	nx_tunnel_create_dp_device(t);
+	return p->dp_phase == NX_DP_READY;
+}
+
 void nx_client_step(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
-	bool opened = false;
+	struct nx_dp *dp = nx_move_target(t);
+	bool opened = false, ready;
 	int pair;
 
 	if (!TAILQ_EMPTY(&t->sessions) && !p->renewing)
 		return;
 	if (!TAILQ_EMPTY(&p->installing) || p->attempt || p->timer)
 		return;
-	if (!nx_dp_connected(&t->manager->priv->dp) || !have_remotes(t))
+	if (!nx_dp_connected(dp) || !have_remotes(t))
 		return;
-	pair = pair_for(t, p->remotes[p->next_remote].sa.sa_family, &opened);
+	pair = pair_for(t, p->remotes[p->next_remote].sa.sa_family, dp, &opened);
 	if (pair < 0) {
 		if (p->next_remote + 1 < p->n_remotes) {
 			p->next_remote++;
@@ -361,19 +377,20 @@ void nx_client_step(struct nx_tunnel *t)
 	}
 	if (opened) {
 		nx_tunnel_store_pairs(t);
-		p->dp_phase = NX_DP_NONE; /* it does not know the new sockets */
+		/* It does not know the new sockets. */
+		*(p->coming.dp ? &p->coming.phase : &p->dp_phase) = NX_DP_NONE;
 	}
 	/* 1-RTT packets of the handshake come to the data socket: somebody must read it. */
-	if (nx_tunnel_attach_device(t) < 0)
+	ready = device_ready(t);
+	if (!p->wanted || p->attempt)
 		return;
-	nx_tunnel_create_dp_device(t);
 	/* nexus-hsd must know all sockets and the MTU this path carries. */
 	if (p->hsd_phase == NX_HSD_READY && (opened || p->hsd_mtu != nx_client_wanted_mtu(t))) {
 		p->hsd_phase = NX_HSD_HAVE_SECRETS;
 		nx_tunnel_step(t);
 		return;
 	}
-	if (p->hsd_phase == NX_HSD_READY && p->dp_phase == NX_DP_READY)
+	if (p->hsd_phase == NX_HSD_READY && ready)
 		start_attempt(t, pair);
 }
 
@@ -441,7 +458,7 @@ void nx_client_limit_path(struct nx_tunnel *t, struct nx_session *s)
 	uint32_t bytes = path_limit(t, s);
 
 	if (s->path_limit && s->path_limit != bytes)
-		(void)nx_dp_set_path_mtu(&t->manager->priv->dp, s->id, bytes);
+		(void)nx_dp_set_path_mtu(s->dp, s->id, bytes);
 	s->path_limit = bytes;
 }
 
@@ -458,7 +475,7 @@ static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const s
 	int r;
 
 	r = nxa_parse_nest(&tb[HS_A_SESSION], &nqd_session_set, ses, msg->buf, &e);
-	if (r || pair >= p->n_pairs)
+	if (r || pair >= p->n_pairs || p->pair_dp[pair] != nx_move_target(t))
 		return -EINVAL;
 	s = nx_session_new(t, nx_random_id());
 	if (!s)
@@ -471,6 +488,7 @@ static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const s
 		return r;
 	}
 	s->user = 0;
+	s->dp = nx_move_target(t);
 	nx_client_take_limits(t, &offer);
 	args.path_mtu_bytes = path_limit(t, s);
 	mtu = nx_device_mtu(offer.addresses, offer.n_addresses, args.path_mtu_bytes - s->overhead,
@@ -478,7 +496,10 @@ static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const s
 	/* The session in use knows its path, this one only the route to it. */
 	if (!TAILQ_EMPTY(&t->sessions) && t->mtu && t->mtu < mtu)
 		mtu = t->mtu;
-	r = apply_offer(t, &offer, &s->remote, mtu);
+	if (p->coming.dp)
+		r = nx_move_prepare(t, &offer, &s->remote, mtu);
+	else
+		r = apply_offer(t, &offer, &s->remote, mtu);
 	nx_net_offer_free(&offer);
 	if (r || !p->wanted) {
 		/* A failed device took the tunnel and its sessions down. */
@@ -487,6 +508,7 @@ static int establish(struct nx_tunnel *t, const struct nx_chan_msg *msg, const s
 		return r ? r : -ECANCELED;
 	}
 	args.socket_fd = p->pairs[pair].dp_fd;
+	args.ifindex = p->coming.dp ? p->coming.ifindex : t->ifindex;
 	args.flags = NQD_SESSION_F_DEFAULT_ROUTE | NQD_SESSION_F_REPLACE;
 	r = nx_session_install(s, nxa_u64(&tb[HS_A_ATTEMPT]), tb, &args);
 	if (r)
@@ -526,6 +548,8 @@ void nx_client_installed(struct nx_tunnel *t, struct nx_session *s)
 	nx_client_renew_arm(t, 0);
 	/* The network may have changed during the handshake. */
 	nx_roam_network_changed(t);
+	if (s->waits && s->dp != p->dp)
+		nx_move_installed(t, s);
 	if (s->waits)
 		return;
 	memset(&p->rate, 0, sizeof(p->rate));
@@ -533,6 +557,8 @@ void nx_client_installed(struct nx_tunnel *t, struct nx_session *s)
 	nx_log_full(LOG_NOTICE, "Connected", t->config->name, "connected to %s",
 		    nx_endpoint_format(&s->remote, addr));
 	nx_tunnel_net_changed(t);
+	/* The module may have come while there was nothing to move. */
+	nx_tunnel_plane_changed(t);
 }
 
 static void replaced(struct nx_tunnel *t, struct nx_session *old, struct nx_session *s)
@@ -547,6 +573,7 @@ static void replaced(struct nx_tunnel *t, struct nx_session *old, struct nx_sess
 	nx_log_full(LOG_INFO, "Renewed", t->config->name, "the session has fresh keys");
 	nx_tunnel_follow_mtu(t);
 	nx_tunnel_net_changed(t);
+	nx_tunnel_plane_changed(t);
 }
 
 void nx_client_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_down_reason reason,
@@ -555,6 +582,8 @@ void nx_client_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_
 	struct nx_tunnel_private *p = t->priv;
 	struct nx_session *other = nx_session_other(s);
 
+	if (nx_move_took_over(t, s))
+		return;
 	if (other && reason == NQD_DOWN_REPLACED) {
 		replaced(t, s, other);
 		return;

@@ -3,7 +3,8 @@
  * A tunnel inside: tunnel.c drives the state machine, tunnel-client.c and tunnel-server.c are what
  * the roles do differently, tunnel-net.c is the device with its addresses and routes,
  * tunnel-session.c makes sessions out of nexus-hsd's reports, tunnel-renew.c replaces a client's in
- * time, tunnel-roam.c lets a client follow the network, tunnel-stats.c counts.
+ * time, tunnel-roam.c lets a client follow the network, tunnel-plane.c puts a tunnel on a data plane,
+ * tunnel-move.c takes a client's session from one to the other, tunnel-stats.c counts.
  *
  * The machine is level-triggered: nx_tunnel_step() looks at what is there and does the next thing
  * that is missing; every event ends in it. So a restart of nexus-hsd or of nexus-dp needs no path
@@ -53,6 +54,30 @@ enum nx_dp_phase {
 	NX_DP_READY,
 };
 
+/*
+ * A device beside the one in use, while sessions move from one data plane to the other: first the one
+ * to move to (coming), then the one that was moved from (leaving).
+ */
+struct nx_device {
+	struct nx_dp *dp; /* NULL: there is none */
+	enum nx_dp_phase phase;
+	int ifindex; /* 0: not made yet */
+	char ifname[16];
+	int tun_fd; /* of nexus-dp's; -1 = none */
+	uint64_t session; /* leaving: drains; 0 = ended */
+	bool loosened; /* its reverse path filter */
+};
+
+/* What a session that is to be moved to will bring. */
+struct nx_move_net {
+	struct nx_prefix *addresses;
+	size_t n_addresses;
+	uint32_t mtu;
+	struct nx_planned_route *routes;
+	size_t n_routes;
+	char **dns, **dns_domains;
+};
+
 struct nx_rate {
 	uint64_t at_us; /* 0 = no sample yet */
 	uint64_t tx_bytes, rx_bytes;
@@ -92,6 +117,7 @@ struct nx_tunnel_private {
 	bool restart;
 
 	struct nx_udp_pair pairs[NX_PAIRS_MAX];
+	struct nx_dp *pair_dp[NX_PAIRS_MAX]; /* who reads the data socket */
 	size_t n_pairs;
 	uint32_t mark; /* of the sockets; 0 = none */
 	uint64_t open_deadline_us; /* server: until then a busy port is tried again */
@@ -103,9 +129,20 @@ struct nx_tunnel_private {
 
 	int keylog_fd; /* of the monitor, for nexus-hsd; -1 = none */
 	int replay_fd; /* server: memory of the replay cache, stored at the monitor; -1 = none */
-	int tun_fd; /* -1 = none */
+	/* The device in use; its name and number are in struct nx_tunnel. */
+	struct nx_dp *dp; /* NULL: none chosen yet */
+	int tun_fd; /* nexus-dp's alone; -1 = none */
 	bool tun_requested;
 	enum nx_dp_phase dp_phase;
+	bool net_lost; /* it went with the module: make another with the same addresses and routes */
+	sd_event_source *recheck;
+	bool waits_for_plane; /* failed for want of the module */
+	bool plane_refused; /* the module does not take this tunnel; until it is loaded anew */
+	char refusal[120];
+	struct nx_device coming, leaving;
+	struct nx_move_net move_net;
+	sd_event_source *move_timer; /* of either */
+	uint64_t move_deadline_us;
 	struct nx_planned_route *planned;
 	size_t n_planned;
 	bool rules4, rules6;
@@ -138,6 +175,8 @@ struct nx_tunnel_private {
 struct nx_tunnel *nx_tunnel_new(struct nx_manager *m, struct nx_tunnel_config *c);
 /* Frees a tunnel that is at rest. */
 void nx_tunnel_free(struct nx_tunnel *t);
+/* Down and up again. */
+void nx_tunnel_restart(struct nx_tunnel *t);
 /* New configuration for a running tunnel; keeps what can be kept. @c is consumed. */
 void nx_tunnel_reconfigure(struct nx_tunnel *t, struct nx_tunnel_config *c);
 /* Stop, then free. */
@@ -152,13 +191,15 @@ void nx_tunnel_fail(struct nx_tunnel *t, enum nx_reason reason, const char *text
 int nx_tunnel_arm_timer(struct nx_tunnel *t, uint64_t delay_us, sd_event_time_handler_t fn);
 void nx_tunnel_disarm_timer(struct nx_tunnel *t);
 void nx_tunnel_store_pairs(struct nx_tunnel *t);
+/* Close those whose data socket @dp reads; the next step tells nexus-hsd of the others. */
+void nx_tunnel_close_pairs_of(struct nx_tunnel *t, struct nx_dp *dp);
 void nx_tunnel_socket_failed(struct nx_tunnel *t, const struct nx_endpoint *e, int err);
 
 /* Events from the manager. */
 void nx_tunnel_hsd_up(struct nx_tunnel *t);
 void nx_tunnel_hsd_down(struct nx_tunnel *t);
-void nx_tunnel_dp_up(struct nx_tunnel *t);
-void nx_tunnel_dp_down(struct nx_tunnel *t);
+void nx_tunnel_dp_up(struct nx_tunnel *t, struct nx_dp *d);
+void nx_tunnel_dp_down(struct nx_tunnel *t, struct nx_dp *d);
 void nx_tunnel_secret_result(struct nx_tunnel *t, const char *name, int err, const char *text);
 void nx_tunnel_tun_opened(struct nx_tunnel *t, int fd);
 void nx_tunnel_keylog_opened(struct nx_tunnel *t, int fd);
@@ -197,10 +238,69 @@ uint32_t nx_jitter(void);
 /* The session in use was established @age_s ago: renew it in time. */
 void nx_client_renew_arm(struct nx_tunnel *t, uint64_t age_s);
 void nx_client_renew_stop(struct nx_tunnel *t);
+/* In a moment: an attempt that was given up had a purpose. */
+void nx_client_renew_soon(struct nx_tunnel *t);
 /* Now, unless it is being done; @why is for people. */
 void nx_client_renew(struct nx_tunnel *t, const char *why);
 /* Try again later; the session stays. */
 void nx_client_renew_failed(struct nx_tunnel *t, const char *text);
+
+/* ---- tunnel-plane.c ---- */
+/* The data plane for this tunnel now, by dco_mode and what has refused it; NULL: none will do. */
+struct nx_dp *nx_tunnel_wanted_plane(struct nx_tunnel *t, char *reason, size_t cap);
+/* At the start of a tunnel: put it on one. 0, or -EOPNOTSUPP with data_plane_reason set. */
+int nx_tunnel_choose_plane(struct nx_tunnel *t);
+/* It is on @d from now on; says so. */
+void nx_tunnel_set_plane(struct nx_tunnel *t, struct nx_dp *d, const char *reason);
+/* Another may be the wanted one now: move, restart, fail, or start if it waited for that. */
+void nx_tunnel_plane_changed(struct nx_tunnel *t);
+/* The same, but not before the event loop comes round: the caller is in the middle of something. */
+void nx_tunnel_recheck_plane(struct nx_tunnel *t);
+/* The device in use is gone with its data plane. False: the tunnel has failed. */
+bool nx_tunnel_plane_lost(struct nx_tunnel *t, const char *why);
+/* The module refused: go on with nexus-dp if dco_mode allows. False: it does not. */
+bool nx_tunnel_fall_back(struct nx_tunnel *t, const char *why);
+/* Tell all data planes' requests that @t is not there to answer to. */
+void nx_tunnel_forget_requests(struct nx_tunnel *t);
+/* Ask @dp for its device @dev, with the sockets that are read by it. 0 or -errno. */
+int nx_tunnel_ask_device(struct nx_tunnel *t, struct nx_dp *dp, const char *ifname, int ifindex,
+			 int tun_fd, nx_reply_fn fn);
+/* The device of an answer to that; others are left alone. */
+void nx_tunnel_take_device(const struct nx_chan_msg *msg, int *ifindex, char ifname[16]);
+/* The record "nexusq:TUNNEL" at the monitor: the module's device, which is no descriptor. */
+void nx_device_record_store(struct nx_tunnel *t);
+void nx_device_record_forget(struct nx_tunnel *t);
+/* The device of a record, if it is still that. */
+int nx_device_record_load(struct nx_manager *m, int fd, int *ifindex, char ifname[16]);
+
+/* ---- tunnel-move.c ---- */
+/* A session will be established on @to, and what is in use changes over to it. */
+void nx_move_begin(struct nx_tunnel *t, struct nx_dp *to);
+/* The data plane that the next session is for. */
+struct nx_dp *nx_move_target(const struct nx_tunnel *t);
+/* Make the device to move to ready; true when it is. */
+bool nx_move_ready(struct nx_tunnel *t);
+/* Set it up as @o says, to be used when the session is heard. 0 or -errno. */
+int nx_move_prepare(struct nx_tunnel *t, struct nx_net_offer *o, const struct nx_endpoint *remote,
+		    uint32_t mtu);
+/* @s is on the device to move to: change over when the server is heard there. */
+void nx_move_installed(struct nx_tunnel *t, struct nx_session *s);
+/* A session of a tunnel that is moving ended. True: that was it, nothing more to do. */
+bool nx_move_took_over(struct nx_tunnel *t, struct nx_session *s);
+/* Session @id of nobody has ended: perhaps it is one that was left. */
+void nx_move_session_down(struct nx_manager *m, uint64_t id);
+/* The module has refused a session that was to be moved. */
+void nx_move_refused(struct nx_tunnel *t, const char *text);
+/* Do not wait any longer for what is leaving. */
+void nx_move_finish(struct nx_tunnel *t);
+/* Give up what is coming, end what is leaving. */
+void nx_move_cancel(struct nx_tunnel *t);
+/* The same as far as it concerns @d, which is gone. */
+void nx_move_plane_lost(struct nx_tunnel *t, struct nx_dp *d);
+/* The tunnel is freed: memory and timer, nothing else. */
+void nx_move_free(struct nx_tunnel *t);
+/* After a restart of this process: the device to move to has the session, or not. */
+void nx_move_adopt(struct nx_tunnel *t, bool has_session);
 
 /* ---- tunnel-roam.c ---- */
 /* Something in this network namespace has changed. */
@@ -237,8 +337,21 @@ void nx_server_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_
 int nx_tunnel_attach_device(struct nx_tunnel *t);
 int nx_tunnel_configure_device(struct nx_tunnel *t, const struct nx_prefix *addresses, size_t n,
 			       uint32_t mtu);
+/* The same for a device beside it, which changes nothing of the tunnel. 0 or -errno. */
+int nx_device_configure(struct nx_manager *m, int ifindex, const struct nx_prefix *addresses,
+			size_t n, uint32_t mtu);
 /* Consumes @routes. */
 void nx_tunnel_set_routes(struct nx_tunnel *t, struct nx_planned_route *routes, size_t n);
+/*
+ * The device in use is another from now on: @routes (consumed) replace those through the old one, each in
+ * one step, before the old one's addresses are taken away.
+ */
+void nx_tunnel_change_device(struct nx_tunnel *t, int ifindex, const char *ifname,
+			     struct nx_planned_route *routes, size_t n);
+/* The device is gone without our doing: keep what it had for another one, and forget it. */
+void nx_tunnel_device_lost(struct nx_tunnel *t);
+/* Give a new device what a lost one had. */
+void nx_tunnel_restore_net(struct nx_tunnel *t);
 /* Routes, rules, addresses and the device itself. */
 void nx_tunnel_remove_device(struct nx_tunnel *t);
 /*

@@ -48,8 +48,11 @@ int nx_tunnel_attach_device(struct nx_tunnel *t)
 	struct nx_tunnel_private *p = t->priv;
 	int r;
 
-	if (t->ifindex)
+	/* The module makes its own when it is asked for one. */
+	if (t->ifindex || p->dp->kernel) {
+		nx_tunnel_create_dp_device(t);
 		return 0;
+	}
 	r = nx_tun_attach(p->tun_fd, t->config->interface, &t->ifindex);
 	if (r) {
 		t->ifindex = 0;
@@ -57,6 +60,8 @@ int nx_tunnel_attach_device(struct nx_tunnel *t)
 		return r;
 	}
 	snprintf(t->ifname, sizeof(t->ifname), "%s", t->config->interface);
+	if (p->net_lost)
+		nx_tunnel_restore_net(t);
 	nx_tunnel_create_dp_device(t);
 	return 0;
 }
@@ -66,39 +71,45 @@ static void on_device_created(void *userdata, const struct nx_chan_msg *msg, int
 {
 	struct nx_tunnel *t = userdata;
 	struct nx_tunnel_private *p = t->priv;
+	char why[224];
 
-	if (msg || p->dp_phase != NX_DP_CREATING)
+	if (p->dp_phase != NX_DP_CREATING)
 		return;
+	if (msg) {
+		if (p->dp->kernel)
+			nx_tunnel_take_device(msg, &t->ifindex, t->ifname);
+		return;
+	}
 	/* A restarted control process meets the device of its predecessor. */
-	if (err == -EEXIST)
+	if (err == -EEXIST && t->ifindex)
 		err = 0;
+	if (!err && !t->ifindex)
+		err = -EBADMSG;
 	p->dp_phase = err ? NX_DP_NONE : NX_DP_READY;
 	if (err == -EPIPE)
 		return;
 	if (err) {
-		char why[224];
-
 		snprintf(why, sizeof(why), "the data plane refused the interface: %s",
 			 text[0] ? text : strerror(-err));
-		nx_tunnel_fail(t, NX_REASON_DATA_PLANE_LOST, why);
+		if (nx_tunnel_fall_back(t, why))
+			nx_tunnel_step(t);
+		else
+			nx_tunnel_fail(t, NX_REASON_DATA_PLANE_LOST, why);
 		return;
 	}
+	if (p->dp->kernel)
+		nx_device_record_store(t);
 	nx_tunnel_step(t);
 }
 
 void nx_tunnel_create_dp_device(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
-	int fds[NX_PAIRS_MAX + 1];
-	unsigned int n = 0;
 
-	if (!t->ifindex || p->dp_phase != NX_DP_NONE || !p->wanted)
+	if ((!t->ifindex && !p->dp->kernel) || p->dp_phase != NX_DP_NONE || !p->wanted)
 		return;
-	fds[n++] = p->tun_fd;
-	for (size_t i = 0; i < p->n_pairs; i++)
-		fds[n++] = p->pairs[i].dp_fd;
-	if (nx_dp_create_device(&t->manager->priv->dp, t->ifname, t->ifindex, fds, n,
-				on_device_created, t) == 0)
+	if (nx_tunnel_ask_device(t, p->dp, t->ifindex ? t->ifname : t->config->interface,
+				 t->ifindex, p->tun_fd, on_device_created) == 0)
 		p->dp_phase = NX_DP_CREATING;
 }
 
@@ -120,21 +131,21 @@ static int replace_list(struct nx_prefix **list, size_t *n, const struct nx_pref
 }
 
 /* What the device has must be what is wanted: a predecessor may have left others. */
-static int set_addresses(struct nx_tunnel *t, const struct nx_prefix *addresses, size_t n)
+static int set_addresses(struct nl_sock *nl, int ifindex, const struct nx_prefix *addresses,
+			 size_t n)
 {
-	struct nl_sock *nl = t->manager->priv->nl;
 	struct nx_prefix *present;
 	size_t n_present;
-	int r = nx_address_list(nl, t->ifindex, &present, &n_present);
+	int r = nx_address_list(nl, ifindex, &present, &n_present);
 
 	for (size_t i = 0; !r && i < n_present; i++)
 		if (!nx_prefix_list_has(addresses, n, &present[i]))
-			(void)nx_address_delete(nl, t->ifindex, &present[i]);
+			(void)nx_address_delete(nl, ifindex, &present[i]);
 	for (size_t i = 0; !r && i < n; i++)
 		if (!nx_prefix_list_has(present, n_present, &addresses[i]))
-			r = nx_address_add(nl, t->ifindex, &addresses[i]);
+			r = nx_address_add(nl, ifindex, &addresses[i]);
 	free(present);
-	return r ? r : replace_list(&t->addresses, &t->n_addresses, addresses, n);
+	return r;
 }
 
 /* ---- MTU ---- */
@@ -275,15 +286,27 @@ int nx_tunnel_configure_device(struct nx_tunnel *t, const struct nx_prefix *addr
 		return r;
 	}
 	t->mtu = mtu;
-	r = set_addresses(t, addresses, n);
+	r = set_addresses(t->manager->priv->nl, t->ifindex, addresses, n);
 	if (r && mtu < NX_IPV6_MTU_MIN)
 		r = 0; /* the warning tells */
+	if (!r)
+		r = replace_list(&t->addresses, &t->n_addresses, addresses, n);
 	if (r) {
 		fail_device(t, r, "an address cannot be added");
 		return r;
 	}
 	warn_configured_mtu(t);
 	return 0;
+}
+
+int nx_device_configure(struct nx_manager *m, int ifindex, const struct nx_prefix *addresses,
+			size_t n, uint32_t mtu)
+{
+	int r = nx_link_configure(m->priv->nl, ifindex, mtu);
+
+	if (!r)
+		r = set_addresses(m->priv->nl, ifindex, addresses, n);
+	return r && mtu < NX_IPV6_MTU_MIN ? 0 : r;
 }
 
 /* ---- routes ---- */
@@ -324,13 +347,16 @@ static void set_rules(struct nx_tunnel *t, int family, bool want, bool *have)
 	*have = want;
 }
 
-static void add_route(struct nx_tunnel *t, const struct nx_planned_route *route)
+/* @from: the device it may lead through until now, or 0. */
+static void add_route(struct nx_tunnel *t, const struct nx_planned_route *route, int from)
 {
+	uint32_t table = route->own_table ? t->priv->mark : 0;
+	struct nl_sock *nl = t->manager->priv->nl;
 	char buf[NX_ADDR_STRLEN];
 	int r;
 
-	r = nx_route_add(t->manager->priv->nl, t->ifindex, &route->prefix,
-			 route->own_table ? t->priv->mark : 0);
+	r = from ? nx_route_move(nl, from, t->ifindex, &route->prefix, table)
+		 : nx_route_add(nl, t->ifindex, &route->prefix, table);
 	if (r)
 		nx_log_full(LOG_WARNING, "RouteFailed", t->config->name, "route to %s: %s",
 			    nx_prefix_format(&route->prefix, buf),
@@ -353,19 +379,19 @@ static void publish_routes(struct nx_tunnel *t)
 	t->n_routes = p->n_planned;
 }
 
-void nx_tunnel_set_routes(struct nx_tunnel *t, struct nx_planned_route *routes, size_t n)
+/* @old: the device of the routes until now. */
+static void set_routes(struct nx_tunnel *t, struct nx_planned_route *routes, size_t n, int old)
 {
 	struct nx_tunnel_private *p = t->priv;
 
 	for (size_t i = 0; i < n; i++)
-		add_route(t, &routes[i]);
+		add_route(t, &routes[i], old == t->ifindex ? 0 : old);
 	/* Rules only when the table behind them is filled, and off before it is emptied. */
 	set_rules(t, AF_INET, wants_rules(routes, n, AF_INET), &p->rules4);
 	set_rules(t, AF_INET6, wants_rules(routes, n, AF_INET6), &p->rules6);
 	for (size_t i = 0; i < p->n_planned; i++)
 		if (!planned_has(routes, n, &p->planned[i]))
-			(void)nx_route_delete(t->manager->priv->nl, t->ifindex,
-					      &p->planned[i].prefix,
+			(void)nx_route_delete(t->manager->priv->nl, old, &p->planned[i].prefix,
 					      p->planned[i].own_table ? p->mark : 0);
 	free(p->planned);
 	p->planned = routes;
@@ -373,18 +399,73 @@ void nx_tunnel_set_routes(struct nx_tunnel *t, struct nx_planned_route *routes, 
 	publish_routes(t);
 }
 
+void nx_tunnel_set_routes(struct nx_tunnel *t, struct nx_planned_route *routes, size_t n)
+{
+	set_routes(t, routes, n, t->ifindex);
+}
+
+/* ---- another device ---- */
+
+void nx_tunnel_change_device(struct nx_tunnel *t, int ifindex, const char *ifname,
+			     struct nx_planned_route *routes, size_t n)
+{
+	struct nl_sock *nl = t->manager->priv->nl;
+	int old = t->ifindex;
+
+	t->ifindex = ifindex;
+	memcpy(t->ifname, ifname, sizeof(t->ifname));
+	set_routes(t, routes, n, old);
+	/* With them go the routes that the kernel has made of them. */
+	for (size_t i = 0; i < t->n_addresses; i++)
+		(void)nx_address_delete(nl, old, &t->addresses[i]);
+}
+
+void nx_tunnel_device_lost(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	p->mtu_timer = sd_event_source_disable_unref(p->mtu_timer);
+	p->dp_phase = NX_DP_NONE;
+	t->ifindex = 0;
+	t->ifname[0] = '\0';
+	nx_device_record_forget(t);
+	p->net_lost = t->config->role == NX_ROLE_CLIENT && t->mtu;
+	/* A server's is set up from its configuration. */
+	if (!p->net_lost) {
+		t->mtu = 0;
+		(void)replace_list(&t->addresses, &t->n_addresses, NULL, 0);
+	}
+}
+
+void nx_tunnel_restore_net(struct nx_tunnel *t)
+{
+	struct nx_tunnel_private *p = t->priv;
+
+	p->net_lost = false;
+	if (nx_device_configure(t->manager, t->ifindex, t->addresses, t->n_addresses, t->mtu) < 0)
+		nx_log_full(LOG_ERR, NULL, t->config->name,
+			    "the addresses of the lost interface cannot be given to another");
+	/* The rules have stayed. */
+	for (size_t i = 0; i < p->n_planned; i++)
+		add_route(t, &p->planned[i], 0);
+	nx_tunnel_net_changed(t);
+}
+
 void nx_tunnel_remove_device(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
 
+	/* Before the routes they lead to. */
+	set_rules(t, AF_INET, false, &p->rules4);
+	set_rules(t, AF_INET6, false, &p->rules6);
 	if (t->ifindex) {
-		set_rules(t, AF_INET, false, &p->rules4);
-		set_rules(t, AF_INET6, false, &p->rules6);
 		if (p->dp_phase != NX_DP_NONE)
-			(void)nx_dp_delete_device(&t->manager->priv->dp, t->ifindex, NULL, NULL);
+			(void)nx_dp_delete_device(p->dp, t->ifindex, NULL, NULL);
 		/* Routes and addresses go with it. */
 		(void)nx_link_delete(t->manager->priv->nl, t->ifindex);
 	}
+	p->net_lost = false;
+	nx_device_record_forget(t);
 	p->mtu_timer = sd_event_source_disable_unref(p->mtu_timer);
 	p->mtu_warned = false;
 	p->dp_phase = NX_DP_NONE;

@@ -10,6 +10,8 @@
 #include "tunnel-internal.h"
 
 #define US_PER_S 1000000ull
+/* A move to another data plane that was interrupted goes on after so long. */
+#define MOVE_AGAIN_US 2000000
 
 static int on_due(sd_event_source *s, uint64_t usec, void *userdata)
 {
@@ -46,6 +48,12 @@ void nx_client_renew_arm(struct nx_tunnel *t, uint64_t age_s)
 			    "no timer: the keys will not be renewed");
 }
 
+void nx_client_renew_soon(struct nx_tunnel *t)
+{
+	if (arm(t, MOVE_AGAIN_US) < 0)
+		nx_log_full(LOG_ERR, NULL, t->config->name, "no timer: the session does not move");
+}
+
 void nx_client_renew_stop(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
@@ -62,6 +70,7 @@ void nx_client_renew(struct nx_tunnel *t, const char *why)
 	if (!p->wanted || t->state != NX_TUNNEL_CONNECTED || p->renewing ||
 	    !TAILQ_EMPTY(&p->installing) || p->attempt)
 		return;
+	nx_move_finish(t);
 	p->renew_timer = sd_event_source_disable_unref(p->renew_timer);
 	p->renewing = true;
 	nx_log_full(LOG_INFO, "Renewing", t->config->name, "a fresh handshake: %s", why);

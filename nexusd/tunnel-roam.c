@@ -101,7 +101,8 @@ static const struct nx_udp_pair *pair_of(const struct nx_tunnel *t, const struct
 	const struct nx_tunnel_private *p = t->priv;
 
 	for (size_t i = 0; i < p->n_pairs; i++)
-		if (p->pairs[i].local.sa.sa_family == s->remote.sa.sa_family)
+		if (p->pairs[i].local.sa.sa_family == s->remote.sa.sa_family &&
+		    p->pair_dp[i] == s->dp)
 			return &p->pairs[i];
 	return NULL;
 }
@@ -116,8 +117,7 @@ static void tell(struct nx_tunnel *t, struct nx_session *s, const struct nx_pref
 	if (pair) {
 		local = pair->local;
 		nx_endpoint_set_address(&local, address);
-		r = nx_dp_migrate(&t->manager->priv->dp, s->id, pair->dp_fd, &local, &s->remote,
-				  on_told, s);
+		r = nx_dp_migrate(s->dp, s->id, pair->dp_fd, &local, &s->remote, on_told, s);
 	}
 	if (r && r != -EPIPE)
 		renew(t, &s->remote, "the data plane cannot be told");
@@ -166,7 +166,7 @@ static void query(struct nx_tunnel *t, struct nx_session *s)
 	if (r->query_us)
 		return;
 	r->query_us = nx_now_us();
-	if (nx_dp_get_stats(&t->manager->priv->dp, s->id, on_received, s) < 0)
+	if (nx_dp_get_stats(s->dp, s->id, on_received, s) < 0)
 		r->query_us = 0;
 }
 
@@ -237,7 +237,8 @@ static bool find_way(struct nx_tunnel *t, const struct nx_endpoint *remote, stru
 {
 	/* A way through the tunnel itself leads nowhere. */
 	return nx_way_find(t->manager->priv->nl, remote, t->priv->mark, way) == 0 &&
-	       way->ifindex != t->ifindex;
+	       way->ifindex != t->ifindex && way->ifindex != t->priv->coming.ifindex &&
+	       way->ifindex != t->priv->leaving.ifindex;
 }
 
 /* As long as no address of the server is known: is there a way to anywhere? No packet is sent. */

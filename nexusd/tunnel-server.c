@@ -71,7 +71,7 @@ int nx_server_open_sockets(struct nx_tunnel *t)
 		}
 		if (r)
 			return open_failed(t, &c->listen[i], r);
-		p->n_pairs++;
+		p->pair_dp[p->n_pairs++] = p->dp;
 	}
 	p->open_deadline_us = 0;
 	nx_tunnel_store_pairs(t);
@@ -121,6 +121,9 @@ void nx_server_step(struct nx_tunnel *t)
 		if (nx_tunnel_attach_device(t) < 0)
 			return;
 	}
+	/* The module has not made it yet. */
+	if (!t->ifindex)
+		return;
 	if (t->n_addresses == 0 &&
 	    nx_tunnel_configure_device(t, t->config->addresses, t->config->n_addresses,
 				       nx_server_mtu(t)) < 0)
@@ -193,6 +196,9 @@ void nx_server_drop_session(struct nx_tunnel *t, struct nx_session *s)
 			return;
 	if (u && t->ifindex)
 		nx_server_user_routes(t, u, false);
+	/* The module may have waited for the last one to leave. */
+	if (t->priv->wanted && TAILQ_EMPTY(&t->sessions) && TAILQ_EMPTY(&t->priv->installing))
+		nx_tunnel_recheck_plane(t);
 }
 
 /* What the data plane accepts from this user and sends to it. */
@@ -262,6 +268,7 @@ static int install(struct nx_tunnel *t, struct nx_session *s, const struct nxa *
 		return -ENOMEM;
 	args.routes = routes;
 	args.socket_fd = p->pairs[pair].dp_fd;
+	args.ifindex = t->ifindex;
 	args.peer_group = nx_group_id(u->group);
 	args.flags = NQD_SESSION_F_REPLACE;
 	if (nx_user_roams(t->config, u))
@@ -302,7 +309,7 @@ static int on_too_old(sd_event_source *source, uint64_t usec, void *userdata)
 
 	nx_log_full(LOG_NOTICE, "SessionTooOld", t->config->name,
 		    "session of %s ended: it is older than max_session_age_s", s->user_name);
-	(void)nx_dp_delete_session(&t->manager->priv->dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
+	(void)nx_dp_delete_session(s->dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
 	/* If another waits to take its place, it does so now, and the data plane says so. */
 	if (!nx_session_other(s))
 		nx_server_drop_session(t, s);
@@ -394,8 +401,7 @@ static void end_user(struct nx_tunnel *t, const struct nx_user_config *u)
 	bool any = false;
 
 	if (t->ifindex)
-		(void)nx_dp_delete_user(&t->manager->priv->dp, t->ifindex, u->short_id,
-					NX_CLOSE_NO_ERROR, "");
+		(void)nx_dp_delete_user(p->dp, t->ifindex, u->short_id, NX_CLOSE_NO_ERROR, "");
 	for (s = TAILQ_FIRST(&t->sessions); s; s = next) {
 		next = TAILQ_NEXT(s, entry);
 		if (s->user != u->short_id)
@@ -434,15 +440,14 @@ static bool same_but_group(const struct nx_tunnel_config *t, const struct nx_use
 
 static void move_to_group(struct nx_tunnel *t, const struct nx_user_config *u)
 {
-	struct nx_dp *dp = &t->manager->priv->dp;
 	struct nx_session *s;
 
 	TAILQ_FOREACH (s, &t->sessions, entry)
 		if (s->user == u->short_id)
-			(void)nx_dp_set_peer_group(dp, s->id, nx_group_id(u->group));
+			(void)nx_dp_set_peer_group(s->dp, s->id, nx_group_id(u->group));
 	TAILQ_FOREACH (s, &t->priv->installing, entry)
 		if (s->user == u->short_id)
-			(void)nx_dp_set_peer_group(dp, s->id, nx_group_id(u->group));
+			(void)nx_dp_set_peer_group(s->dp, s->id, nx_group_id(u->group));
 }
 
 void nx_server_mark_revoked(const struct nx_manager *m, struct nx_tunnel_config *c)

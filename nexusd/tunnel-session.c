@@ -25,6 +25,7 @@ struct nx_session *nx_session_new(struct nx_tunnel *t, uint64_t id)
 	if (!s)
 		return NULL;
 	s->tunnel = t;
+	s->dp = t->priv->dp;
 	s->id = s->peer_id = id;
 	TAILQ_INSERT_TAIL(&t->priv->installing, s, entry);
 	return s;
@@ -34,7 +35,7 @@ void nx_session_free(struct nx_session *s)
 {
 	struct nx_tunnel *t = s->tunnel;
 
-	nx_dp_forget(&t->manager->priv->dp, s);
+	nx_dp_forget(s->dp, s);
 	sd_event_source_disable_unref(s->age_timer);
 	if (s->installed) {
 		if (s == TAILQ_FIRST(&t->sessions))
@@ -295,6 +296,8 @@ static void on_installed(void *userdata, const struct nx_chan_msg *msg, int err,
 {
 	struct nx_session *s = userdata, *other;
 	struct nx_tunnel *t = s->tunnel;
+	bool client = t->config->role == NX_ROLE_CLIENT;
+	bool moving = s->dp == t->priv->coming.dp;
 	uint64_t attempt = s->attempt;
 	char why[192];
 
@@ -320,9 +323,19 @@ static void on_installed(void *userdata, const struct nx_chan_msg *msg, int err,
 		 text[0] ? text : strerror(-err));
 	nx_log_full(LOG_ERR, "SessionRefused", t->config->name, "%s", why);
 	(void)nx_hsd_cancel(&t->manager->priv->hsd, t->config->name, attempt);
+	/* If its answer was lost, it may be there. */
+	if (err != -EPIPE)
+		(void)nx_dp_delete_session(s->dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
 	nx_session_free(s);
-	if (t->config->role == NX_ROLE_CLIENT && t->priv->wanted)
-		nx_client_retry(t, NX_REASON_DATA_PLANE_LOST, why);
+	if (!client || !t->priv->wanted)
+		return;
+	if (moving && err != -EPIPE && err != -ENOBUFS) {
+		nx_move_refused(t, why);
+		return;
+	}
+	if (!moving && err != -EPIPE && err != -ENOBUFS)
+		(void)nx_tunnel_fall_back(t, why);
+	nx_client_retry(t, NX_REASON_DATA_PLANE_LOST, why);
 }
 
 int nx_session_install(struct nx_session *s, uint64_t attempt, const struct nxa *hs,
@@ -335,8 +348,7 @@ int nx_session_install(struct nx_session *s, uint64_t attempt, const struct nxa 
 	s->mtu = args->path_mtu_bytes - s->overhead;
 	args->id = s->id;
 	args->tunnel = t->config->name;
-	args->ifindex = t->ifindex;
 	args->congestion = t->config->congestion;
 	args->fixed_rate_bytes_per_s = t->config->fixed_rate_mbit * 125000ULL;
-	return nx_dp_add_session(&t->manager->priv->dp, args, hs, on_installed, s);
+	return nx_dp_add_session(s->dp, args, hs, on_installed, s);
 }

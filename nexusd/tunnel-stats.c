@@ -184,8 +184,8 @@ static void on_hsd(void *userdata, const struct nx_chan_msg *msg, int err, const
 	q->has_hs = true;
 }
 
-static int start(struct nx_tunnel *t, uint64_t session, bool with_rate, nx_stats_fn done,
-		 void *userdata)
+static int start(struct nx_tunnel *t, struct nx_dp *dp, uint64_t session, bool with_rate,
+		 nx_stats_fn done, void *userdata)
 {
 	struct query *q = calloc(1, sizeof(*q));
 	int r;
@@ -199,7 +199,7 @@ static int start(struct nx_tunnel *t, uint64_t session, bool with_rate, nx_stats
 	q->with_rate = with_rate;
 	q->done = done;
 	q->userdata = userdata;
-	r = nx_dp_get_stats(&t->manager->priv->dp, session, on_dp, q);
+	r = nx_dp_get_stats(dp, session, on_dp, q);
 	if (r) {
 		free(q);
 		return r;
@@ -218,11 +218,11 @@ int nx_tunnel_get_stats(struct nx_tunnel *t, nx_stats_fn done, void *userdata)
 	const struct nx_session *s = TAILQ_FIRST(&t->sessions);
 
 	if (t->config->role == NX_ROLE_SERVER)
-		return t->priv->wanted ? start(t, 0, true, done, userdata) : -ENOTCONN;
-	return s ? start(t, s->id, true, done, userdata) : -ENOTCONN;
+		return t->priv->wanted ? start(t, t->priv->dp, 0, true, done, userdata) : -ENOTCONN;
+	return s ? start(t, s->dp, s->id, true, done, userdata) : -ENOTCONN;
 }
 
 int nx_session_get_stats(struct nx_session *s, nx_stats_fn done, void *userdata)
 {
-	return start(s->tunnel, s->id, false, done, userdata);
+	return start(s->tunnel, s->dp, s->id, false, done, userdata);
 }

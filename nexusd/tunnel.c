@@ -85,6 +85,7 @@ struct nx_tunnel *nx_tunnel_new(struct nx_manager *m, struct nx_tunnel_config *c
 	TAILQ_INIT(&t->sessions);
 	TAILQ_INIT(&p->installing);
 	p->tun_fd = -1;
+	p->coming.tun_fd = p->leaving.tun_fd = -1;
 	p->replay_fd = -1;
 	p->state_fd = -1;
 	p->keylog_fd = -1;
@@ -106,9 +107,11 @@ void nx_tunnel_free(struct nx_tunnel *t)
 	TAILQ_REMOVE(&t->manager->tunnels, t, entry);
 	nx_tunnel_bus_removed(t);
 	nx_requests_forget(&t->manager->priv->hsd.requests, t);
-	nx_requests_forget(&t->manager->priv->dp.requests, t);
+	nx_tunnel_forget_requests(t);
 	nx_tunnel_disarm_timer(t);
 	nx_roam_stop(t);
+	nx_move_free(t);
+	p->recheck = sd_event_source_disable_unref(p->recheck);
 	p->mtu_timer = sd_event_source_disable_unref(p->mtu_timer);
 	nx_client_renew_stop(t);
 	nx_cover_stop(t);
@@ -194,16 +197,31 @@ void nx_tunnel_disarm_timer(struct nx_tunnel *t)
 
 /* ---- sockets ---- */
 
-void nx_tunnel_store_pairs(struct nx_tunnel *t)
+/* Who reads a data socket is part of its name, so that a restarted control process knows it. */
+static void store_pair(struct nx_tunnel *t, size_t i)
 {
 	struct nx_tunnel_private *p = t->priv;
+	const char *name = t->config->name;
+	bool kernel = p->pair_dp[i]->kernel;
 
-	for (size_t i = 0; i < p->n_pairs; i++) {
-		nx_manager_store(t->manager, p->pairs[i].hs_fd, "sock:%s:%zu:hs", t->config->name,
-				 i);
-		nx_manager_store(t->manager, p->pairs[i].dp_fd, "sock:%s:%zu:dp", t->config->name,
-				 i);
-	}
+	nx_manager_store(t->manager, p->pairs[i].hs_fd, "sock:%s:%zu:hs", name, i);
+	nx_manager_store(t->manager, p->pairs[i].dp_fd, "sock:%s:%zu:%s", name, i,
+			 kernel ? "ko" : "dp");
+	nx_manager_unstore(t->manager, "sock:%s:%zu:%s", name, i, kernel ? "dp" : "ko");
+}
+
+static void unstore_pair(struct nx_tunnel *t, size_t i)
+{
+	static const char *const kinds[] = { "hs", "dp", "ko" };
+
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+		nx_manager_unstore(t->manager, "sock:%s:%zu:%s", t->config->name, i, kinds[k]);
+}
+
+void nx_tunnel_store_pairs(struct nx_tunnel *t)
+{
+	for (size_t i = 0; i < t->priv->n_pairs; i++)
+		store_pair(t, i);
 }
 
 static void close_pairs(struct nx_tunnel *t)
@@ -211,11 +229,34 @@ static void close_pairs(struct nx_tunnel *t)
 	struct nx_tunnel_private *p = t->priv;
 
 	for (size_t i = 0; i < p->n_pairs; i++) {
-		nx_manager_unstore(t->manager, "sock:%s:%zu:hs", t->config->name, i);
-		nx_manager_unstore(t->manager, "sock:%s:%zu:dp", t->config->name, i);
+		unstore_pair(t, i);
 		nx_udp_pair_close(&p->pairs[i]);
 	}
 	p->n_pairs = 0;
+}
+
+void nx_tunnel_close_pairs_of(struct nx_tunnel *t, struct nx_dp *dp)
+{
+	struct nx_tunnel_private *p = t->priv;
+	size_t kept = 0, n = p->n_pairs;
+
+	for (size_t i = 0; i < n; i++) {
+		if (p->pair_dp[i] == dp) {
+			nx_udp_pair_close(&p->pairs[i]);
+			continue;
+		}
+		p->pairs[kept] = p->pairs[i];
+		p->pair_dp[kept++] = p->pair_dp[i];
+	}
+	p->n_pairs = kept;
+	if (kept == n)
+		return;
+	for (size_t i = kept; i < n; i++)
+		unstore_pair(t, i);
+	nx_tunnel_store_pairs(t);
+	/* nexus-hsd knows them by number: the next step tells it. */
+	if (p->hsd_phase == NX_HSD_SETTING || p->hsd_phase == NX_HSD_READY)
+		p->hsd_phase = NX_HSD_HAVE_SECRETS;
 }
 
 void nx_tunnel_socket_failed(struct nx_tunnel *t, const struct nx_endpoint *e, int err)
@@ -347,11 +388,18 @@ static void set_tunnel(struct nx_tunnel *t)
 	struct nx_tunnel_private *p = t->priv;
 	bool server = t->config->role == NX_ROLE_SERVER;
 	struct nx_hsd_setup setup = { .profile = server ? &t->cover_profile : NULL };
-	int fds[NX_PAIRS_MAX + 2];
+	int fds[2 * NX_PAIRS_MAX + 2];
 	int replay = -1, r;
 
 	for (size_t i = 0; i < p->n_pairs; i++)
 		fds[setup.n_fds++] = p->pairs[i].hs_fd;
+	/* The module leaves there what is not its own, which nexus-dp would hand over. */
+	for (size_t i = 0; i < p->n_pairs; i++) {
+		if (!p->pair_dp[i]->kernel)
+			continue;
+		setup.data_sockets |= 1u << i;
+		fds[setup.n_fds++] = p->pairs[i].dp_fd;
+	}
 	if (t->config->insecure_keylog_file && p->keylog_fd >= 0)
 		fds[setup.n_fds++] = p->keylog_fd;
 	if (server)
@@ -403,29 +451,48 @@ void nx_tunnel_hsd_down(struct nx_tunnel *t)
 
 /* ---- data plane ---- */
 
-void nx_tunnel_dp_up(struct nx_tunnel *t)
+void nx_tunnel_dp_up(struct nx_tunnel *t, struct nx_dp *d)
 {
+	if (t->priv->dp != d)
+		return;
 	t->priv->dp_phase = NX_DP_NONE;
 	nx_tunnel_create_dp_device(t);
 	nx_tunnel_step(t);
 }
 
-void nx_tunnel_dp_down(struct nx_tunnel *t)
+void nx_tunnel_dp_down(struct nx_tunnel *t, struct nx_dp *d)
 {
 	struct nx_tunnel_private *p = t->priv;
 	bool had = !TAILQ_EMPTY(&t->sessions) || !TAILQ_EMPTY(&p->installing);
+	const char *why = d->kernel ? "the kernel module was unloaded"
+				    : "the data plane was restarted";
 
+	nx_move_plane_lost(t, d);
+	if (p->dp != d)
+		return;
 	p->dp_phase = NX_DP_NONE;
 	if (t->state == NX_TUNNEL_DISCONNECTING) {
 		finish_stop(t);
 		return;
 	}
+	/* The module takes its devices with it; not later than now, so that the name is free. */
+	if (d->kernel && t->ifindex) {
+		(void)nx_link_delete(t->manager->priv->nl, t->ifindex);
+		t->ifindex = 0;
+	}
+	nx_move_cancel(t);
 	nx_client_renew_stop(t);
 	nx_tunnel_drop_sessions(t);
+	if (d->kernel && p->wanted && !nx_tunnel_plane_lost(t, why))
+		return;
 	if (had && p->wanted && t->config->role == NX_ROLE_CLIENT) {
 		p->failures = 0;
-		nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, NX_REASON_DATA_PLANE_LOST,
-				    "the data plane was restarted");
+		nx_tunnel_set_state(t, NX_TUNNEL_RECONNECTING, NX_REASON_DATA_PLANE_LOST, "%s",
+				    why);
+	}
+	if (d->kernel && p->wanted) {
+		nx_tunnel_net_changed(t);
+		nx_tunnel_step(t);
 	}
 }
 
@@ -478,7 +545,7 @@ static int tun_ready(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
 
-	if (p->tun_fd >= 0)
+	if (p->tun_fd >= 0 || p->dp->kernel)
 		return true;
 	if (!p->tun_requested) {
 		char name[64];
@@ -494,11 +561,14 @@ void nx_tunnel_tun_opened(struct nx_tunnel *t, int fd)
 	struct nx_tunnel_private *p = t->priv;
 
 	p->tun_requested = false;
-	if (!p->wanted || p->tun_fd >= 0) {
+	if (!p->wanted || p->tun_fd >= 0 || p->dp->kernel) {
 		close(fd);
 		return;
 	}
 	p->tun_fd = fd;
+	/* One that takes the place of a lost one: nothing may leave beside the tunnel meanwhile. */
+	if (p->net_lost && nx_tunnel_attach_device(t) < 0)
+		return;
 	nx_tunnel_step(t);
 }
 
@@ -536,7 +606,8 @@ int nx_tunnel_connect(struct nx_tunnel *t)
 	}
 	if (p->wanted || !nx_tunnel_at_rest(t))
 		return -EALREADY;
-	r = nx_manager_choose_data_plane(t->manager, t);
+	p->plane_refused = false;
+	r = nx_tunnel_choose_plane(t);
 	if (r) {
 		nx_tunnel_set_state(t, NX_TUNNEL_FAILED, NX_REASON_DATA_PLANE_LOST, "%s",
 				    t->data_plane_reason);
@@ -562,8 +633,9 @@ static void take_down(struct nx_tunnel *t)
 	nx_tunnel_disarm_timer(t);
 	nx_cover_stop(t);
 	nx_requests_forget(&mp->hsd.requests, t);
-	nx_requests_forget(&mp->dp.requests, t);
+	nx_tunnel_forget_requests(t);
 	nx_client_reset(t);
+	nx_move_cancel(t);
 	nx_tunnel_drop_sessions(t);
 	nx_roam_stop(t);
 	if (p->hsd_phase != NX_HSD_NONE || p->n_pairs)
@@ -586,16 +658,12 @@ static void take_down(struct nx_tunnel *t)
 void nx_tunnel_fail(struct nx_tunnel *t, enum nx_reason reason, const char *text)
 {
 	char copy[sizeof(t->text)];
+	struct nx_session *s;
 
 	/* @text may live in what is taken down. */
 	snprintf(copy, sizeof(copy), "%s", text);
-	if (!TAILQ_EMPTY(&t->sessions) && nx_dp_connected(&t->manager->priv->dp)) {
-		struct nx_session *s;
-
-		TAILQ_FOREACH (s, &t->sessions, entry)
-			(void)nx_dp_delete_session(&t->manager->priv->dp, s->id, NX_CLOSE_NO_ERROR,
-						   "", NULL, NULL);
-	}
+	TAILQ_FOREACH (s, &t->sessions, entry)
+		(void)nx_dp_delete_session(s->dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
 	take_down(t);
 	nx_tunnel_set_state(t, NX_TUNNEL_FAILED, reason, "%s", copy);
 	nx_tunnel_net_changed(t);
@@ -665,16 +733,16 @@ static void on_device_deleted(void *userdata, const struct nx_chan_msg *msg, int
 static void close_sessions(struct nx_tunnel *t)
 {
 	struct nx_tunnel_private *p = t->priv;
-	struct nx_dp *dp = &t->manager->priv->dp;
 	struct nx_session *s;
 
 	p->draining = false;
+	nx_move_cancel(t);
 	TAILQ_FOREACH (s, &t->sessions, entry)
-		(void)nx_dp_delete_session(dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
+		(void)nx_dp_delete_session(s->dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
 	TAILQ_FOREACH (s, &p->installing, entry)
-		(void)nx_dp_delete_session(dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
+		(void)nx_dp_delete_session(s->dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
 	if (p->dp_phase == NX_DP_NONE || !t->ifindex ||
-	    nx_dp_delete_device(dp, t->ifindex, on_device_deleted, t) < 0)
+	    nx_dp_delete_device(p->dp, t->ifindex, on_device_deleted, t) < 0)
 		finish_stop(t);
 }
 
@@ -738,17 +806,23 @@ int nx_session_disconnect(struct nx_session *s)
 		return nx_tunnel_disconnect(t);
 	/* Who waits to take its place goes first. */
 	while ((other = nx_session_other(s))) {
-		r = nx_dp_delete_session(&t->manager->priv->dp, other->id, NX_CLOSE_NO_ERROR, "",
-					 NULL, NULL);
+		r = nx_dp_delete_session(other->dp, other->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
 		if (r)
 			return r;
 		nx_server_drop_session(t, other);
 	}
-	r = nx_dp_delete_session(&t->manager->priv->dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
+	r = nx_dp_delete_session(s->dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
 	if (r)
 		return r;
 	nx_server_drop_session(t, s);
 	return 0;
+}
+
+void nx_tunnel_restart(struct nx_tunnel *t)
+{
+	t->priv->restart = true;
+	if (t->state != NX_TUNNEL_DISCONNECTING)
+		stop(t);
 }
 
 void nx_tunnel_remove(struct nx_tunnel *t)

@@ -19,6 +19,7 @@
 #include "net.h"
 
 struct nx_manager;
+struct nx_dp;
 
 enum nx_tunnel_state {
 	NX_TUNNEL_DISCONNECTED,
@@ -52,6 +53,7 @@ struct nx_session {
 	TAILQ_ENTRY(nx_session) entry;
 	struct nx_tunnel *tunnel;
 	uint64_t id;			/* NQD_A_SESSION_ID */
+	struct nx_dp *dp;		/* who carries it */
 	uint64_t user;			/* short id, 0 on a client */
 	char user_name[64];
 	struct nx_endpoint remote, local; /* net.h */
@@ -82,7 +84,7 @@ struct nx_tunnel {
 	enum nx_reason reason;
 	char text[256];			/* for people; never a secret */
 	const char *data_plane;		/* "nexus-dp", "nexus_quic_dco" or "" */
-	char data_plane_reason[128];
+	char data_plane_reason[192];	/* why not the module; "" = it is the module */
 	char ifname[16];
 	int ifindex;
 	uint32_t mtu;

@@ -116,7 +116,7 @@ write_server_conf() {
 	local name comma=''
 	{
 		cat <<-END
-			dco_mode = "disabled";
+			dco_mode = "${NX_DCO_MODE:-disabled}";
 			tunnel = { srv = {
 			role = "server";
 			listen = [ "0.0.0.0:443", "[::]:443" ];
@@ -145,7 +145,7 @@ write_server_conf() {
 # write_client_conf END USER ENDPOINT [more settings]
 write_client_conf() {
 	cat >"$T/$1/nexus.conf" <<-END
-		dco_mode = "disabled";
+		dco_mode = "${NX_DCO_MODE:-disabled}";
 		tunnel = { vpn = {
 		role = "client";
 		endpoint = "$3";

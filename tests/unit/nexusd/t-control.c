@@ -107,6 +107,13 @@ void t_acknowledge(struct fake *f, int fd, int err)
 	assert_int_equal(nx_ipc_send(fd, buf, (size_t)n, NULL, 0), 0);
 }
 
+void t_turn(struct fake *f)
+{
+	assert_true(sd_event_run(f->event, 20000) >= 0);
+	if (f->pump)
+		f->pump(f);
+}
+
 /* Run the loop until @fd has message @cmd; others of monitor and data plane are answered kindly. */
 void t_expect(struct fake *f, int fd, uint8_t cmd)
 {
@@ -114,7 +121,7 @@ void t_expect(struct fake *f, int fd, uint8_t cmd)
 	ssize_t n;
 
 	for (int i = 0; i < T_STEPS_MAX; i++) {
-		assert_true(sd_event_run(f->event, 20000) >= 0);
+		t_turn(f);
 		while ((n = nx_ipc_recv(fd, f->buf, sizeof(f->buf), f->fds, &f->n_fds)) > 0) {
 			assert_int_equal(nxm_parse_hdr(f->buf, (size_t)n, &f->hdr, &e), 0);
 			if (f->hdr.cmd == cmd)
@@ -134,7 +141,7 @@ void t_expect_state(struct fake *f, enum nx_tunnel_state state)
 
 	assert_non_null(t);
 	for (int i = 0; i < T_STEPS_MAX && t->state != state; i++)
-		assert_true(sd_event_run(f->event, 20000) >= 0);
+		t_turn(f);
 	assert_string_equal(nx_tunnel_state_str(t->state), nx_tunnel_state_str(state));
 }
 
@@ -156,11 +163,17 @@ int t_write_config(struct fake *f, const char *text)
  */
 int t_open_control(struct fake *f)
 {
+	return unshare(CLONE_NEWNET) < 0 ? -1 : t_open_control_here(f);
+}
+
+int t_open_control_here(struct fake *f)
+{
 	struct nx_options o = { .config_file = f->config,
-				.state_dir = f->state_dir[0] ? f->state_dir : NULL };
+				.state_dir = f->state_dir[0] ? f->state_dir : NULL,
+				.genl = f->genl };
 	int sv[2];
 
-	if (unshare(CLONE_NEWNET) < 0 || sd_event_new(&f->event) < 0 || nx_ipc_pair(sv) < 0)
+	if (sd_event_new(&f->event) < 0 || nx_ipc_pair(sv) < 0)
 		return -1;
 	f->mon = sv[0];
 	f->hsd = f->dp = -1;
@@ -181,13 +194,17 @@ void t_close_control(struct fake *f)
 int t_setup_with(void **state, const char *text, bool lasting)
 {
 	struct fake *f = calloc(1, sizeof(*f));
-	int fd;
 
 	*state = f;
-	if (f)
-		f->remote = "127.0.0.1:443";
-	if (!f || geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) < 0 ||
-	    unshare(CLONE_NEWNET) < 0)
+	return f ? t_setup_fake(f, text, lasting) : -1;
+}
+
+int t_setup_fake(struct fake *f, const char *text, bool lasting)
+{
+	int fd;
+
+	f->remote = "127.0.0.1:443";
+	if (geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) < 0 || unshare(CLONE_NEWNET) < 0)
 		return 0;
 	snprintf(f->config, sizeof(f->config), "/tmp/nexus-test-XXXXXX");
 	fd = mkstemp(f->config);
@@ -284,7 +301,7 @@ void t_report_session(struct fake *f, uint64_t attempt, bool with_address)
 	t_begin(&m, buf, sizeof(buf), NXM_FAMILY_HS, HS_CMD_SESSION, 0);
 	nxm_put_str(&m, HS_A_TUNNEL, "office");
 	nxm_put_u64(&m, HS_A_ATTEMPT, attempt);
-	nxm_put_u32(&m, HS_A_SOCKET, 0);
+	nxm_put_u32(&m, HS_A_SOCKET, f->socket);
 	nest = nxm_nest_begin(&m, HS_A_SESSION);
 	nxm_put(&m, NQD_A_SESSION_REMOTE_ADDR, &remote, sizeof(remote.in));
 	if (f->local) {
@@ -293,6 +310,8 @@ void t_report_session(struct fake *f, uint64_t attempt, bool with_address)
 	}
 	nxm_put_u16(&m, NQD_A_SESSION_CIPHER, NQD_CIPHER_AES_128_GCM);
 	nxm_put_u32(&m, NQD_A_SESSION_FLAGS, NQD_SESSION_F_ACK_PENDING);
+	if (f->user)
+		nxm_put_u64(&m, NQD_A_SESSION_USER, f->user);
 	nxm_nest_end(&m, nest);
 	nest = nxm_nest_begin(&m, HS_A_KEYS);
 	nxm_put(&m, NQD_A_KEYS_TX_KEY, key, sizeof(key));

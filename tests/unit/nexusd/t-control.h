@@ -28,6 +28,12 @@ struct fake {
 	/* of the sessions nexus-hsd reports; local NULL: not told */
 	const char *remote, *local;
 	bool inner_ipv6;
+	uint32_t socket; /* the pair it was established on */
+	uint64_t user; /* of a server's; 0: it is a client's */
+	/* t-planes.c: others that answer by themselves whenever the loop has run */
+	struct t_planes *planes;
+	const struct nx_genl_io *genl;
+	void (*pump)(struct fake *f);
 	/* the last message taken from a peer */
 	uint8_t buf[NX_IPC_MAX_LEN];
 	struct nxm_hdr hdr;
@@ -48,18 +54,25 @@ extern unsigned int t_cover_changes;
 #define t_run_until(f, condition)                                          \
 	do {                                                               \
 		for (int i_ = 0; i_ < T_STEPS_MAX && !(condition); i_++)   \
-			assert_true(sd_event_run((f)->event, 20000) >= 0); \
+			t_turn(f);                                         \
 		assert_true(condition);                                    \
 	} while (0)
+
+/* The loop runs once. */
+void t_turn(struct fake *f);
 
 /* ---- set-up ---- */
 
 /* A control process with @text as its configuration, and a state directory if @lasting. */
 int t_setup_with(void **state, const char *text, bool lasting);
+/* The same with what is set in @f already. */
+int t_setup_fake(struct fake *f, const char *text, bool lasting);
 int t_teardown(void **state);
 int t_write_config(struct fake *f, const char *text);
 /* The process ends and begins anew; what it keeps is in the files. */
 int t_open_control(struct fake *f);
+/* In the network namespace as it is. */
+int t_open_control_here(struct fake *f);
 void t_close_control(struct fake *f);
 /* Both peers, and a client up to its first attempt, whose number is returned. */
 uint64_t t_start(struct fake *f);

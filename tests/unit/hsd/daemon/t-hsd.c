@@ -291,6 +291,7 @@ const struct t_config t_default_config = {
 	.idle_timeout_ms = 120000,
 	.keepalive_ms = 25000,
 	.keylog_fd = -1,
+	.data_sock = -1,
 };
 
 void t_key(unsigned int n, uint8_t secret[32], uint8_t public_key[32])
@@ -327,15 +328,23 @@ static void put_common(struct nxm *m, const struct t_config *c, uint8_t role)
 	nxm_put_u32(m, HS_A_MTU, c->mtu);
 	if (c->ciphers)
 		nxm_put_str(m, HS_A_CIPHERS, c->ciphers);
+	if (c->data_sock >= 0)
+		nxm_put_u32(m, HS_A_DATA_SOCKETS, 1);
 	if (c->keylog_fd >= 0)
 		nxm_put_flag(m, HS_A_KEYLOG);
 }
 
 static int send_set(struct t_hsd *h, const struct t_config *c, int sock)
 {
-	int fds[2] = { sock, c->keylog_fd };
+	unsigned int n = 0;
+	int fds[3];
 
-	return t_request(h, fds, c->keylog_fd >= 0 ? 2 : 1);
+	fds[n++] = sock;
+	if (c->data_sock >= 0)
+		fds[n++] = c->data_sock;
+	if (c->keylog_fd >= 0)
+		fds[n++] = c->keylog_fd;
+	return t_request(h, fds, n);
 }
 
 int t_set_server(struct t_hsd *h, const struct t_config *c, int sock)

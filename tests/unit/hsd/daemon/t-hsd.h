@@ -72,6 +72,7 @@ struct t_config {
 	uint32_t handshake_timeout_ms;
 	uint32_t idle_timeout_ms, keepalive_ms, mtu;
 	int keylog_fd; /* -1 = none */
+	int data_sock; /* of the kernel module; -1 = none, nexus-dp has it */
 	bool no_user; /* server: without any user */
 	uint32_t max_auth_per_s, max_auth_per_site_per_s; /* server; 0 = default */
 	const uint8_t *profile; /* server: of its cover; NULL = none */

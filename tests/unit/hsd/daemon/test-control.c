@@ -6,6 +6,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -396,6 +399,84 @@ static void punted_copies(void **state)
 	punted_with(HS_PUNT_F_IF_YOURS);
 }
 
+/* A second socket of the same address, which the kernel gives all short packets, as in nexusd. */
+static int data_socket(int sock, const struct sockaddr *addr)
+{
+	static const int one = 1;
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x80, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, 1),
+	};
+	struct sock_fprog prog = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(sock, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
+	assert_int_equal(setsockopt(fd, IPPROTO_UDP, UDP_GRO, &one, sizeof(one)), 0);
+	assert_int_equal(bind(fd, addr, sizeof(struct sockaddr_in)), 0);
+	assert_int_equal(
+		setsockopt(sock, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &prog, sizeof(prog)), 0);
+	return fd;
+}
+
+/*
+ * The kernel module has the data socket: what it leaves there is read by nexus-hsd itself, and a whole
+ * handshake goes through. When nexus-dp has it again, nobody else reads it.
+ */
+static void data_sockets(void **state)
+{
+	struct t_config c = t_default_config, other = t_default_config;
+	struct t_session ss, cs;
+	struct t_dp dp;
+	struct t_net net;
+	struct scene s;
+	struct t_msg m;
+	uint8_t byte;
+	uint64_t limit = t_now_ms() + T_WAIT_MS;
+	bool server_done = false, client_done = false;
+
+	start(&s, &c);
+	c.data_sock = data_socket(s.server_sock, (struct sockaddr *)&s.server_addr);
+	assert_int_equal(t_set_server(&s.server, &c, s.server_sock), 0);
+	t_net_open(&net, &s.server_addr);
+	assert_int_equal(t_connect(&s.client, 1, &net.front_name), 0);
+	while (!server_done || !client_done) {
+		struct pollfd p = { .fd = net.front, .events = POLLIN };
+
+		assert_true(t_now_ms() < limit);
+		poll(&p, 1, 2);
+		t_net_pump(&net);
+		if (!client_done && t_next_msg(&s.client, &m, 0)) {
+			t_parse_session(&m, &cs);
+			client_done = true;
+			t_dp_install(&dp, &s.client, &cs, s.client_sock);
+		}
+		if (client_done)
+			t_dp_pump(&dp);
+		if (!server_done && t_next_msg(&s.server, &m, 0)) {
+			t_parse_session(&m, &ss);
+			server_done = true;
+		}
+	}
+	/* One of another address is no data socket of this pair. */
+	other.data_sock = s.client_sock;
+	assert_int_equal(t_set_server(&s.server, &other, s.server_sock), -EINVAL);
+
+	assert_int_equal(t_set_server(&s.server, &t_default_config, s.server_sock), 0);
+	assert_int_equal(sendto(net.back, "\x41 nobody's", 10, 0, NULL, 0), 10);
+	while (recv(c.data_sock, &byte, 1, MSG_DONTWAIT) < 0)
+		assert_true(t_now_ms() < limit);
+	t_session_free(&ss);
+	t_session_free(&cs);
+	t_dp_free(&dp);
+	t_net_close(&net);
+	close(c.data_sock);
+	stop(&s);
+}
+
 /* Malformed punts, and a monitor that ends: no crash, a clean exit (in t_hsd_stop()). */
 static void bad_punts(void **state)
 {
@@ -423,6 +504,7 @@ int main(void)
 		cmocka_unit_test(removed_user),
 		cmocka_unit_test(punted_packets),
 		cmocka_unit_test(punted_copies),
+		cmocka_unit_test(data_sockets),
 		cmocka_unit_test(bad_punts),
 		cmocka_unit_test(sandboxed),
 	};
