@@ -131,12 +131,12 @@ static void fill_stats(u64 *v, const struct dp_counters *c, const struct nq_coun
 	v[NQD_A_STATS_PEER_GROUP_DROPS] = c->peer_group_drops;
 	v[NQD_A_STATS_ADDRESS_DROPS] = c->address_drops;
 	v[NQD_A_STATS_MTU_DROPS] = c->mtu_drops;
-	v[NQD_A_STATS_CONGESTION_DROPS] = c->congestion_drops;
+	v[NQD_A_STATS_CONGESTION_DROPS] = c->queue.codel_drops;
 	v[NQD_A_STATS_PACING_DELAYS] = q->pacing_delays;
 	v[NQD_A_STATS_KEY_UPDATES] = q->key_updates;
 	v[NQD_A_STATS_KEY_UPDATE_FAILURES] = q->key_update_failures;
 	v[NQD_A_STATS_ROUTE_EPOCH_DROPS] = c->route_epoch_drops;
-	v[NQD_A_STATS_TX_QUEUE_DROPS] = c->tx_queue_drops;
+	v[NQD_A_STATS_TX_QUEUE_DROPS] = c->queue.codel_drops + c->queue.overflow_drops;
 	v[NQD_A_STATS_RX_QUEUE_DROPS] = c->rx_queue_drops;
 	v[NQD_A_STATS_NO_ROUTE_DROPS] = c->no_route_drops;
 	v[NQD_A_STATS_GSO_TX_PACKETS] = c->gso_tx_packets;
@@ -152,6 +152,8 @@ static void fill_stats(u64 *v, const struct dp_counters *c, const struct nq_coun
 	v[NQD_A_STATS_PMTU_PROBES] = q->pmtu_probes;
 	v[NQD_A_STATS_CWND_DELAYS] = q->cwnd_delays;
 	v[NQD_A_STATS_DATAGRAM_DROPS] = q->datagram_drops;
+	v[NQD_A_STATS_TX_QUEUE_OVERFLOW_DROPS] = c->queue.overflow_drops;
+	v[NQD_A_STATS_TX_QUEUE_CE_MARKS] = c->queue.ce_marks;
 }
 
 static void fill_gauges(u64 *v, const struct nq_stats *q, const struct dp_session *s, u64 now_us)
@@ -166,6 +168,7 @@ static void fill_gauges(u64 *v, const struct nq_stats *q, const struct dp_sessio
 							    : 0;
 	v[NQD_A_STATS_UPTIME_MS] = (now_us - s->connected_us) / 1000;
 	v[NQD_A_STATS_HANDSHAKE_AGO_MS] = (now_us - s->started_us) / 1000;
+	v[NQD_A_STATS_TX_QUEUE_DELAY_MAX_US] = dp_fq_delay_max_us(s->fq);
 }
 
 static int send_stats(struct dp *dp, const struct nxm_hdr *req, struct dp_session *s, u16 flags)

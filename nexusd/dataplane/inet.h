@@ -94,4 +94,20 @@ static inline u64 dp_csum_pseudo(const u8 *pkt, u8 proto, u32 l4_len)
 	return sum + htons(proto) + htonl(l4_len);
 }
 
+/* Mark an IP packet CE; its IPv4 checksum follows. False, and nothing is changed: not ECN-capable. */
+static inline bool dp_ip_mark_ce(u8 *pkt)
+{
+	bool v4 = pkt[0] >> 4 == 4;
+	u8 shift = v4 ? 0 : 4;
+
+	if (!(pkt[1] >> shift & DP_ECN_MASK))
+		return false;
+	pkt[1] |= DP_ECN_CE << shift;
+	if (v4) {
+		memset(pkt + 10, 0, 2);
+		dp_put_csum(pkt + 10, dp_csum_portable(pkt, (pkt[0] & 15) * 4));
+	}
+	return true;
+}
+
 #endif /* DP_INET_H */

@@ -73,27 +73,6 @@ static void flush_device(struct dp *dp, struct dp_session *s)
 		s->counters.rx_queue_drops += packets;
 }
 
-/* RFC 6040 for a tunnel whose own controller already reacts to CE: a CE mark outside goes inside if
- * the inner packet is ECN-capable; a packet that is not stays as it is instead of being dropped.
- */
-static void carry_ce(u8 *pkt)
-{
-	u8 ecn;
-
-	if (pkt[0] >> 4 == 4) {
-		ecn = pkt[1] & DP_ECN_MASK;
-		if (!ecn || ecn == DP_ECN_CE)
-			return;
-		pkt[1] |= DP_ECN_CE;
-		memset(pkt + 10, 0, 2);
-		dp_put_csum(pkt + 10, dp_csum_portable(pkt, (pkt[0] & 15) * 4));
-		return;
-	}
-	ecn = pkt[1] >> 4 & DP_ECN_MASK;
-	if (ecn)
-		pkt[1] |= DP_ECN_CE << 4;
-}
-
 /* May this session send this packet? Counted if not. */
 static bool inner_allowed(struct dp_session *s, const u8 *pkt, u32 len)
 {
@@ -124,8 +103,12 @@ static void deliver(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len, u8 ec
 	/* One without content only says that the peer's data plane is there. */
 	if (!s || s->down || !len || !inner_allowed(s, pkt, len))
 		return;
+	/* RFC 6040 for a tunnel whose own controller already reacts to CE: a CE mark outside goes
+	 * inside if the inner packet is ECN-capable; one that is not stays as it is instead of
+	 * being dropped.
+	 */
 	if (ecn == DP_ECN_CE)
-		carry_ce(pkt);
+		dp_ip_mark_ce(pkt);
 	s->counters.l3_rx_packets++;
 	s->counters.l3_rx_bytes += len;
 	if (dp_co_add(&s->dev->co, pkt, len))

@@ -4,7 +4,7 @@
  * an IPv4 packet, written one by one into the burst with their own lengths, ids, sequence numbers,
  * flags and checksums.
  *
- * Pure functions on buffers; no state but struct dp_segs. Called by tx.c.
+ * Pure functions on buffers; no state but struct dp_segs. Called by tx.c and queue.c.
  */
 #ifndef DP_SEGMENT_H
 #define DP_SEGMENT_H
@@ -60,5 +60,11 @@ static inline u32 dp_segs_max_len(const struct dp_segs *s)
  * length.
  */
 u32 dp_segs_next(struct dp_segs *s, u8 *out);
+
+/* As dp_segs_next(), but the segment is written nowhere: it is lost. */
+void dp_segs_skip(struct dp_segs *s);
+
+/* Mark what is left CE (RFC 3168). False, and nothing is changed: the packet is not ECN-capable. */
+bool dp_segs_mark_ce(struct dp_segs *s);
 
 #endif /* DP_SEGMENT_H */
