@@ -3,9 +3,7 @@
  * The attribute policies of the data-plane ABI, one table per set of kmod/uapi/linux/
  * nexus_quic_dco.h and in its order. A test compares them with the header and with the YNL spec.
  */
-#include <net/if.h>
-
-#include "nlcodec.h"
+#include "nlparse.h"
 #include <linux/nexus_quic_dco.h>
 
 #define A(attr, ...) [attr] = { .name = #attr, __VA_ARGS__ }
@@ -30,7 +28,7 @@
 #define UDP_PAYLOAD RANGE(1200, 65527)
 
 static const struct nxa_policy device[] = {
-	A(NQD_A_DEVICE_IFINDEX, U32(RANGE(1, INT32_MAX))),
+	A(NQD_A_DEVICE_IFINDEX, U32(RANGE(1, INT_MAX))),
 	A(NQD_A_DEVICE_IFNAME, STRING(1, IFNAMSIZ - 1)),
 	A(NQD_A_DEVICE_TUN_FD, U32(REPEATS)),
 	A(NQD_A_DEVICE_SESSIONS, U32()),
@@ -74,7 +72,7 @@ static const struct nxa_policy session[] = {
 	A(NQD_A_SESSION_PEER_MAX_ACK_DELAY_US, U32(RANGE(0, MAX_ACK_DELAY_US))),
 	A(NQD_A_SESSION_PEER_MAX_DATAGRAM_FRAME_BYTES, U32()),
 	A(NQD_A_SESSION_PEER_MAX_UDP_PAYLOAD_BYTES, U32(UDP_PAYLOAD)),
-	A(NQD_A_SESSION_PEER_ACTIVE_CID_LIMIT, U32(RANGE(2, UINT32_MAX))),
+	A(NQD_A_SESSION_PEER_ACTIVE_CID_LIMIT, U32(RANGE(2, UINT_MAX))),
 	A(NQD_A_SESSION_SRTT_US, U32()),
 	A(NQD_A_SESSION_RTTVAR_US, U32()),
 	A(NQD_A_SESSION_MIN_RTT_US, U32()),

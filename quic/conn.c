@@ -251,6 +251,11 @@ void nq_set_keepalive(struct nq_conn *c, u32 keepalive_ms, u64 now_us)
 
 /* ---- events, path, statistics ---- */
 
+bool nq_has_events(const struct nq_conn *c)
+{
+	return c->events;
+}
+
 u32 nq_take_events(struct nq_conn *c)
 {
 	u32 events = c->events;

@@ -293,6 +293,8 @@ enum nq_event {
 	NQ_EV_SILENT = 1 << 11,		/* not a packet of the peer for PTOs: once until one comes */
 };
 
+/* Are there any, that nq_take_events() would return? */
+bool nq_has_events(const struct nq_conn *c);
 /* The events since the last call, cleared. */
 u32 nq_take_events(struct nq_conn *c);
 

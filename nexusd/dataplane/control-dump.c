@@ -20,8 +20,8 @@ void dp_put_session_id(struct nxm *m, u64 id, u64 user, u64 generation, const ch
 	nxm_put_u64(m, NQD_A_SESSION_USER, user);
 	nxm_put_str(m, NQD_A_SESSION_TUNNEL, tunnel);
 	if (e->remote.sa.sa_family) {
-		nxm_put(m, NQD_A_SESSION_LOCAL_ADDR, &e->local, dp_addr_len(&e->local));
-		nxm_put(m, NQD_A_SESSION_REMOTE_ADDR, &e->remote, dp_addr_len(&e->remote));
+		nxm_put(m, NQD_A_SESSION_LOCAL_ADDR, &e->local, nqd_addr_len(&e->local));
+		nxm_put(m, NQD_A_SESSION_REMOTE_ADDR, &e->remote, nqd_addr_len(&e->remote));
 	}
 	if (e->path_mtu)
 		nxm_put_u32(m, NQD_A_SESSION_PATH_MTU_BYTES, e->path_mtu);
@@ -83,7 +83,7 @@ int dp_cmd_get_caps(struct dp *dp, struct dp_request *r)
 static void put_session(struct nxm *m, struct dp_session *s)
 {
 	const struct dp_path *path = dp_active_path(s);
-	const union dp_addr *local = dp_path_local(path);
+	const union nqd_addr *local = dp_path_local(path);
 	size_t nest = nxm_nest_begin(m, NQD_A_SESSION);
 
 	nxm_put_u64(m, NQD_A_SESSION_ID, s->id);
@@ -92,8 +92,8 @@ static void put_session(struct nxm *m, struct dp_session *s)
 	nxm_put_str(m, NQD_A_SESSION_TUNNEL, s->tunnel);
 	nxm_put_u8(m, NQD_A_SESSION_ROLE, s->role);
 	nxm_put_u32(m, NQD_A_SESSION_FLAGS, s->flags);
-	nxm_put(m, NQD_A_SESSION_LOCAL_ADDR, local, dp_addr_len(local));
-	nxm_put(m, NQD_A_SESSION_REMOTE_ADDR, &path->remote, dp_addr_len(&path->remote));
+	nxm_put(m, NQD_A_SESSION_LOCAL_ADDR, local, nqd_addr_len(local));
+	nxm_put(m, NQD_A_SESSION_REMOTE_ADDR, &path->remote, nqd_addr_len(&path->remote));
 	nxm_put_u16(m, NQD_A_SESSION_CIPHER, s->cipher);
 	nxm_put_u16(m, NQD_A_SESSION_KEY_EXCHANGE, s->key_exchange);
 	nxm_put_u32(m, NQD_A_SESSION_PATH_MTU_BYTES, s->path_mtu);
@@ -103,57 +103,6 @@ static void put_session(struct nxm *m, struct dp_session *s)
 		nxm_put_str(m, NQD_A_SESSION_CONGESTION, nq_congestion_name(s->conn));
 	nxm_put_u8(m, NQD_A_SESSION_STATE, dp_session_state(s));
 	nxm_nest_end(m, nest);
-}
-
-static void fill_stats(u64 *v, const struct dp_counters *c, const struct nq_counters *q)
-{
-	v[NQD_A_STATS_L3_TX_PACKETS] = c->l3_tx_packets;
-	v[NQD_A_STATS_L3_TX_BYTES] = c->l3_tx_bytes;
-	v[NQD_A_STATS_L3_RX_PACKETS] = c->l3_rx_packets;
-	v[NQD_A_STATS_L3_RX_BYTES] = c->l3_rx_bytes;
-	v[NQD_A_STATS_QUIC_TX_PACKETS] = q->tx_packets;
-	v[NQD_A_STATS_QUIC_TX_BYTES] = q->tx_bytes;
-	v[NQD_A_STATS_QUIC_RX_PACKETS] = q->rx_packets;
-	v[NQD_A_STATS_QUIC_RX_BYTES] = q->rx_bytes;
-	v[NQD_A_STATS_DATAGRAM_TX_FRAMES] = q->datagram_tx;
-	v[NQD_A_STATS_DATAGRAM_RX_FRAMES] = q->datagram_rx;
-	v[NQD_A_STATS_DATAGRAM_LOST_FRAMES] = q->datagram_lost;
-	v[NQD_A_STATS_ACK_TX_FRAMES] = q->ack_tx;
-	v[NQD_A_STATS_ACK_RX_FRAMES] = q->ack_rx;
-	v[NQD_A_STATS_AEAD_SEAL_FAILURES] = q->seal_failures;
-	v[NQD_A_STATS_AEAD_OPEN_FAILURES] = q->open_failures;
-	v[NQD_A_STATS_HEADER_PROTECTION_FAILURES] = q->header_failures;
-	v[NQD_A_STATS_PN_DECODE_FAILURES] = q->pn_failures;
-	v[NQD_A_STATS_FRAME_ERRORS] = q->frame_errors + c->malformed_drops;
-	v[NQD_A_STATS_DUPLICATE_DROPS] = q->duplicates;
-	v[NQD_A_STATS_REPLAY_WINDOW_DROPS] = q->replay_window_drops;
-	v[NQD_A_STATS_SOURCE_PREFIX_DROPS] = c->source_prefix_drops;
-	v[NQD_A_STATS_PEER_GROUP_DROPS] = c->peer_group_drops;
-	v[NQD_A_STATS_ADDRESS_DROPS] = c->address_drops;
-	v[NQD_A_STATS_MTU_DROPS] = c->mtu_drops;
-	v[NQD_A_STATS_CONGESTION_DROPS] = c->queue.codel_drops;
-	v[NQD_A_STATS_PACING_DELAYS] = q->pacing_delays;
-	v[NQD_A_STATS_KEY_UPDATES] = q->key_updates;
-	v[NQD_A_STATS_KEY_UPDATE_FAILURES] = q->key_update_failures;
-	v[NQD_A_STATS_ROUTE_EPOCH_DROPS] = c->route_epoch_drops;
-	v[NQD_A_STATS_TX_QUEUE_DROPS] = c->queue.codel_drops + c->queue.overflow_drops;
-	v[NQD_A_STATS_RX_QUEUE_DROPS] = c->rx_queue_drops;
-	v[NQD_A_STATS_NO_ROUTE_DROPS] = c->no_route_drops;
-	v[NQD_A_STATS_GSO_TX_PACKETS] = c->gso_tx_packets;
-	v[NQD_A_STATS_GSO_TX_SEGMENTS] = c->gso_tx_segments;
-	v[NQD_A_STATS_GRO_RX_COALESCED] = c->gro_rx_coalesced;
-	v[NQD_A_STATS_PACKETS_LOST] = q->packets_lost;
-	v[NQD_A_STATS_PTOS] = q->ptos;
-	v[NQD_A_STATS_SPURIOUS_LOSSES] = q->spurious_losses;
-	v[NQD_A_STATS_CONGESTION_UNDOS] = q->congestion_undos;
-	v[NQD_A_STATS_ECN_CE] = q->ecn_ce;
-	v[NQD_A_STATS_PATH_VALIDATIONS] = q->path_validations;
-	v[NQD_A_STATS_MIGRATIONS] = q->migrations;
-	v[NQD_A_STATS_PMTU_PROBES] = q->pmtu_probes;
-	v[NQD_A_STATS_CWND_DELAYS] = q->cwnd_delays;
-	v[NQD_A_STATS_DATAGRAM_DROPS] = q->datagram_drops;
-	v[NQD_A_STATS_TX_QUEUE_OVERFLOW_DROPS] = c->queue.overflow_drops;
-	v[NQD_A_STATS_TX_QUEUE_CE_MARKS] = c->queue.ce_marks;
 }
 
 static void fill_gauges(u64 *v, const struct nq_stats *q, const struct dp_session *s, u64 now_us)
@@ -183,7 +132,7 @@ static int send_stats(struct dp *dp, const struct nxm_hdr *req, struct dp_sessio
 	if (s->conn)
 		nq_get_stats(s->conn, &q, dp->now_us);
 	dp_stats_add(&q.count, &s->inherited);
-	fill_stats(v, &s->counters, &q.count);
+	nqd_fill_counters(v, &s->counters, &q.count);
 	fill_gauges(v, &q, s, dp->now_us);
 	hdr.flags = flags;
 	nxm_begin(&m, dp->reply, NQD_MSG_MAX_LEN, &hdr);

@@ -13,8 +13,5 @@ void dp_put_event(struct nxm *m, u8 type, const struct dp_last_event *e, const u
 /* NQD_A_SESSION with what identifies it, and what of it the event is about. */
 void dp_put_session_id(struct nxm *m, u64 id, u64 user, u64 generation, const char *tunnel,
 		       const struct dp_last_event *e);
-/* A prefix of a parsed NQD_A_ROUTE. 0 or -errno with @e filled. */
-int dp_parse_route(const struct dp_request *r, const struct nxa *nest, struct dp_prefix *p,
-		   struct nxm_error *e);
 
 #endif /* DP_CONTROL_INTERNAL_H */

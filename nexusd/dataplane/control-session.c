@@ -11,10 +11,6 @@
 
 #include "control-internal.h"
 
-#define ROUTES_MAX 1024
-#define DEFAULT_ACK_DELAY_US 25000
-#define ACK_DELAY_EXPONENT 3
-
 /* ---- finding ---- */
 
 struct dp_session *dp_request_session(struct dp *dp, struct dp_request *r, struct nxa *attrs)
@@ -40,60 +36,30 @@ struct dp_session *dp_request_session(struct dp *dp, struct dp_request *r, struc
 
 /* ---- routes ---- */
 
-int dp_parse_route(const struct dp_request *r, const struct nxa *nest, struct dp_prefix *p,
-		   struct nxm_error *e)
-{
-	struct nxa a[NQD_A_ROUTE_MAX + 1];
-	int err;
-
-	err = nxa_parse_nest(nest, &nqd_route_set, a, r->msg, e);
-	if (!err)
-		err = nxa_require(a, &nqd_route_set, NQD_A_ROUTE_ADDR, e);
-	if (!err)
-		err = nxa_require(a, &nqd_route_set, NQD_A_ROUTE_PREFIX_LEN, e);
-	if (err)
-		return err;
-	if (a[NQD_A_ROUTE_ADDR].len != 4 && a[NQD_A_ROUTE_ADDR].len != 16)
-		return dp_fail(e, -EINVAL, "NQD_A_ROUTE_ADDR: length %u instead of 4 or 16",
-			       a[NQD_A_ROUTE_ADDR].len);
-	*p = (struct dp_prefix){ .family_bits = a[NQD_A_ROUTE_ADDR].len * 8,
-				 .len = nxa_u8(&a[NQD_A_ROUTE_PREFIX_LEN]) };
-	memcpy(p->addr, a[NQD_A_ROUTE_ADDR].data, a[NQD_A_ROUTE_ADDR].len);
-	if (p->len > p->family_bits)
-		return dp_fail(e, -EINVAL, "NQD_A_ROUTE_PREFIX_LEN: %u of %u bits", p->len,
-			       p->family_bits);
-	return 0;
-}
-
 struct routes {
-	struct dp_prefix *p;
+	struct nqd_prefix *p;
 	unsigned int n;
 };
 
 /* Every NQD_A_ROUTE of the request. */
 static int parse_routes(struct dp_request *r, struct routes *routes)
 {
-	const u8 *pos = NULL;
-	struct nxa nest;
-	int err = 0;
+	int n;
 
 	*routes = (struct routes){ 0 };
 	if (!r->top[NQD_A_ROUTE].present)
 		return 0;
-	routes->p = calloc(ROUTES_MAX, sizeof(*routes->p));
+	routes->p = calloc(NQD_ROUTES_MAX, sizeof(*routes->p));
 	if (!routes->p)
 		return -ENOMEM;
-	while (!err && nxa_next(r->hdr.attrs, r->hdr.attrs_len, NQD_A_ROUTE, &pos, &nest)) {
-		if (routes->n == ROUTES_MAX)
-			err = dp_fail(&r->e, -E2BIG, "NQD_A_ROUTE: more than %d", ROUTES_MAX);
-		else
-			err = dp_parse_route(r, &nest, &routes->p[routes->n++], &r->e);
-	}
-	if (err) {
+	n = nqd_parse_routes(r->hdr.attrs, r->hdr.attrs_len, r->msg, routes->p, &r->e);
+	if (n < 0) {
 		free(routes->p);
 		routes->p = NULL;
+		return n;
 	}
-	return err;
+	routes->n = n;
+	return 0;
 }
 
 /* Is a prefix held by another session? @replacing: those that give it up to @s do not count. */
@@ -103,7 +69,7 @@ static int check_conflicts(struct dp_request *r, const struct dp_device *dev,
 	unsigned int i;
 
 	for (i = 0; i < routes->n; i++) {
-		struct dp_session *holder = dp_route_get(&dev->routes, &routes->p[i]);
+		struct dp_session *holder = nqd_route_get(&dev->routes, &routes->p[i]);
 
 		if (!holder || holder == s || (replacing && dp_may_replace(s, holder)))
 			continue;
@@ -118,15 +84,15 @@ static int check_conflicts(struct dp_request *r, const struct dp_device *dev,
  * either case, and so do those of a session that @s will replace.
  */
 static int install_routes(struct dp_session *s, const struct routes *routes,
-			  int (*put)(struct dp_route_table *t, const struct dp_prefix *p,
+			  int (*put)(struct nqd_route_table *t, const struct nqd_prefix *p,
 				     void *value))
 {
-	bool had[ROUTES_MAX];
+	bool had[NQD_ROUTES_MAX];
 	unsigned int i;
 	int err;
 
 	for (i = 0; i < routes->n; i++) {
-		struct dp_session *holder = dp_route_get(&s->dev->routes, &routes->p[i]);
+		struct dp_session *holder = nqd_route_get(&s->dev->routes, &routes->p[i]);
 
 		had[i] = holder;
 		if (holder && holder != s)
@@ -140,7 +106,7 @@ static int install_routes(struct dp_session *s, const struct routes *routes,
 undo:
 	while (i--)
 		if (!had[i])
-			dp_route_del(&s->dev->routes, &routes->p[i], s);
+			nqd_route_del(&s->dev->routes, &routes->p[i], s);
 	return err;
 }
 
@@ -170,7 +136,7 @@ int dp_cmd_add_route(struct dp *dp, struct dp_request *r)
 	if (!err)
 		err = check_conflicts(r, s->dev, &routes, s, false);
 	if (!err)
-		err = install_routes(s, &routes, dp_route_add);
+		err = install_routes(s, &routes, nqd_route_add);
 	if (!err)
 		s->generation++;
 	free(routes.p);
@@ -196,7 +162,7 @@ int dp_cmd_delete_route(struct dp *dp, struct dp_request *r)
 	/* What is not there, the session included, is already deleted. */
 	r->e = (struct nxm_error){ 0 };
 	for (i = 0; s && i < routes.n; i++)
-		dp_route_del(&s->dev->routes, &routes.p[i], s);
+		nqd_route_del(&s->dev->routes, &routes.p[i], s);
 	if (s)
 		s->generation++;
 	free(routes.p);
@@ -207,187 +173,31 @@ int dp_cmd_delete_route(struct dp *dp, struct dp_request *r)
 
 struct new_session {
 	struct dp_session *s;
-	struct nq_conn_params params;
-	struct nq_range ranges[NQD_RX_RANGES_MAX];
-	struct dp_keys secrets;
+	struct nqd_new_session req;
+	struct nqd_secrets secrets;
 	struct routes routes;
-	struct nxa a[NQD_A_SESSION_MAX + 1];
 };
 
-static u32 u32_or(const struct nxa *a, u32 fallback)
+static int take_identity(struct dp *dp, struct dp_request *r, struct new_session *ns)
 {
-	return a->present ? nxa_u32(a) : fallback;
-}
-
-/* Connection IDs of one side: at least one, numbers without repetition. */
-static int parse_cids(struct dp_request *r, const struct nxa *nest, bool local, struct nq_cid *cids,
-		      u32 *n)
-{
-	const char *name = local ? "NQD_A_SESSION_LOCAL_CIDS" : "NQD_A_SESSION_REMOTE_CIDS";
-	struct nxa a[NQD_A_CID_MAX + 1], each;
-	const u8 *pos = NULL;
-	int err;
-
-	for (*n = 0; nxa_next(nest->data, nest->len, NQD_A_CIDS_CID, &pos, &each); ++*n) {
-		struct nq_cid *cid = &cids[*n];
-
-		if (*n == NQ_CIDS_MAX)
-			return dp_fail(&r->e, -E2BIG, "%s: more than %d", name, NQ_CIDS_MAX);
-		err = nxa_parse_nest(&each, &nqd_cid_set, a, r->msg, &r->e);
-		if (!err)
-			err = nxa_require(a, &nqd_cid_set, NQD_A_CID_SEQ, &r->e);
-		if (!err)
-			err = nxa_require(a, &nqd_cid_set, NQD_A_CID_ID, &r->e);
-		if (err)
-			return err;
-		if (local && a[NQD_A_CID_ID].len < NQ_CID_LOOKUP_LEN)
-			return dp_fail(&r->e, -EINVAL,
-				       "NQD_A_CID_ID: a local one has at least %d bytes",
-				       NQ_CID_LOOKUP_LEN);
-		*cid = (struct nq_cid){ .seq = nxa_u64(&a[NQD_A_CID_SEQ]),
-					.len = a[NQD_A_CID_ID].len,
-					.has_token = a[NQD_A_CID_RESET_TOKEN].present };
-		memcpy(cid->id, a[NQD_A_CID_ID].data, cid->len);
-		if (cid->has_token)
-			memcpy(cid->token, a[NQD_A_CID_RESET_TOKEN].data, NQ_RESET_TOKEN_LEN);
-	}
-	return *n ? 0 : dp_fail(&r->e, -EINVAL, "%s: missing NQD_A_CIDS_CID", name);
-}
-
-static int parse_ranges(struct dp_request *r, struct new_session *ns)
-{
-	const struct nxa *a = &ns->a[NQD_A_SESSION_RX_RANGES];
-	unsigned int i, n = a->present ? a->len / sizeof(struct nqd_range) : 0;
-
-	if (a->present && a->len % sizeof(struct nqd_range))
-		return dp_fail(&r->e, -EINVAL, "NQD_A_SESSION_RX_RANGES: not whole ranges");
-	for (i = 0; i < n; i++) {
-		struct nqd_range range;
-
-		memcpy(&range, a->data + i * sizeof(range), sizeof(range));
-		if (range.first > range.last || (i && range.last >= ns->ranges[i - 1].first))
-			return dp_fail(&r->e, -EINVAL,
-				       "NQD_A_SESSION_RX_RANGES: not descending at %u", i);
-		ns->ranges[i] = (struct nq_range){ range.first, range.last };
-	}
-	ns->params.rx_ranges = ns->ranges;
-	ns->params.n_rx_ranges = n;
-	return 0;
-}
-
-#define FIXED_RATE "fixed_rate_test"
-
-static int parse_congestion(const struct dp *dp, struct dp_request *r, struct new_session *ns)
-{
-	const struct nxa *a = &ns->a[NQD_A_SESSION_CONGESTION];
-	struct nq_conn_params *p = &ns->params;
-
-	p->congestion = nq_congestion_find(a->present ? nxa_str(a) : NULL);
-	if (!p->congestion)
-		return dp_fail(&r->e, -EOPNOTSUPP, "NQD_A_SESSION_CONGESTION: unknown algorithm");
-	p->ring_packets = nq_ring_first(p->congestion);
-	if (strcmp(p->congestion, FIXED_RATE))
-		return 0;
-	p->fixed_rate_bytes_per_s = dp->fixed_rate_bytes_per_s;
-	if (!p->fixed_rate_bytes_per_s)
-		return dp_fail(&r->e, -EPERM,
-			       "NQD_A_SESSION_CONGESTION: %s is for tests: no rate was set",
-			       FIXED_RATE);
-	return 0;
-}
-
-static int parse_transport(const struct dp *dp, struct dp_request *r, struct new_session *ns)
-{
-	struct nq_conn_params *p = &ns->params;
-	const struct nxa *a = ns->a;
-	const struct nxa *prefix = &a[NQD_A_SESSION_CONTEXT_PREFIX];
-
-	p->next_pn = nxa_u64(&a[NQD_A_SESSION_NEXT_PN]);
-	p->has_largest_acked = a[NQD_A_SESSION_LARGEST_ACKED].present;
-	if (p->has_largest_acked)
-		p->largest_acked = nxa_u64(&a[NQD_A_SESSION_LARGEST_ACKED]);
-	p->max_idle_timeout_ms = u32_or(&a[NQD_A_SESSION_MAX_IDLE_TIMEOUT_MS], 0);
-	p->keepalive_ms = u32_or(&a[NQD_A_SESSION_KEEPALIVE_MS], 0);
-	p->peer_ack_delay_exponent = a[NQD_A_SESSION_PEER_ACK_DELAY_EXPONENT].present
-					     ? nxa_u8(&a[NQD_A_SESSION_PEER_ACK_DELAY_EXPONENT])
-					     : ACK_DELAY_EXPONENT;
-	p->peer_max_ack_delay_us =
-		u32_or(&a[NQD_A_SESSION_PEER_MAX_ACK_DELAY_US], DEFAULT_ACK_DELAY_US);
-	p->peer_max_datagram_frame_bytes = nxa_u32(&a[NQD_A_SESSION_PEER_MAX_DATAGRAM_FRAME_BYTES]);
-	p->peer_max_udp_payload_bytes = u32_or(&a[NQD_A_SESSION_PEER_MAX_UDP_PAYLOAD_BYTES], 65527);
-	p->peer_active_cid_limit = u32_or(&a[NQD_A_SESSION_PEER_ACTIVE_CID_LIMIT], 2);
-	p->max_ack_delay_us = DEFAULT_ACK_DELAY_US;
-	p->ack_delay_exponent = ACK_DELAY_EXPONENT;
-	p->srtt_us = u32_or(&a[NQD_A_SESSION_SRTT_US], 0);
-	p->rttvar_us = u32_or(&a[NQD_A_SESSION_RTTVAR_US], 0);
-	p->min_rtt_us = u32_or(&a[NQD_A_SESSION_MIN_RTT_US], 0);
-	p->path_mtu_bytes = u32_or(&a[NQD_A_SESSION_PATH_MTU_BYTES], NQ_MIN_UDP_PAYLOAD);
-	if (prefix->present) {
-		p->prefix_len = prefix->len;
-		memcpy(p->prefix, prefix->data, prefix->len);
-	} else {
-		p->prefix_len = 1;
-	}
-	return parse_congestion(dp, r, ns) ?: parse_ranges(r, ns);
-}
-
-static int require_all(struct dp_request *r, const struct nxa *a)
-{
-	static const u16 required[] = {
-		NQD_A_SESSION_ID,
-		NQD_A_SESSION_ROLE,
-		NQD_A_SESSION_SOCKET_FD,
-		NQD_A_SESSION_REMOTE_ADDR,
-		NQD_A_SESSION_LOCAL_CIDS,
-		NQD_A_SESSION_REMOTE_CIDS,
-		NQD_A_SESSION_CIPHER,
-		NQD_A_SESSION_NEXT_PN,
-		NQD_A_SESSION_PEER_MAX_DATAGRAM_FRAME_BYTES,
-	};
-	unsigned int i;
-
-	for (i = 0; i < sizeof(required) / sizeof(*required); i++) {
-		int err = nxa_require(a, &nqd_session_set, required[i], &r->e);
-
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-/* What belongs to the session itself and not to the engine. */
-static int parse_identity(struct dp *dp, struct dp_request *r, struct new_session *ns)
-{
-	const struct nxa *a = ns->a;
+	const struct nqd_new_session *req = &ns->req;
 	struct dp_session *s = ns->s, *old;
 
-	s->id = nxa_u64(&a[NQD_A_SESSION_ID]);
-	if (!s->id)
-		return dp_fail(&r->e, -EINVAL, "NQD_A_SESSION_ID: 0 is not an id");
-	old = dp_session_find(dp, s->id);
+	old = dp_session_find(dp, req->id);
 	/* A closing one only waits for late packets and makes room. */
 	if (old && !old->down)
 		return dp_fail(&r->e, -EEXIST, "NQD_A_SESSION_ID: it exists");
+	s->id = req->id;
 	s->generation = 1;
-	s->user = a[NQD_A_SESSION_USER].present ? nxa_u64(&a[NQD_A_SESSION_USER]) : 0;
-	if (a[NQD_A_SESSION_TUNNEL].present)
-		snprintf(s->tunnel, sizeof(s->tunnel), "%s", nxa_str(&a[NQD_A_SESSION_TUNNEL]));
-	s->role = nxa_u8(&a[NQD_A_SESSION_ROLE]);
-	s->flags = u32_or(&a[NQD_A_SESSION_FLAGS], 0);
-	s->route_epoch = u32_or(&a[NQD_A_SESSION_ROUTE_EPOCH], 0);
-	s->peer_group = u32_or(&a[NQD_A_SESSION_PEER_GROUP], 0);
-	s->cipher = nxa_u16(&a[NQD_A_SESSION_CIPHER]);
-	if (a[NQD_A_SESSION_KEY_EXCHANGE].present)
-		s->key_exchange = nxa_u16(&a[NQD_A_SESSION_KEY_EXCHANGE]);
-	if (!nq_key_len(s->cipher))
-		return dp_fail(&r->e, -EOPNOTSUPP, "NQD_A_SESSION_CIPHER: unknown cipher %#x",
-			       s->cipher);
-	ns->params.crypto = dp->crypto;
-	ns->params.cipher = s->cipher;
-	ns->params.is_server = s->role == NQD_ROLE_SERVER;
-	ns->params.migration = dp_session_follows(s);
-	ns->params.ack_pending = s->flags & NQD_SESSION_F_ACK_PENDING;
-	ns->params.ecn = s->flags & NQD_SESSION_F_ECN;
+	s->user = req->user;
+	memcpy(s->tunnel, req->tunnel, sizeof(s->tunnel));
+	s->role = req->role;
+	s->flags = req->flags;
+	s->route_epoch = req->route_epoch;
+	s->peer_group = req->peer_group;
+	s->cipher = req->cipher;
+	s->key_exchange = req->key_exchange;
+	ns->req.params.crypto = dp->crypto;
 	return 0;
 }
 
@@ -398,7 +208,7 @@ static int parse_identity(struct dp *dp, struct dp_request *r, struct new_sessio
 static int parse_path(struct dp *dp, struct dp_request *r, const struct nxa *a,
 		      const struct dp_path *now, struct dp_path *p)
 {
-	union dp_addr local = now->local, remote = now->remote;
+	union nqd_addr local = now->local, remote = now->remote;
 	int fd, err;
 
 	*p = (struct dp_path){ .sock = now->sock };
@@ -415,12 +225,13 @@ static int parse_path(struct dp *dp, struct dp_request *r, const struct nxa *a,
 		p->sock->refs++;
 	}
 	if (a[NQD_A_SESSION_REMOTE_ADDR].present
-		    ? dp_addr_for_socket(p->sock, &a[NQD_A_SESSION_REMOTE_ADDR], &remote)
+		    ? nqd_addr_parse(p->sock->bound.sa.sa_family, &a[NQD_A_SESSION_REMOTE_ADDR],
+				     &remote)
 		    : remote.sa.sa_family != p->sock->bound.sa.sa_family)
 		return dp_fail(&r->e, -EINVAL,
 			       "NQD_A_SESSION_REMOTE_ADDR: not an address for this socket");
 	if (a[NQD_A_SESSION_LOCAL_ADDR].present &&
-	    dp_addr_for_socket(p->sock, &a[NQD_A_SESSION_LOCAL_ADDR], &local))
+	    nqd_addr_parse(p->sock->bound.sa.sa_family, &a[NQD_A_SESSION_LOCAL_ADDR], &local))
 		return dp_fail(&r->e, -EINVAL,
 			       "NQD_A_SESSION_LOCAL_ADDR: not an address for this socket");
 	*p = dp_path_of(p->sock, &local, &remote);
@@ -431,14 +242,14 @@ static int add_cids(struct dp *dp, struct dp_request *r, struct new_session *ns)
 {
 	u32 i;
 
-	ns->s->cid_len = ns->params.local_cids[0].len;
-	for (i = 0; i < ns->params.n_local_cids; i++) {
-		int err = dp_cid_add(dp, ns->s, &ns->params.local_cids[i]);
+	ns->s->cid_len = ns->req.params.local_cids[0].len;
+	for (i = 0; i < ns->req.params.n_local_cids; i++) {
+		int err = dp_cid_add(dp, ns->s, &ns->req.params.local_cids[i]);
 
 		if (err)
 			return dp_fail(&r->e, err, "NQD_A_SESSION_LOCAL_CIDS: in use");
-		if (ns->params.local_cids[i].seq >= ns->s->next_cid_seq)
-			ns->s->next_cid_seq = ns->params.local_cids[i].seq + 1;
+		if (ns->req.params.local_cids[i].seq >= ns->s->next_cid_seq)
+			ns->s->next_cid_seq = ns->req.params.local_cids[i].seq + 1;
 	}
 	return 0;
 }
@@ -449,11 +260,11 @@ static int keep_params(struct new_session *ns)
 	struct dp_session *s = ns->s;
 
 	s->waiting = malloc(sizeof(*s->waiting));
-	s->waiting_ranges = malloc(sizeof(ns->ranges));
+	s->waiting_ranges = malloc(sizeof(ns->req.ranges));
 	if (!s->waiting || !s->waiting_ranges)
 		return -ENOMEM;
-	*s->waiting = ns->params;
-	memcpy(s->waiting_ranges, ns->ranges, sizeof(ns->ranges));
+	*s->waiting = ns->req.params;
+	memcpy(s->waiting_ranges, ns->req.ranges, sizeof(ns->req.ranges));
 	s->waiting->rx_ranges = s->waiting_ranges;
 	return 0;
 }
@@ -462,7 +273,7 @@ static int keep_params(struct new_session *ns)
 static void inject_datagrams(struct dp *dp, struct dp_request *r, struct new_session *ns)
 {
 	const struct nxa *nest = &r->top[NQD_A_SESSION];
-	const struct nq_conn_params *p = &ns->params;
+	const struct nq_conn_params *p = &ns->req.params;
 	const u8 *pos = NULL;
 	struct nxa a;
 
@@ -493,12 +304,12 @@ static int link_session(struct dp *dp, struct dp_request *r, struct new_session 
 	struct dp_session *s = ns->s;
 	int err;
 
-	err = install_routes(s, &ns->routes, dp_route_reserve);
+	err = install_routes(s, &ns->routes, nqd_route_reserve);
 	if (err)
 		return err;
 	dp_replace_link(dp, s);
 	/* One that gave up has left what it had reserved; without memory it is not kept for us. */
-	(void)install_routes(s, &ns->routes, dp_route_reserve);
+	(void)install_routes(s, &ns->routes, nqd_route_reserve);
 	s->claims = ns->routes.p;
 	s->n_claims = ns->routes.n;
 	ns->routes = (struct routes){ 0 };
@@ -515,17 +326,10 @@ static int build_session(struct dp *dp, struct dp_request *r, struct new_session
 	struct dp_session *s = ns->s;
 	int err;
 
-	err = require_all(r, ns->a);
+	err = nqd_parse_new_session(&r->top[NQD_A_SESSION], r->msg, dp->fixed_rate_bytes_per_s,
+				    &ns->req, &r->e);
 	if (!err)
-		err = parse_identity(dp, r, ns);
-	if (!err)
-		err = parse_cids(r, &ns->a[NQD_A_SESSION_LOCAL_CIDS], true, ns->params.local_cids,
-				 &ns->params.n_local_cids);
-	if (!err)
-		err = parse_cids(r, &ns->a[NQD_A_SESSION_REMOTE_CIDS], false,
-				 ns->params.remote_cids, &ns->params.n_remote_cids);
-	if (!err)
-		err = parse_transport(dp, r, ns);
+		err = take_identity(dp, r, ns);
 	if (!err)
 		err = parse_routes(r, &ns->routes);
 	if (!err)
@@ -535,16 +339,17 @@ static int build_session(struct dp *dp, struct dp_request *r, struct new_session
 		err = dp_fail(&r->e, -EEXIST,
 			      "NQD_A_SESSION_FLAGS: the device has a default session");
 	if (!err && r->top[NQD_A_KEYS].present)
-		err = dp_parse_keys(r, &ns->params, &ns->secrets);
+		err = nqd_parse_keys(&r->top[NQD_A_KEYS], r->msg, nx_quic_derive, &ns->req.params,
+				     &ns->secrets, &r->e);
 	if (!err)
-		err = parse_path(dp, r, ns->a, &s->paths[0], &s->paths[0]);
+		err = parse_path(dp, r, ns->req.a, &s->paths[0], &s->paths[0]);
 	if (err)
 		return err;
-	s->path_mtu = ns->params.path_mtu_bytes;
+	s->path_mtu = ns->req.params.path_mtu_bytes;
 	s->started_us = dp->now_us;
 	if (!r->top[NQD_A_KEYS].present)
 		return keep_params(ns);
-	err = dp_session_start(dp, s, &ns->params, &ns->secrets);
+	err = dp_session_start(dp, s, &ns->req.params, &ns->secrets);
 	if (err)
 		dp_fail(&r->e, err, "NQD_A_SESSION: the engine refuses: %s", strerror(-err));
 	return err;
@@ -574,9 +379,7 @@ static int add_session(struct dp *dp, struct dp_request *r, struct new_session *
 	struct dp_session *old;
 	int err;
 
-	err = nxa_parse_nest(&r->top[NQD_A_SESSION], &nqd_session_set, ns->a, r->msg, &r->e);
-	if (!err)
-		err = build_session(dp, r, ns);
+	err = build_session(dp, r, ns);
 	if (err)
 		return err;
 	old = dp_session_find(dp, ns->s->id);
@@ -629,50 +432,17 @@ int dp_cmd_add_session(struct dp *dp, struct dp_request *r)
 
 /* ---- UPDATE_SESSION ---- */
 
-#define MOVES                                                                 \
-	(1ull << NQD_A_SESSION_SOCKET_FD | 1ull << NQD_A_SESSION_LOCAL_ADDR | \
-	 1ull << NQD_A_SESSION_REMOTE_ADDR)
-#define MAY_CHANGE                                                                    \
-	(1ull << NQD_A_SESSION_ID | 1ull << NQD_A_SESSION_GENERATION |                \
-	 1ull << NQD_A_SESSION_KEEPALIVE_MS | 1ull << NQD_A_SESSION_PATH_MTU_BYTES |  \
-	 1ull << NQD_A_SESSION_TX_FRAMES | 1ull << NQD_A_SESSION_PEER_GROUP | MOVES | \
-	 1ull << NQD_A_SESSION_ROUTE_EPOCH)
-
-static bool moves(const struct nxa *a)
-{
-	return a[NQD_A_SESSION_SOCKET_FD].present || a[NQD_A_SESSION_LOCAL_ADDR].present ||
-	       a[NQD_A_SESSION_REMOTE_ADDR].present;
-}
-
 static int check_update(struct dp *dp, struct dp_request *r, struct dp_session *s,
 			const struct nxa *a)
 {
-	const struct nxa *epoch = &a[NQD_A_SESSION_ROUTE_EPOCH];
-	int i;
+	struct nqd_update_state state = {
+		.down = s->down, .has_conn = s->conn, .role = s->role, .route_epoch = s->route_epoch
+	};
+	int err = nqd_check_update(a, &state, &r->e);
 
-	for (i = 1; i <= NQD_A_SESSION_MAX; i++)
-		if (a[i].present && !(MAY_CHANGE >> i & 1))
-			return dp_fail(&r->e, -EINVAL, "%s: cannot be changed",
-				       nqd_session_set.policy[i].name);
-	if (s->down)
-		return dp_fail(&r->e, -ESHUTDOWN, "NQD_A_SESSION_ID: the session is closing");
-	if (moves(a) && s->role == NQD_ROLE_SERVER)
-		return dp_fail(&r->e, -EPERM,
-			       "NQD_A_SESSION_ROLE: a server follows its client, it does not move");
-	if (moves(a) && a[NQD_A_SESSION_TX_FRAMES].present)
-		return dp_fail(&r->e, -EINVAL,
-			       "NQD_A_SESSION_TX_FRAMES: not together with new addresses");
-	/* Epochs only move on; an owner with an old one has missed a change. */
-	if (epoch->present && (s32)(nxa_u32(epoch) - s->route_epoch) < 0) {
+	if (err == -ESTALE)
 		dp_event(dp, s, NQD_EVENT_ROUTE_EPOCH_MISMATCH, NULL, NULL, 0);
-		return dp_fail(&r->e, -ESTALE, "NQD_A_SESSION_ROUTE_EPOCH: the session is at %u",
-			       s->route_epoch);
-	}
-	if (!s->conn &&
-	    (moves(a) || a[NQD_A_SESSION_TX_FRAMES].present ||
-	     a[NQD_A_SESSION_KEEPALIVE_MS].present || a[NQD_A_SESSION_PATH_MTU_BYTES].present))
-		return dp_fail(&r->e, -ENOKEY, "NQD_A_SESSION_ID: the session has no keys");
-	return 0;
+	return err;
 }
 
 static int move(struct dp *dp, struct dp_request *r, struct dp_session *s, const struct nxa *a)
@@ -698,7 +468,7 @@ int dp_cmd_update_session(struct dp *dp, struct dp_request *r)
 	if (err)
 		return err;
 	/* The only steps that can fail come first, and never both. */
-	if (moves(a)) {
+	if (nqd_update_moves(a)) {
 		err = move(dp, r, s, a);
 		if (err)
 			return err;

@@ -17,14 +17,6 @@
 #include "../../lib/log.h"
 #include "control-internal.h"
 
-#define TOP(attr) (1u << (attr))
-
-struct command {
-	int (*fn)(struct dp *dp, struct dp_request *r);
-	u32 allowed; /* top-level attributes that mean something here */
-	u32 required;
-};
-
 int dp_fail(struct nxm_error *e, int err, const char *fmt, ...)
 {
 	va_list ap;
@@ -263,63 +255,35 @@ static int cmd_flush_stats(struct dp *dp, struct dp_request *r)
 
 /* ---- dispatch ---- */
 
-static const struct command commands[NQD_CMD_MAX + 1] = {
-	[NQD_CMD_GET_CAPS] = { dp_cmd_get_caps },
-	[NQD_CMD_CREATE_DEVICE] = { dp_cmd_create_device, TOP(NQD_A_DEVICE), TOP(NQD_A_DEVICE) },
-	[NQD_CMD_DELETE_DEVICE] = { dp_cmd_delete_device, TOP(NQD_A_DEVICE), TOP(NQD_A_DEVICE) },
-	[NQD_CMD_ADD_SESSION] = { dp_cmd_add_session,
-				  TOP(NQD_A_DEVICE) | TOP(NQD_A_SESSION) | TOP(NQD_A_KEYS) |
-					  TOP(NQD_A_ROUTE),
-				  TOP(NQD_A_DEVICE) | TOP(NQD_A_SESSION) },
-	[NQD_CMD_UPDATE_SESSION] = { dp_cmd_update_session, TOP(NQD_A_SESSION),
-				     TOP(NQD_A_SESSION) },
-	[NQD_CMD_DELETE_SESSION] = { dp_cmd_delete_session,
-				     TOP(NQD_A_DEVICE) | TOP(NQD_A_SESSION) },
-	[NQD_CMD_ADD_ROUTE] = { dp_cmd_add_route, TOP(NQD_A_SESSION) | TOP(NQD_A_ROUTE),
-				TOP(NQD_A_SESSION) | TOP(NQD_A_ROUTE) },
-	[NQD_CMD_DELETE_ROUTE] = { dp_cmd_delete_route, TOP(NQD_A_SESSION) | TOP(NQD_A_ROUTE),
-				   TOP(NQD_A_SESSION) | TOP(NQD_A_ROUTE) },
-	[NQD_CMD_SET_KEYS] = { dp_cmd_set_keys, TOP(NQD_A_SESSION) | TOP(NQD_A_KEYS),
-			       TOP(NQD_A_SESSION) | TOP(NQD_A_KEYS) },
-	[NQD_CMD_KEY_UPDATE] = { dp_cmd_key_update, TOP(NQD_A_SESSION) | TOP(NQD_A_KEYS),
-				 TOP(NQD_A_SESSION) },
-	[NQD_CMD_GET_STATS] = { dp_cmd_get_stats, TOP(NQD_A_SESSION) },
-	[NQD_CMD_FLUSH_STATS] = { cmd_flush_stats, TOP(NQD_A_SESSION) },
-	[NQD_CMD_SET_DEBUG] = { cmd_set_debug, TOP(NQD_A_DEBUG), TOP(NQD_A_DEBUG) },
-	[NQD_CMD_GET_EVENTS] = { dp_cmd_get_events },
+static int (*const commands[NQD_CMD_MAX + 1])(struct dp *dp, struct dp_request *r) = {
+	[NQD_CMD_GET_CAPS] = dp_cmd_get_caps,
+	[NQD_CMD_CREATE_DEVICE] = dp_cmd_create_device,
+	[NQD_CMD_DELETE_DEVICE] = dp_cmd_delete_device,
+	[NQD_CMD_ADD_SESSION] = dp_cmd_add_session,
+	[NQD_CMD_UPDATE_SESSION] = dp_cmd_update_session,
+	[NQD_CMD_DELETE_SESSION] = dp_cmd_delete_session,
+	[NQD_CMD_ADD_ROUTE] = dp_cmd_add_route,
+	[NQD_CMD_DELETE_ROUTE] = dp_cmd_delete_route,
+	[NQD_CMD_SET_KEYS] = dp_cmd_set_keys,
+	[NQD_CMD_KEY_UPDATE] = dp_cmd_key_update,
+	[NQD_CMD_GET_STATS] = dp_cmd_get_stats,
+	[NQD_CMD_FLUSH_STATS] = cmd_flush_stats,
+	[NQD_CMD_SET_DEBUG] = cmd_set_debug,
+	[NQD_CMD_GET_EVENTS] = dp_cmd_get_events,
 };
-
-static int check_attributes(struct dp_request *r, const struct command *c)
-{
-	int i, err;
-
-	for (i = 1; i <= NQD_A_MAX; i++) {
-		if (r->top[i].present && !(c->allowed & TOP(i)))
-			return dp_fail(&r->e, -EINVAL, "%s: not part of this command",
-				       nqd_top_set.policy[i].name);
-		if (!(c->required & TOP(i)))
-			continue;
-		err = nxa_require(r->top, &nqd_top_set, i, &r->e);
-		if (err)
-			return err;
-	}
-	return 0;
-}
 
 static int dispatch(struct dp *dp, struct dp_request *r)
 {
-	const struct command *c;
 	int err;
 
 	if (r->hdr.type != NXM_FAMILY_DCO)
 		return dp_fail(&r->e, -EPROTO, "family %u is not served here", r->hdr.type);
-	if (r->hdr.cmd > NQD_CMD_MAX || !commands[r->hdr.cmd].fn)
+	if (r->hdr.cmd > NQD_CMD_MAX || !commands[r->hdr.cmd])
 		return dp_fail(&r->e, -EOPNOTSUPP, "unknown command %u", r->hdr.cmd);
-	c = &commands[r->hdr.cmd];
 	err = nxa_parse(r->hdr.attrs, r->hdr.attrs_len, &nqd_top_set, r->top, r->msg, &r->e);
 	if (!err)
-		err = check_attributes(r, c);
-	return err ?: c->fn(dp, r);
+		err = nqd_check_command(r->hdr.cmd, r->top, &r->e);
+	return err ?: commands[r->hdr.cmd](dp, r);
 }
 
 void dp_control_message(struct dp *dp, u8 *msg, size_t len, int *fds, unsigned int n_fds)

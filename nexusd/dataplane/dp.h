@@ -17,24 +17,23 @@
 #include <netinet/in.h>
 #include <sys/queue.h>
 
+#include "../../dataplane/addr.h"
+#include "../../dataplane/coalesce.h"
+#include "../../dataplane/request.h"
+#include "../../dataplane/segment.h"
 #include "../../lib/crypto.h"
 #include "../../lib/hs_proto.h"
 #include "../../lib/ipc.h"
 #include "../../lib/nlcodec.h"
 #include "../../quic/nq.h"
-#include "coalesce.h"
 #include "icmp.h"
 #include "queue.h"
-#include "route.h"
-#include "segment.h"
 #include <linux/nexus_quic_dco.h>
 
 #define DP_MAX_SESSIONS		16384
 #define DP_MAX_DEVICES		64
 #define DP_CID_BUCKETS		65536
 #define DP_ID_BUCKETS		16384
-/* So many bytes are nobody else's by chance; shorter IDs may need the address to tell whose. */
-#define DP_CID_CERTAIN_LEN	8
 #define DP_TOKEN_BUCKETS	4096
 #define DP_DEVICE_QUEUES_MAX	NX_IPC_MAX_FDS
 /* UDP payload bytes of one GSO send, and segments in it (older kernels take 64). */
@@ -51,12 +50,6 @@
 
 struct dp;
 
-union dp_addr {
-	struct sockaddr sa;
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
-};
-
 /* What epoll points to; embedded as the first member. */
 struct dp_watch {
 	void (*fn)(struct dp *dp, struct dp_watch *w, u32 events);
@@ -66,7 +59,7 @@ struct dp_watch {
 /* A sealed burst: packets back to back. */
 struct dp_out {
 	TAILQ_ENTRY(dp_out) entry;
-	union dp_addr dest, source;	/* source: family 0 = the socket's */
+	union nqd_addr dest, source;	/* source: family 0 = the socket's */
 	u32 n, next;			/* packets, first unsent */
 	u32 len, next_off;
 	bool ecn;
@@ -81,7 +74,7 @@ struct dp_socket {
 	TAILQ_ENTRY(dp_socket) entry;
 	u64 cookie;
 	unsigned int refs;
-	union dp_addr bound;
+	union nqd_addr bound;
 	u16 port;			/* network order */
 	bool any;			/* bound to the wildcard address */
 	bool gso;
@@ -104,7 +97,7 @@ struct dp_device {
 	unsigned int n_queues;
 	struct dp_socket *sockets[NQD_FDS_MAX];
 	unsigned int n_sockets;
-	struct dp_route_table routes;
+	struct nqd_route_table routes;
 	struct dp_session *default_session;
 	unsigned int n_sessions;	/* that may send */
 	bool uso;
@@ -134,18 +127,10 @@ struct dp_cid {
 };
 SLIST_HEAD(dp_cid_list, dp_cid);
 
-struct dp_counters {
-	u64 l3_tx_packets, l3_tx_bytes, l3_rx_packets, l3_rx_bytes;
-	u64 source_prefix_drops, peer_group_drops, address_drops, mtu_drops;
-	u64 route_epoch_drops, rx_queue_drops, no_route_drops;
-	u64 gso_tx_packets, gso_tx_segments, gro_rx_coalesced, malformed_drops;
-	struct dp_fq_counters queue;
-};
-
 /* The addresses of one of the engine's paths. */
 struct dp_path {
 	struct dp_socket *sock;		/* a reference; NULL: the engine has no such path */
-	union dp_addr local, remote;	/* local: family 0 = the socket's */
+	union nqd_addr local, remote;	/* local: family 0 = the socket's */
 	bool unreachable;		/* the last packets found no way out of this machine */
 };
 
@@ -155,13 +140,8 @@ struct dp_last_event {
 	u8 reason, congestion;
 	u64 code, count;
 	u32 path_mtu;
-	union dp_addr local, remote;	/* PATH_CHANGED */
+	union nqd_addr local, remote;	/* PATH_CHANGED */
 	char text[65];
-};
-
-struct dp_secret {
-	u8 bytes[NQD_SECRET_MAX_LEN];
-	u8 len;
 };
 
 SLIST_HEAD(dp_token_list, dp_session);
@@ -196,7 +176,7 @@ struct dp_session {
 	bool replaced;			/* what still comes here is its heir's */
 	struct dp_session *heir;
 	unsigned int n_old;		/* whose heir it is */
-	struct dp_prefix *claims;	/* routes to take when it does */
+	struct nqd_prefix *claims;	/* routes to take when it does */
 	unsigned int n_claims;
 	u64 deadline_us, replaced_us;
 	struct dp_cid_list cids;
@@ -207,10 +187,9 @@ struct dp_session {
 	size_t timer_slot;		/* position in the heap plus 1, 0 = not in it */
 	u64 timer_us;
 	/* Traffic secrets of the phase whose keys are installed as "next". */
-	bool has_secrets;
+	struct nqd_secrets secrets;
 	u16 cipher, key_exchange;
-	struct dp_secret tx_secret, rx_secret;
-	struct dp_counters counters;
+	struct nqd_counters counters;
 	struct nq_counters inherited;	/* counters of the sessions whose place it took */
 	u64 started_us, duplicates_reported, duplicate_event_us;
 	u64 connected_us;		/* started_us of the first of the line */
@@ -337,14 +316,6 @@ int dp_cmd_delete_device(struct dp *dp, struct dp_request *r);
 /* The session a request names; checks its generation. NULL with r->e filled. */
 struct dp_session *dp_request_session(struct dp *dp, struct dp_request *r, struct nxa *attrs);
 struct dp_device *dp_request_device(struct dp *dp, struct dp_request *r);
-struct dp_keys;
-/* Keys of NQD_A_KEYS into @p and @secrets; the caller wipes both. */
-int dp_parse_keys(struct dp_request *r, struct nq_conn_params *p, struct dp_keys *secrets);
-
-struct dp_keys {
-	bool has_secrets;
-	struct dp_secret tx, rx;	/* of the next phase */
-};
 
 /* events.c */
 void dp_event(struct dp *dp, struct dp_session *s, u8 type, const struct dp_last_event *info,
@@ -364,24 +335,19 @@ bool dp_device_write(struct dp_device *dev, const struct iovec *iov, unsigned in
 struct dp_device *dp_device_find(struct dp *dp, u32 ifindex, const char *ifname);
 
 /* path.c */
-/* Only the server's owner may allow it to follow; a client hears its server from one address. */
-static inline bool dp_session_follows(const struct dp_session *s)
-{
-	return s->role == NQD_ROLE_SERVER && s->flags & NQD_SESSION_F_MIGRATION;
-}
 static inline struct dp_path *dp_active_path(struct dp_session *s)
 {
 	return &s->paths[s->conn ? nq_active_path(s->conn) : 0];
 }
 /* The address packets of the path leave from, as far as it is known. */
-const union dp_addr *dp_path_local(const struct dp_path *p);
+const union nqd_addr *dp_path_local(const struct dp_path *p);
 /* The path of packets that arrive on @sock from @from: its number, or NQ_PATH_NEW*. */
-u8 dp_path_number(struct dp_session *s, const struct dp_socket *sock, const union dp_addr *from);
+u8 dp_path_number(struct dp_session *s, const struct dp_socket *sock, const union nqd_addr *from);
 /* Does a path of the session use @sock? */
 bool dp_session_on(const struct dp_session *s, const struct dp_socket *sock);
 /* Addresses as a path has them: the source is named only where the socket does not fix it. */
-struct dp_path dp_path_of(struct dp_socket *sock, const union dp_addr *local,
-			  const union dp_addr *remote);
+struct dp_path dp_path_of(struct dp_socket *sock, const union nqd_addr *local,
+			  const union nqd_addr *remote);
 /* The engine has given @number to these addresses. */
 void dp_path_set(struct dp *dp, struct dp_session *s, u8 number, const struct dp_path *path);
 void dp_paths_free(struct dp *dp, struct dp_session *s);
@@ -400,7 +366,7 @@ struct dp_session *dp_session_find(struct dp *dp, u64 id);
 void dp_session_link(struct dp *dp, struct dp_session *s);
 void dp_session_unlink(struct dp *dp, struct dp_session *s);
 int dp_session_start(struct dp *dp, struct dp_session *s, struct nq_conn_params *p,
-		     const struct dp_keys *secrets);
+		     const struct nqd_secrets *secrets);
 void dp_session_free(struct dp *dp, struct dp_session *s);
 void dp_mark_dirty(struct dp *dp, struct dp_session *s);
 void dp_run_dirty(struct dp *dp);
@@ -411,7 +377,7 @@ int dp_cid_add(struct dp *dp, struct dp_session *s, const struct nq_cid *cid);
  * the session that talks with @from, else the longest.
  */
 struct dp_session *dp_cid_find(struct dp *dp, const struct dp_socket *sock, const u8 *id, u32 len,
-			       const union dp_addr *from);
+			       const union nqd_addr *from);
 int dp_session_next_keys(struct dp_session *s);
 struct dp_session *dp_route_dst(const struct dp_device *dev, const u8 *pkt);
 struct dp_session *dp_route_src(const struct dp_device *dev, const u8 *pkt);
@@ -425,7 +391,7 @@ int dp_reset_init(struct dp *dp);
 void dp_reset_update(struct dp *dp, struct dp_session *s);
 void dp_reset_forget(struct dp_session *s);
 /* A short-header datagram that is nobody's: true if it has ended a session. */
-bool dp_reset_received(struct dp *dp, const union dp_addr *from, const u8 *data, u32 len);
+bool dp_reset_received(struct dp *dp, const union nqd_addr *from, const u8 *data, u32 len);
 
 /* replace.c */
 /* May @s, which is being added, take the routes of @old? */
@@ -471,16 +437,12 @@ void dp_socket_put(struct dp *dp, struct dp_socket *sock);
 /* The same while epoll events are worked off: a socket without users goes at the round's end. */
 void dp_socket_put_later(struct dp *dp, struct dp_socket *sock);
 void dp_sockets_reap(struct dp *dp);
-bool dp_addr_same_host(const union dp_addr *a, const union dp_addr *b);
-int dp_addr_for_socket(const struct dp_socket *sock, const struct nxa *a, union dp_addr *out);
-bool dp_addr_equal(const union dp_addr *a, const union dp_addr *b);
-socklen_t dp_addr_len(const union dp_addr *a);
 /* Send a sealed burst; consumes it. -EMSGSIZE: the path takes no such packets. */
 int dp_udp_send(struct dp *dp, struct dp_path *path, struct dp_out *out);
 
 /* punt.c */
-void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union dp_addr *from,
-		    const union dp_addr *local, u8 ecn, u16 flags, const u8 *data, u32 len);
+void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union nqd_addr *from,
+		    const union nqd_addr *local, u8 ecn, u16 flags, const u8 *data, u32 len);
 
 /* timer.c */
 void dp_timer_set(struct dp *dp, struct dp_session *s, u64 at_us);

@@ -37,19 +37,10 @@ void dp_event(struct dp *dp, struct dp_session *s, u8 type, const struct dp_last
 
 static void closed(struct dp *dp, struct dp_session *s)
 {
-	static const u8 reasons[] = {
-		[NQ_CLOSE_NONE] = NQD_DOWN_DELETED,
-		[NQ_CLOSE_LOCAL] = NQD_DOWN_DELETED,
-		[NQ_CLOSE_PEER] = NQD_DOWN_PEER_CLOSED,
-		[NQ_CLOSE_IDLE] = NQD_DOWN_IDLE_TIMEOUT,
-		[NQ_CLOSE_RESET] = NQD_DOWN_STATELESS_RESET,
-		[NQ_CLOSE_PROTOCOL] = NQD_DOWN_PROTOCOL_ERROR,
-		[NQ_CLOSE_KEYS] = NQD_DOWN_KEY_LIMIT,
-	};
 	struct nq_close_info info;
 
 	nq_close_info(s->conn, &info);
-	dp_session_down(dp, s, reasons[info.cause], info.code, info.reason);
+	dp_session_down(dp, s, nqd_down_reason(info.cause), info.code, info.reason);
 }
 
 static void punted(struct dp *dp, struct dp_session *s)
@@ -88,7 +79,7 @@ static void duplicates(struct dp *dp, struct dp_session *s, const struct nq_stat
 static void keys_changed(struct dp *dp, struct dp_session *s)
 {
 	dp_event(dp, s, NQD_EVENT_KEY_UPDATE_DONE, NULL, NULL, 0);
-	if (!s->has_secrets)
+	if (!s->secrets.has_secrets)
 		return;
 	if (dp_session_next_keys(s))
 		nx_warn("session %llu: next keys could not be installed",

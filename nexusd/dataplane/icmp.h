@@ -3,7 +3,7 @@
 #ifndef DP_ICMP_H
 #define DP_ICMP_H
 
-#include "inet.h"
+#include "../../dataplane/inet.h"
 
 /* What an ICMPv6 error may quote at most, with its headers. */
 #define DP_ICMP_MAX_LEN	1280

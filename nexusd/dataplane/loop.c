@@ -298,6 +298,11 @@ static void probe(struct dp *dp)
 
 int dp_init(struct dp *dp)
 {
+	/* Random IDs touch the tables page by page; all of them now, so that what is used later is
+	 * what sessions use.
+	 */
+	memset(dp->cids, 0, sizeof(dp->cids));
+	memset(dp->tokens, 0, sizeof(dp->tokens));
 	TAILQ_INIT(&dp->devices);
 	TAILQ_INIT(&dp->sockets);
 	TAILQ_INIT(&dp->sessions);

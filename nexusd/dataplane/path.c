@@ -8,18 +8,18 @@
 
 #include "control-internal.h"
 
-const union dp_addr *dp_path_local(const struct dp_path *p)
+const union nqd_addr *dp_path_local(const struct dp_path *p)
 {
 	return p->local.sa.sa_family ? &p->local : &p->sock->bound;
 }
 
 static bool is_path(const struct dp_path *p, const struct dp_socket *sock,
-		    const union dp_addr *remote)
+		    const union nqd_addr *remote)
 {
-	return p->sock == sock && dp_addr_equal(&p->remote, remote);
+	return p->sock == sock && nqd_addr_equal(&p->remote, remote);
 }
 
-u8 dp_path_number(struct dp_session *s, const struct dp_socket *sock, const union dp_addr *from)
+u8 dp_path_number(struct dp_session *s, const struct dp_socket *sock, const union nqd_addr *from)
 {
 	struct dp_path *active = dp_active_path(s);
 	u8 i;
@@ -29,7 +29,7 @@ u8 dp_path_number(struct dp_session *s, const struct dp_socket *sock, const unio
 	for (i = 0; i < NQ_PATHS_MAX; i++)
 		if (is_path(&s->paths[i], sock, from))
 			return i;
-	return dp_addr_same_host(&active->remote, from) ? NQ_PATH_NEW_PORT : NQ_PATH_NEW;
+	return nqd_addr_same_host(&active->remote, from) ? NQ_PATH_NEW_PORT : NQ_PATH_NEW;
 }
 
 bool dp_session_on(const struct dp_session *s, const struct dp_socket *sock)
@@ -42,23 +42,12 @@ bool dp_session_on(const struct dp_session *s, const struct dp_socket *sock)
 	return false;
 }
 
-static bool has_source(const struct dp_socket *sock, const union dp_addr *local)
-{
-	static const u8 any6[16];
-
-	if (!sock->any)
-		return false;
-	if (local->sa.sa_family == AF_INET)
-		return local->in.sin_addr.s_addr;
-	return local->sa.sa_family == AF_INET6 && memcmp(&local->in6.sin6_addr, any6, 16);
-}
-
-struct dp_path dp_path_of(struct dp_socket *sock, const union dp_addr *local,
-			  const union dp_addr *remote)
+struct dp_path dp_path_of(struct dp_socket *sock, const union nqd_addr *local,
+			  const union nqd_addr *remote)
 {
 	struct dp_path p = { .sock = sock, .remote = *remote };
 
-	if (has_source(sock, local))
+	if (sock->any && nqd_addr_is_set(local))
 		p.local = *local;
 	return p;
 }
@@ -116,19 +105,19 @@ int dp_session_migrate(struct dp *dp, struct dp_session *s, const struct dp_path
 		       struct nxm_error *e)
 {
 	struct dp_path *active = dp_active_path(s);
-	bool same_local = dp_addr_same_host(dp_path_local(path), dp_path_local(active)) &&
+	bool same_local = nqd_addr_same_host(dp_path_local(path), dp_path_local(active)) &&
 			  (!path->sock->any || path->local.sa.sa_family);
 	unsigned int how = 0;
 	int number;
 
 	if (is_path(active, path->sock, &path->remote) &&
-	    dp_addr_same_host(&path->local, &active->local)) {
+	    nqd_addr_same_host(&path->local, &active->local)) {
 		nq_path_recheck(s->conn);
 		return 0;
 	}
 	if (same_local)
 		how |= NQ_MIGRATE_SAME_LOCAL;
-	if (same_local && dp_addr_same_host(&path->remote, &active->remote))
+	if (same_local && nqd_addr_same_host(&path->remote, &active->remote))
 		how |= NQ_MIGRATE_SAME_HOSTS;
 	if (active->unreachable)
 		how |= NQ_MIGRATE_AT_ONCE;

@@ -9,8 +9,8 @@
 
 #include "dp.h"
 
-void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union dp_addr *from,
-		    const union dp_addr *local, u8 ecn, u16 flags, const u8 *data, u32 len)
+void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union nqd_addr *from,
+		    const union nqd_addr *local, u8 ecn, u16 flags, const u8 *data, u32 len)
 {
 	struct hs_punt_hdr hdr = {
 		.ecn = ecn, .flags = flags, .local_port = sock->port, .len = len

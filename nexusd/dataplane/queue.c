@@ -53,6 +53,12 @@ struct dp_fq {
 	struct flow flows[DP_FQ_FLOWS];
 };
 
+static void count_drops(struct nqd_counters *c, u64 *why, u32 segments)
+{
+	*why += segments;
+	c->tx_queue_drops += segments;
+}
+
 /* ---- flows ---- */
 
 static u64 mix(u64 h, u64 v)
@@ -163,28 +169,28 @@ static bool is_standing(struct dp_fq *q, struct flow *f, u64 now_us)
 }
 
 /* Tell the sender of the packet at the head of @f. True: by a mark. */
-static bool signal_sender(struct dp_fq *q, struct flow *f, struct dp_fq_counters *c)
+static bool signal_sender(struct dp_fq *q, struct flow *f, struct nqd_counters *c)
 {
 	struct item *item = TAILQ_FIRST(&f->items);
 
 	if (dp_segs_mark_ce(&item->segs)) {
-		c->ce_marks += item->segs.left;
+		c->tx_queue_ce_marks += item->segs.left;
 		return true;
 	}
 	/* Without one of its fragments a packet is nothing. */
 	if (item->segs.kind == DP_SEG_FRAGMENT || item->segs.left == 1) {
-		c->codel_drops += item->segs.left;
+		count_drops(c, &c->congestion_drops, item->segs.left);
 		remove_item(q, f, item);
 		return false;
 	}
 	dp_segs_skip(&item->segs);
 	q->segments--;
-	c->codel_drops++;
+	count_drops(c, &c->congestion_drops, 1);
 	return false;
 }
 
 /* RFC 8289 5.5: the time has come again while packets still wait too long. */
-static void go_on_dropping(struct dp_fq *q, struct flow *f, struct dp_fq_counters *c, u64 now_us)
+static void go_on_dropping(struct dp_fq *q, struct flow *f, struct nqd_counters *c, u64 now_us)
 {
 	while (f->dropping && now_us >= f->drop_next_us) {
 		bool marked = signal_sender(q, f, c);
@@ -197,7 +203,7 @@ static void go_on_dropping(struct dp_fq *q, struct flow *f, struct dp_fq_counter
 	}
 }
 
-static void begin_dropping(struct dp_fq *q, struct flow *f, struct dp_fq_counters *c, u64 now_us)
+static void begin_dropping(struct dp_fq *q, struct flow *f, struct nqd_counters *c, u64 now_us)
 {
 	u32 more = f->count - f->last_count;
 	bool lately = now_us < f->drop_next_us + REMEMBER_INTERVALS * q->interval_us;
@@ -210,7 +216,7 @@ static void begin_dropping(struct dp_fq *q, struct flow *f, struct dp_fq_counter
 }
 
 /* The packet of @f that may leave, after what CoDel has to say; NULL: none is left. */
-static struct item *judge(struct dp_fq *q, struct flow *f, struct dp_fq_counters *c, u64 now_us)
+static struct item *judge(struct dp_fq *q, struct flow *f, struct nqd_counters *c, u64 now_us)
 {
 	struct item *item = TAILQ_FIRST(&f->items);
 
@@ -292,7 +298,7 @@ static bool too_much(const struct dp_fq *q)
 	       (q->pool->bytes > DP_FQ_POOL_BYTES && q->bytes > DP_FQ_POOL_SHARE_BYTES);
 }
 
-static void cut(struct dp_fq *q, struct dp_fq_counters *c)
+static void cut(struct dp_fq *q, struct nqd_counters *c)
 {
 	struct flow *f = fattest(q);
 	u32 half = f->bytes / 2;
@@ -301,12 +307,12 @@ static void cut(struct dp_fq *q, struct dp_fq_counters *c)
 	for (i = 0; i < CUT_MAX && f->bytes > half; i++) {
 		struct item *item = TAILQ_FIRST(&f->items);
 
-		c->overflow_drops += item->segs.left;
+		count_drops(c, &c->tx_queue_overflow_drops, item->segs.left);
 		remove_item(q, f, item);
 	}
 }
 
-static void put(struct dp_fq *q, struct item *item, struct dp_fq_counters *c)
+static void put(struct dp_fq *q, struct item *item, struct nqd_counters *c)
 {
 	struct flow *f = &q->flows[item->hash % DP_FQ_FLOWS];
 	u32 largest = dp_segs_max_len(&item->segs);
@@ -327,13 +333,13 @@ static void put(struct dp_fq *q, struct item *item, struct dp_fq_counters *c)
 		cut(q, c);
 }
 
-void dp_fq_add(struct dp_fq *q, const struct dp_segs *segs, u32 hash, struct dp_fq_counters *c,
+void dp_fq_add(struct dp_fq *q, const struct dp_segs *segs, u32 hash, struct nqd_counters *c,
 	       u64 now_us)
 {
 	struct item *item = malloc(sizeof(*item) + segs->len);
 
 	if (!item) {
-		c->overflow_drops += segs->left;
+		count_drops(c, &c->tx_queue_overflow_drops, segs->left);
 		return;
 	}
 	item->segs = *segs;
@@ -347,7 +353,7 @@ void dp_fq_add(struct dp_fq *q, const struct dp_segs *segs, u32 hash, struct dp_
 	put(q, item, c);
 }
 
-void dp_fq_move(struct dp_fq *to, struct dp_fq *from, struct dp_fq_counters *c)
+void dp_fq_move(struct dp_fq *to, struct dp_fq *from, struct nqd_counters *c)
 {
 	int i;
 
@@ -389,7 +395,7 @@ static struct flow *next_flow(struct dp_fq *q)
 	return f ? f : TAILQ_FIRST(&q->lists[OLD]);
 }
 
-struct dp_segs *dp_fq_next(struct dp_fq *q, struct dp_fq_counters *c, u64 now_us)
+struct dp_segs *dp_fq_next(struct dp_fq *q, struct nqd_counters *c, u64 now_us)
 {
 	struct flow *f;
 

@@ -24,13 +24,17 @@
  * seconds, until the queue has once been empty: on a very slow path every packet follows a gap. And a
  * full socket that takes something now and then is a bottleneck like any other.
  *
+ * Counted are segments, as they would have left: congestion_drops and tx_queue_overflow_drops, both also
+ * in tx_queue_drops, and tx_queue_ce_marks.
+ *
  * No clock, no I/O, no lock; allocates a copy for each packet that waits. Used by tx.c; @now_us is
  * monotonic.
  */
 #ifndef DP_QUEUE_H
 #define DP_QUEUE_H
 
-#include "segment.h"
+#include "../../dataplane/request.h"
+#include "../../dataplane/segment.h"
 
 #define DP_FQ_FLOWS		128
 /* Bytes of a flow's turn. */
@@ -57,13 +61,6 @@ struct dp_fq_pool {
 	u64 bytes;		/* waiting in all of them */
 };
 
-/* In segments, as they would have left. */
-struct dp_fq_counters {
-	u64 codel_drops;	/* waited too long */
-	u64 overflow_drops;	/* a bound was reached, or no memory */
-	u64 ce_marks;		/* waited too long, and can be told by a mark */
-};
-
 /*
  * Which flow a packet belongs to: a hash of addresses, protocol and ports (fragments: without ports).
  * @pkt has at least its IP header; @len bytes are looked at, not more.
@@ -88,7 +85,7 @@ void dp_fq_set_round_trip(struct dp_fq *q, u64 us);
  * What is left of @segs waits, in a copy. @hash: dp_flow_hash(). If that exceeds a bound, the flow
  * that holds most is cut, which may be this one; what is lost is counted in @c.
  */
-void dp_fq_add(struct dp_fq *q, const struct dp_segs *segs, u32 hash, struct dp_fq_counters *c,
+void dp_fq_add(struct dp_fq *q, const struct dp_segs *segs, u32 hash, struct nqd_counters *c,
 	       u64 now_us);
 
 /*
@@ -97,7 +94,7 @@ void dp_fq_add(struct dp_fq *q, const struct dp_segs *segs, u32 hash, struct dp_
  * with dp_segs_next() and says so with dp_fq_sent(), or cuts it (dp_fq_fragment()) or gives the whole
  * packet up (dp_fq_give_up()). The packet is the queue's, and gone with its last segment.
  */
-struct dp_segs *dp_fq_next(struct dp_fq *q, struct dp_fq_counters *c, u64 now_us);
+struct dp_segs *dp_fq_next(struct dp_fq *q, struct nqd_counters *c, u64 now_us);
 void dp_fq_sent(struct dp_fq *q, u32 bytes);
 /* dp_segs_fragment() of what dp_fq_next() has returned. */
 bool dp_fq_fragment(struct dp_fq *q, u32 mtu);
@@ -107,6 +104,6 @@ void dp_fq_give_up(struct dp_fq *q);
 void dp_fq_excuse(struct dp_fq *q, u64 gap_us, u64 now_us);
 
 /* All that waits in @from waits in @to, as long as it has already. */
-void dp_fq_move(struct dp_fq *to, struct dp_fq *from, struct dp_fq_counters *c);
+void dp_fq_move(struct dp_fq *to, struct dp_fq *from, struct nqd_counters *c);
 
 #endif /* DP_QUEUE_H */

@@ -135,7 +135,7 @@ void dp_replace_installed(struct dp *dp, struct dp_session *s)
 static void move_queue(struct dp_session *to, struct dp_session *from)
 {
 	if (to->fq && from->fq)
-		dp_fq_move(to->fq, from->fq, &to->counters.queue);
+		dp_fq_move(to->fq, from->fq, &to->counters);
 	if (to->fq)
 		return;
 	to->fq = from->fq;
@@ -146,7 +146,7 @@ static bool on_one_path(struct dp_session *a, struct dp_session *b)
 {
 	const struct dp_path *p = dp_active_path(a), *q = dp_active_path(b);
 
-	return p->sock == q->sock && dp_addr_equal(&p->remote, &q->remote);
+	return p->sock == q->sock && nqd_addr_equal(&p->remote, &q->remote);
 }
 
 static void retire(struct dp *dp, struct dp_session *old, struct dp_session *s)
@@ -177,7 +177,7 @@ void dp_take_routes(struct dp_session *s)
 	unsigned int i;
 
 	for (i = 0; i < s->n_claims; i++)
-		if (dp_route_replace(&s->dev->routes, &s->claims[i], s))
+		if (nqd_route_replace(&s->dev->routes, &s->claims[i], s))
 			nx_warn("session %llu: out of memory for a route",
 				(unsigned long long)s->id);
 	free(s->claims);

@@ -57,7 +57,7 @@ void dp_reset_update(struct dp *dp, struct dp_session *s)
 	SLIST_INSERT_HEAD(s->token_list, s, token_entry);
 }
 
-bool dp_reset_received(struct dp *dp, const union dp_addr *from, const u8 *data, u32 len)
+bool dp_reset_received(struct dp *dp, const union nqd_addr *from, const u8 *data, u32 len)
 {
 	const u8 *token = data + len - NQ_RESET_TOKEN_LEN;
 	struct dp_session *s;
@@ -66,7 +66,7 @@ bool dp_reset_received(struct dp *dp, const union dp_addr *from, const u8 *data,
 		return false;
 	SLIST_FOREACH(s, bucket_of(dp, token), token_entry)
 	{
-		if (!dp_addr_equal(&dp_active_path(s)->remote, from) ||
+		if (!nqd_addr_equal(&dp_active_path(s)->remote, from) ||
 		    !nq_check_stateless_reset(s->conn, token, dp->now_us))
 			continue;
 		dp_mark_dirty(dp, s);

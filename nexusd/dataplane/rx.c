@@ -8,6 +8,7 @@
  *   open_batch()     opens them in one call of the engine, in place
  *   deliver()        checks the inner packet against the session's prefixes, carries a CE mark
  *   inside dp_co_add()      joins what belongs together; one write per run
+ *   close_run()      no more of this session, or of these buffers: what is joined is written
  *
  * A packet of ours that cannot be opened is silence: counted, never answered.
  */
@@ -29,11 +30,13 @@ static struct rx_state {
 	u8 *bufs;
 	struct mmsghdr msgs[RX_MSGS];
 	struct iovec iov[RX_MSGS];
-	union dp_addr from[RX_MSGS];
+	union nqd_addr from[RX_MSGS];
 	_Alignas(struct cmsghdr) u8 control[RX_MSGS][192];
 	/* Where the buffer in hand was sent to; family 0 = the kernel has not said. */
-	union dp_addr local;
-	/* The batch in progress: packets of one session. */
+	union nqd_addr local;
+	/* The run in progress: packets of one session, those not opened yet in @pkts, what was in
+	 * the others in its device's coalescer. NULL between calls: sessions may go then.
+	 */
 	struct dp_session *session;
 	struct nq_rx_pkt pkts[NQ_BURST_MAX];
 	struct nq_rx_datagram datagrams[NQ_BURST_MAX];
@@ -108,7 +111,7 @@ static void deliver(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len, u8 ec
 	 * being dropped.
 	 */
 	if (ecn == DP_ECN_CE)
-		dp_ip_mark_ce(pkt);
+		dp_mark_ce(pkt);
 	s->counters.l3_rx_packets++;
 	s->counters.l3_rx_bytes += len;
 	if (dp_co_add(&s->dev->co, pkt, len))
@@ -125,6 +128,7 @@ void dp_rx_inner(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len)
 	flush_device(dp, s);
 }
 
+/* What was in them may still wait to be joined with what comes next. */
 static void open_batch(struct dp *dp)
 {
 	struct dp_session *s = rx.session;
@@ -145,14 +149,27 @@ static void open_batch(struct dp *dp)
 			break;
 		done += used;
 	}
-	flush_device(dp, s);
 	rx.n = 0;
 	dp_mark_dirty(dp, s);
 }
 
+/*
+ * A super-packet of TCP is a little longer than a burst: joined over bursts it stays one for the
+ * stack, too.
+ */
+static void close_run(struct dp *dp)
+{
+	open_batch(dp);
+	if (rx.session)
+		flush_device(dp, rx.session);
+	rx.session = NULL;
+}
+
 static void batch_packet(struct dp *dp, struct dp_session *s, u8 path, u8 ecn, u8 *data, u32 len)
 {
-	if (rx.n && (rx.session != s || rx.n == NQ_BURST_MAX))
+	if (rx.session != s)
+		close_run(dp);
+	else if (rx.n == NQ_BURST_MAX)
 		open_batch(dp);
 	rx.session = s;
 	rx.pkts[rx.n++] = (struct nq_rx_pkt){ .data = data, .len = len, .ecn = ecn, .path = path };
@@ -164,27 +181,28 @@ static void batch_packet(struct dp *dp, struct dp_session *s, u8 path, u8 ecn, u
  * chance also be that of a handshake in nexus-hsd: both get it, until a good packet has told.
  */
 static void stray_packet(struct dp *dp, struct dp_session *s, struct dp_socket *sock,
-			 const union dp_addr *from, u8 path, u8 ecn, u8 *data, u32 len, bool punted)
+			 const union nqd_addr *from, u8 path, u8 ecn, u8 *data, u32 len,
+			 bool punted)
 {
 	struct dp_path addresses = dp_path_of(sock, &rx.local, from);
-	bool follows = dp_session_follows(s);
+	bool follows = nqd_follows(s->role, s->flags);
 
 	if (!follows)
 		s->counters.address_drops++;
-	if (!punted && s->cid_len < DP_CID_CERTAIN_LEN)
+	if (!punted && s->cid_len < NQD_CID_CERTAIN_LEN)
 		dp_punt_to_hsd(dp, sock, from, &rx.local, ecn, HS_PUNT_F_IF_YOURS, data, len);
 	if (!follows || !s->conn)
 		return;
-	open_batch(dp);
+	close_run(dp);
 	batch_packet(dp, s, path, ecn, data, len);
-	open_batch(dp);
+	close_run(dp);
 	if (rx.pkts[0].path < NQ_PATHS_MAX)
 		dp_path_set(dp, s, rx.pkts[0].path, &addresses);
 }
 
 /* No session has such an ID. */
-static void unknown_packet(struct dp *dp, struct dp_socket *sock, const union dp_addr *from, u8 ecn,
-			   const u8 *data, u32 len, bool punted)
+static void unknown_packet(struct dp *dp, struct dp_socket *sock, const union nqd_addr *from,
+			   u8 ecn, const u8 *data, u32 len, bool punted)
 {
 	if (punted)
 		dp->unknown_drops++;
@@ -193,7 +211,7 @@ static void unknown_packet(struct dp *dp, struct dp_socket *sock, const union dp
 }
 
 /* One QUIC packet. @punted: from nexus-hsd, which has already said that it is not its own. */
-static void rx_packet(struct dp *dp, struct dp_socket *sock, const union dp_addr *from, u8 ecn,
+static void rx_packet(struct dp *dp, struct dp_socket *sock, const union nqd_addr *from, u8 ecn,
 		      u8 *data, u32 len, bool punted)
 {
 	struct dp_session *s;
@@ -292,7 +310,7 @@ void dp_rx_socket(struct dp *dp, struct dp_socket *sock)
 		dp_tick(dp);
 		for (i = 0; i < (unsigned int)n; i++)
 			rx_buffer(dp, sock, i);
-		open_batch(dp);
+		close_run(dp);
 		if (n < RX_MSGS)
 			return;
 	}
@@ -303,7 +321,7 @@ void dp_rx_punted(struct dp *dp, const struct hs_punt_hdr *hdr, u8 *data, u32 le
 {
 	struct dp_socket *sock, *best = NULL;
 	struct dp_session *s;
-	union dp_addr from;
+	union nqd_addr from;
 
 	memcpy(&from, &hdr->remote, sizeof(from));
 	TAILQ_FOREACH (sock, &dp->sockets, entry) {
@@ -322,5 +340,5 @@ void dp_rx_punted(struct dp *dp, const struct hs_punt_hdr *hdr, u8 *data, u32 le
 	/* nexus-hsd does not say, and it is not that of the last buffer. */
 	rx.local.sa.sa_family = AF_UNSPEC;
 	rx_packet(dp, best, &from, hdr->ecn & DP_ECN_MASK, data, len, true);
-	open_batch(dp);
+	close_run(dp);
 }

@@ -54,16 +54,16 @@ void dp_session_unlink(struct dp *dp, struct dp_session *s)
 
 struct dp_session *dp_route_dst(const struct dp_device *dev, const u8 *pkt)
 {
-	struct dp_session *s = pkt[0] >> 4 == 4 ? dp_route_lookup4(&dev->routes, pkt + 16)
-						: dp_route_lookup6(&dev->routes, pkt + 24);
+	struct dp_session *s = pkt[0] >> 4 == 4 ? nqd_route_lookup4(&dev->routes, pkt + 16)
+						: nqd_route_lookup6(&dev->routes, pkt + 24);
 
 	return s ?: dev->default_session;
 }
 
 struct dp_session *dp_route_src(const struct dp_device *dev, const u8 *pkt)
 {
-	struct dp_session *s = pkt[0] >> 4 == 4 ? dp_route_lookup4(&dev->routes, pkt + 12)
-						: dp_route_lookup6(&dev->routes, pkt + 8);
+	struct dp_session *s = pkt[0] >> 4 == 4 ? nqd_route_lookup4(&dev->routes, pkt + 12)
+						: nqd_route_lookup6(&dev->routes, pkt + 8);
 
 	return s ?: dev->default_session;
 }
@@ -105,7 +105,7 @@ int dp_cid_add(struct dp *dp, struct dp_session *s, const struct nq_cid *cid)
 		return -EINVAL;
 	while ((c = next_rival(dp, dp_active_path(s)->sock, cid, c)))
 		if (c->session == s ||
-		    (c->cid.len >= DP_CID_CERTAIN_LEN && cid->len >= DP_CID_CERTAIN_LEN))
+		    (c->cid.len >= NQD_CID_CERTAIN_LEN && cid->len >= NQD_CID_CERTAIN_LEN))
 			return -EEXIST;
 	c = calloc(1, sizeof(*c));
 	if (!c)
@@ -125,7 +125,7 @@ void dp_cid_free(struct dp *dp, struct dp_cid *c)
 }
 
 struct dp_session *dp_cid_find(struct dp *dp, const struct dp_socket *sock, const u8 *id, u32 len,
-			       const union dp_addr *from)
+			       const union nqd_addr *from)
 {
 	struct dp_session *best = NULL;
 	struct dp_cid *c;
@@ -136,7 +136,7 @@ struct dp_session *dp_cid_find(struct dp *dp, const struct dp_socket *sock, cons
 		if (c->cid.len > len || memcmp(c->cid.id, id, c->cid.len) ||
 		    !dp_session_on(c->session, sock))
 			continue;
-		if (c->cid.len >= DP_CID_CERTAIN_LEN ||
+		if (c->cid.len >= NQD_CID_CERTAIN_LEN ||
 		    dp_path_number(c->session, sock, from) < NQ_PATHS_MAX)
 			return c->session;
 		/* From elsewhere: the beginning of a longer one is a shorter one's by chance. */
@@ -202,26 +202,8 @@ static void refill_cids(struct dp *dp, struct dp_session *s)
 int dp_session_next_keys(struct dp_session *s)
 {
 	struct nq_key_material tx = { 0 }, rx = { 0 };
-	u32 key_len = nq_key_len(s->cipher);
-	struct dp_secret *secrets[2] = { &s->tx_secret, &s->rx_secret };
-	struct nq_key_material *keys[2] = { &tx, &rx };
-	int err = 0, i;
+	int err = nqd_step_secrets(s->cipher, nx_quic_derive, &s->secrets, &tx, &rx);
 
-	for (i = 0; i < 2 && !err; i++) {
-		u8 next[NQD_SECRET_MAX_LEN];
-
-		err = nx_quic_derive(s->cipher, secrets[i]->bytes, secrets[i]->len, "quic ku", next,
-				     secrets[i]->len);
-		if (!err)
-			memcpy(secrets[i]->bytes, next, secrets[i]->len);
-		explicit_bzero(next, sizeof(next));
-		if (!err)
-			err = nx_quic_derive(s->cipher, secrets[i]->bytes, secrets[i]->len,
-					     "quic key", keys[i]->key, key_len);
-		if (!err)
-			err = nx_quic_derive(s->cipher, secrets[i]->bytes, secrets[i]->len,
-					     "quic iv", keys[i]->iv, NQ_IV_LEN);
-	}
 	if (!err)
 		err = nq_set_next_keys(s->conn, &tx, &rx);
 	explicit_bzero(&tx, sizeof(tx));
@@ -232,7 +214,7 @@ int dp_session_next_keys(struct dp_session *s)
 /* ---- life ---- */
 
 int dp_session_start(struct dp *dp, struct dp_session *s, struct nq_conn_params *p,
-		     const struct dp_keys *secrets)
+		     const struct nqd_secrets *secrets)
 {
 	int err;
 
@@ -250,11 +232,7 @@ int dp_session_start(struct dp *dp, struct dp_session *s, struct nq_conn_params 
 		s->conn_mem = NULL;
 		return err;
 	}
-	if (secrets->has_secrets) {
-		s->has_secrets = true;
-		s->tx_secret = secrets->tx;
-		s->rx_secret = secrets->rx;
-	}
+	s->secrets = *secrets;
 	return 0;
 }
 
@@ -286,7 +264,7 @@ void dp_session_down(struct dp *dp, struct dp_session *s, u8 reason, u64 code, c
 	}
 	s->down = true;
 	snprintf(info.text, sizeof(info.text), "%s", text);
-	dp_route_del_value(&s->dev->routes, s);
+	nqd_route_del_value(&s->dev->routes, s);
 	if (s->dev->default_session == s)
 		s->dev->default_session = NULL;
 	dp_tx_drop_queue(dp, s);
@@ -322,7 +300,7 @@ void dp_session_free(struct dp *dp, struct dp_session *s)
 		TAILQ_REMOVE(&dp->dirty, s, dirty_entry);
 	while (!SLIST_EMPTY(&s->cids))
 		dp_cid_free(dp, SLIST_FIRST(&s->cids));
-	dp_route_del_value(&s->dev->routes, s);
+	nqd_route_del_value(&s->dev->routes, s);
 	if (s->dev->default_session == s)
 		s->dev->default_session = NULL;
 	if (s->sends)

@@ -35,11 +35,12 @@ void dp_tx_wait(struct dp *dp, struct dp_session *s, const struct dp_segs *segs)
 	if (!s->fq)
 		s->fq = dp_fq_new(&dp->fq_pool);
 	if (!s->fq) {
-		s->counters.queue.overflow_drops += segs->left;
+		s->counters.tx_queue_overflow_drops += segs->left;
+		s->counters.tx_queue_drops += segs->left;
 		return;
 	}
 	dp_fq_set_round_trip(s->fq, nq_pto_us(s->conn));
-	dp_fq_add(s->fq, segs, dp_flow_hash(dp->flow_key, segs->pkt, segs->len), &s->counters.queue,
+	dp_fq_add(s->fq, segs, dp_flow_hash(dp->flow_key, segs->pkt, segs->len), &s->counters,
 		  dp->now_us);
 }
 
@@ -128,7 +129,7 @@ static struct dp_segs *next_waiting(struct dp *dp, struct dp_session *s)
 	u32 mtu = nq_max_payload_bytes(s->conn);
 	struct dp_segs *segs;
 
-	while ((segs = dp_fq_next(s->fq, &s->counters.queue, dp->now_us)) &&
+	while ((segs = dp_fq_next(s->fq, &s->counters, dp->now_us)) &&
 	       dp_segs_max_len(segs) > mtu && !dp_fq_fragment(s->fq, mtu)) {
 		gave_up(dp, s, segs, mtu);
 		dp_fq_give_up(s->fq);

@@ -17,63 +17,6 @@
 #define SO_COOKIE 57
 #endif
 
-socklen_t dp_addr_len(const union dp_addr *a)
-{
-	return a->sa.sa_family == AF_INET ? sizeof(a->in) : sizeof(a->in6);
-}
-
-bool dp_addr_equal(const union dp_addr *a, const union dp_addr *b)
-{
-	if (a->sa.sa_family != b->sa.sa_family)
-		return false;
-	if (a->sa.sa_family == AF_INET)
-		return a->in.sin_port == b->in.sin_port &&
-		       a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
-	return a->in6.sin6_port == b->in6.sin6_port &&
-	       !memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, 16) &&
-	       (!a->in6.sin6_scope_id || !b->in6.sin6_scope_id ||
-		a->in6.sin6_scope_id == b->in6.sin6_scope_id);
-}
-
-bool dp_addr_same_host(const union dp_addr *a, const union dp_addr *b)
-{
-	union dp_addr other = *b;
-
-	/* The port stands at the same place in both. */
-	other.in.sin_port = a->in.sin_port;
-	return (!a->sa.sa_family && !b->sa.sa_family) || dp_addr_equal(a, &other);
-}
-
-/* A sockaddr attribute in the form this socket uses (IPv4 as mapped on an IPv6 socket). */
-int dp_addr_for_socket(const struct dp_socket *sock, const struct nxa *a, union dp_addr *out)
-{
-	union dp_addr in = { 0 };
-
-	if (a->len > sizeof(in))
-		return -EINVAL;
-	memcpy(&in, a->data, a->len);
-	memset(out, 0, sizeof(*out));
-	if (in.sa.sa_family == AF_INET && a->len == sizeof(in.in)) {
-		if (sock->bound.sa.sa_family == AF_INET) {
-			out->in.sin_family = AF_INET;
-			out->in.sin_port = in.in.sin_port;
-			out->in.sin_addr = in.in.sin_addr;
-			return 0;
-		}
-		out->in6.sin6_family = AF_INET6;
-		out->in6.sin6_port = in.in.sin_port;
-		memset(out->in6.sin6_addr.s6_addr + 10, 0xff, 2);
-		memcpy(out->in6.sin6_addr.s6_addr + 12, &in.in.sin_addr, 4);
-		return 0;
-	}
-	if (in.sa.sa_family != AF_INET6 || a->len != sizeof(in.in6) ||
-	    sock->bound.sa.sa_family != AF_INET6)
-		return -EINVAL;
-	out->in6 = in.in6;
-	out->in6.sin6_flowinfo = 0;
-	return 0;
-}
-
 static void set_options(int fd, bool v6)
 {
 	int on = 1, mtu = IPV6_PMTUDISC_PROBE;
@@ -206,7 +149,7 @@ static void put_cmsg(struct msghdr *msg, int level, int type, const void *data, 
 	msg->msg_controllen += CMSG_SPACE(len);
 }
 
-static bool is_v4(const union dp_addr *a)
+static bool is_v4(const union nqd_addr *a)
 {
 	return a->sa.sa_family == AF_INET || IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr);
 }
@@ -260,7 +203,7 @@ static void build_batch(bool gso, struct dp_out *out, struct batch *b)
 			bytes += out->size[i];
 		b->iov[b->n] = (struct iovec){ out->data + off, bytes };
 		*msg = (struct msghdr){ .msg_name = &out->dest,
-					.msg_namelen = dp_addr_len(&out->dest),
+					.msg_namelen = nqd_addr_len(&out->dest),
 					.msg_iov = &b->iov[b->n],
 					.msg_iovlen = 1,
 					.msg_control = b->control[b->n].bytes };

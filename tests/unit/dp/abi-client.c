@@ -89,7 +89,8 @@ int abi_create_device(struct abi *abi, int tun, const char *ifname, struct nxm_e
 	abi_begin(abi, &m, NQD_CMD_CREATE_DEVICE, 0);
 	nest = nxm_nest_begin(&m, NQD_A_DEVICE);
 	nxm_put_str(&m, NQD_A_DEVICE_IFNAME, ifname);
-	abi_put_fd(abi, &m, NQD_A_DEVICE_TUN_FD, tun);
+	if (!abi->ops->module)
+		abi_put_fd(abi, &m, NQD_A_DEVICE_TUN_FD, tun);
 	nxm_nest_end(&m, nest);
 	return abi_call(abi, &m, e, NULL, NULL);
 }

@@ -38,6 +38,7 @@ void abi_put_fd(struct abi *abi, struct nxm *m, uint16_t attr, int fd);
 /* Send what was built and wait for its end: 0, or the error with its text in @e. */
 int abi_call(struct abi *abi, struct nxm *m, struct nxm_error *e, abi_answer_fn fn, void *arg);
 
+/* @tun: its TUN device, unless the data plane makes its own. */
 int abi_create_device(struct abi *abi, int tun, const char *ifname, struct nxm_error *e);
 void abi_put_session(struct abi *abi, struct nxm *m, const struct abi_session *s);
 void abi_put_keys(struct nxm *m, const struct abi_session *s);

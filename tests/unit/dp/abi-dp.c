@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* nexus-dp as a child process, the ABI and the punt socket on socketpairs. */
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "abi-transport.h"
+#include "hs_proto.h"
 #include "ipc.h"
 
 static int dp_open(struct abi *abi, const char *program)
@@ -83,6 +85,68 @@ static ssize_t dp_recv(struct abi *abi, void *buf, size_t cap, int timeout_ms)
 	return nx_ipc_recv(abi->fd, buf, cap, NULL, NULL);
 }
 
+static int dp_held(struct abi *abi)
+{
+	char path[64];
+	int n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", abi->pid);
+	d = opendir(path);
+	if (!d)
+		return -errno;
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static unsigned long dp_memory_kib(struct abi *abi)
+{
+	unsigned long pages = 0;
+	char path[64];
+	FILE *f;
+	int n;
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", abi->pid);
+	f = fopen(path, "r");
+	if (!f)
+		return 0;
+	n = fscanf(f, "%*u %lu", &pages);
+	fclose(f);
+	return n == 1 ? pages * sysconf(_SC_PAGESIZE) / 1024 : 0;
+}
+
+static ssize_t dp_punted(struct abi *abi, int udp, void *buf, size_t cap,
+			 struct sockaddr_storage *from, int timeout_ms)
+{
+	struct pollfd p = { .fd = abi->punt_fd, .events = POLLIN };
+	struct sockaddr_in bound;
+	socklen_t len = sizeof(bound);
+	struct hs_punt_hdr hdr;
+	uint8_t in[65536];
+	ssize_t n;
+
+	if (poll(&p, 1, timeout_ms) != 1)
+		return -ETIMEDOUT;
+	n = nx_ipc_recv(abi->punt_fd, in, sizeof(in), NULL, NULL);
+	if (n < (ssize_t)sizeof(hdr) || getsockname(udp, (void *)&bound, &len) < 0)
+		return -EBADMSG;
+	memcpy(&hdr, in, sizeof(hdr));
+	n -= sizeof(hdr);
+	/* It says of itself what the socket would have said. */
+	if (hdr.to_dp || hdr.len != n || hdr.local_port != bound.sin_port || n > (ssize_t)cap)
+		return -EBADMSG;
+	memcpy(from, &hdr.remote, sizeof(hdr.remote));
+	memcpy(buf, in + sizeof(hdr), n);
+	return n;
+}
+
+const struct abi_transport *abi_transport_for(const char *program)
+{
+	return strcmp(program, "module") ? &abi_dp : &abi_genl;
+}
+
 const struct abi_transport abi_dp = {
 	.name = "nexus-dp",
 	.open = dp_open,
@@ -91,4 +155,7 @@ const struct abi_transport abi_dp = {
 	.attach_fd = dp_attach_fd,
 	.send = dp_send,
 	.recv = dp_recv,
+	.held = dp_held,
+	.memory_kib = dp_memory_kib,
+	.punted = dp_punted,
 };

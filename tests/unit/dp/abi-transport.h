@@ -2,14 +2,15 @@
 /*
  * The seam between the ABI tests and a data plane. The cases (test-abi*.c) and the helpers
  * (abi-client.c) speak in messages; how a message and its descriptors reach the data plane is the
- * transport's: abi-dp.c spawns nexus-dp and uses a socketpair, a transport for the kernel module
- * would send the same bytes over generic netlink.
+ * transport's: abi-dp.c spawns nexus-dp and uses a socketpair, abi-genl.c sends the same bytes to the
+ * kernel module over generic netlink.
  */
 #ifndef ABI_TRANSPORT_H
 #define ABI_TRANSPORT_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "nlcodec.h"
@@ -21,6 +22,10 @@ struct abi;
 
 struct abi_transport {
 	const char *name;
+	/* The kernel module: it makes its devices itself (the other is given a TUN device), and the
+	 * kernel's core, which names none, tells its commands apart.
+	 */
+	bool module;
 	/* Start a data plane (@program where there is one) and connect. 0 or -errno. */
 	int (*open)(struct abi *abi, const char *program);
 	void (*close)(struct abi *abi);
@@ -31,6 +36,13 @@ struct abi_transport {
 	int (*send)(struct abi *abi, const void *msg, size_t len);
 	/* One message or event: its length, 0 = the data plane is gone, -ETIMEDOUT. */
 	ssize_t (*recv)(struct abi *abi, void *buf, size_t cap, int timeout_ms);
+	/* How many sockets and devices it holds beside those it had from the beginning. */
+	int (*held)(struct abi *abi);
+	/* Memory it uses, in KiB. */
+	unsigned long (*memory_kib)(struct abi *abi);
+	/* What came to data socket @udp and is nobody's, with its sender: as recv(). */
+	ssize_t (*punted)(struct abi *abi, int udp, void *buf, size_t cap,
+			  struct sockaddr_storage *from, int timeout_ms);
 };
 
 struct abi {
@@ -40,11 +52,18 @@ struct abi {
 	uint32_t seq;
 	int fds[NQD_FDS_MAX];
 	unsigned int n_fds;
+	uint16_t genl_family;
+	/* Messages of a datagram that have not been asked for yet: batch[batch_at..batch_len). */
+	uint8_t batch[NQD_MSG_MAX_LEN];
+	size_t batch_at, batch_len;
 	uint8_t out[NQD_MSG_MAX_LEN], in[NQD_MSG_MAX_LEN];
 	/* The last event that came while an answer was awaited, by kind. */
 	unsigned int events[NQD_EVENT_MAX + 1];
 };
 
-extern const struct abi_transport abi_dp;
+extern const struct abi_transport abi_dp, abi_genl;
+
+/* "module", or the path of nexus-dp. */
+const struct abi_transport *abi_transport_for(const char *program);
 
 #endif /* ABI_TRANSPORT_H */

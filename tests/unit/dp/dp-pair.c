@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Two nexus-dp processes with one hand-made session between them, each in its network namespace:
- * the data plane alone, without handshake or control process, for measurements and experiments.
+ * Two data planes with one hand-made session between them, each in its network namespace: without
+ * handshake or control process, for measurements and experiments.
  *
- * Usage: dp-pair NEXUS_DP NS_A ADDR_A NS_B ADDR_B [CIPHER [MTU]]
- * The namespaces and the path between ADDR_A and ADDR_B exist; the TUN devices get the name nxp0
- * and stay without addresses. It prints "ready" and runs until SIGINT, SIGTERM or the end of its
+ * Usage: dp-pair PLANE[,PLANE] NS_A ADDR_A NS_B ADDR_B [CIPHER [MTU]]
+ * A PLANE is the path of nexus-dp, or "module"; the second is B's if it is another. The namespaces
+ * and the path between ADDR_A and ADDR_B exist; the devices get the name nxp0 and stay without
+ * addresses. It prints "ready" and runs until SIGINT, SIGTERM or the end of its
  * input; then it prints the counters that are not 0.
  */
 #include <errno.h>
@@ -52,17 +53,21 @@ static void check(int err, const char *what, const char *text)
 	exit(1);
 }
 
-static void open_end(struct end *e, const char *dp, const char *ns, const char *addr)
+static void open_end(struct end *e, const char *plane, const char *ns, const char *addr)
 {
+	const struct abi_transport *transport = abi_transport_for(plane);
 	struct nxm_error err = { 0 };
 
 	enter(ns);
 	strcpy(e->ifname, "nxp0");
-	e->tun = abi_open_tun(e->ifname);
-	check(e->tun, "TUN", "");
+	e->tun = -1;
+	if (!transport->module) {
+		e->tun = abi_open_tun(e->ifname);
+		check(e->tun, "TUN", "");
+	}
 	e->session.socket = abi_open_udp(addr, 4433, &e->bound);
 	check(e->session.socket, "UDP socket", addr);
-	check(abi_dp.open(&e->abi, dp), "nexus-dp", dp);
+	check(transport->open(&e->abi, plane), "data plane", plane);
 	check(abi_create_device(&e->abi, e->tun, e->ifname, &err), "device", err.text);
 }
 
@@ -86,17 +91,20 @@ static void on_signal(int sig)
 int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
-	char c;
+	char *planes[2], c;
 	int i;
 
 	if (argc < 6) {
-		fprintf(stderr, "Usage: dp-pair NEXUS_DP NS_A ADDR_A NS_B ADDR_B [CIPHER [MTU]]\n");
+		fprintf(stderr,
+			"Usage: dp-pair PLANE[,PLANE] NS_A ADDR_A NS_B ADDR_B [CIPHER [MTU]]\n");
 		return 1;
 	}
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
+	planes[0] = strtok(argv[1], ",");
+	planes[1] = strtok(NULL, ",") ?: planes[0];
 	for (i = 0; i < 2; i++)
-		open_end(&ends[i], argv[1], argv[2 + 2 * i], argv[3 + 2 * i]);
+		open_end(&ends[i], planes[i], argv[2 + 2 * i], argv[3 + 2 * i]);
 	for (i = 0; i < 2; i++) {
 		struct abi_session *s = &ends[i].session;
 		struct nxm_error err = { 0 };
@@ -118,7 +126,7 @@ int main(int argc, char **argv)
 		;
 	print_counters(&ends[0], "a");
 	print_counters(&ends[1], "b");
-	abi_dp.close(&ends[0].abi);
-	abi_dp.close(&ends[1].abi);
+	for (i = 0; i < 2; i++)
+		ends[i].abi.ops->close(&ends[i].abi);
 	return 0;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the tests of the data-plane ABI share: a running data plane behind abi-transport.h with one
- * TUN device and one UDP socket, sessions for it, and its answers taken apart.
+ * device and one UDP socket, sessions for it, and its answers taken apart.
  *
- * A test program takes the data plane's path as its argument. It needs root for TUN devices, which
- * are made in a network namespace of the process: without, T_NEED_ROOT() skips.
+ * A test program takes the data plane as its argument: the path of nexus-dp, or "module". It needs
+ * root for devices, which are made in a network namespace of the process: without, T_NEED_ROOT()
+ * skips. What only one of the two can have or do, a case says with T_ONLY_DP() or T_ONLY_MODULE().
  */
 #ifndef T_ABI_H
 #define T_ABI_H
@@ -16,14 +17,25 @@
 
 extern const char *t_program; /* set before the tests begin */
 extern struct abi t_abi;
-extern int t_tun, t_udp;
-extern char t_ifname[IFNAMSIZ]; /* of t_tun */
+extern bool t_ready;
+extern int t_tun, t_udp; /* t_tun: nexus-dp only */
+extern char t_ifname[IFNAMSIZ]; /* of the device */
 extern struct sockaddr_storage t_bound; /* of t_udp */
 
-#define T_NEED_ROOT()                        \
-	do {                                 \
-		if (geteuid() || t_tun <= 0) \
-			skip();              \
+#define T_NEED_ROOT()           \
+	do {                    \
+		if (!t_ready)   \
+			skip(); \
+	} while (0)
+#define T_ONLY_DP()                                 \
+	do {                                        \
+		if (!t_ready || t_abi.ops->module)  \
+			skip();                     \
+	} while (0)
+#define T_ONLY_MODULE()                             \
+	do {                                        \
+		if (!t_ready || !t_abi.ops->module) \
+			skip();                     \
 	} while (0)
 
 int t_group_setup(void **state);
@@ -45,8 +57,8 @@ int t_route_command(uint8_t cmd, uint64_t id, const uint8_t *addr, size_t len, u
 		    struct nxm_error *e);
 /* The answer was @want, and its text contains @name (NULL: whatever it says). */
 void t_expect(int err, int want, const struct nxm_error *e, const char *name);
-/* Descriptors that the data plane has open. */
-int t_data_plane_fds(void);
+/* What the data plane holds: see abi_transport.held(). */
+int t_held(void);
 
 /* Of an answer: how many messages it had, and what the last one said. */
 struct t_found {

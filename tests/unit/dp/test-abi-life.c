@@ -17,8 +17,6 @@
 #include <cmocka.h>
 #include <linux/netlink.h>
 
-#include "hs_proto.h"
-#include "ipc.h"
 #include "t-abi.h"
 
 #define MANY 10000
@@ -224,12 +222,12 @@ static void devices(void **state)
 {
 	struct abi_session s = t_session(1);
 	struct nxm_error e;
-	int fds, before, i;
+	int held, before, i;
 	struct nxm m;
 	size_t nest;
 
 	T_NEED_ROOT();
-	before = t_data_plane_fds();
+	before = t_held();
 	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
 	/* Sockets are replaced, not added to. */
 	for (i = 0; i < 3; i++) {
@@ -238,11 +236,12 @@ static void devices(void **state)
 		nxm_nest_end(&m, nest);
 		t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), 0, &e, NULL);
 	}
-	assert_int_equal(t_data_plane_fds(), before + 1);
+	assert_int_equal(t_held(), before + 1);
 	abi_begin(&t_abi, &m, NQD_CMD_CREATE_DEVICE, NLM_F_EXCL);
 	nest = nxm_nest_begin(&m, NQD_A_DEVICE);
 	nxm_put_str(&m, NQD_A_DEVICE_IFNAME, t_ifname);
-	abi_put_fd(&t_abi, &m, NQD_A_DEVICE_TUN_FD, t_tun);
+	if (!t_abi.ops->module)
+		abi_put_fd(&t_abi, &m, NQD_A_DEVICE_TUN_FD, t_tun);
 	nxm_nest_end(&m, nest);
 	t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), -EEXIST, &e, "NQD_A_DEVICE");
 	for (i = 0; i < 2; i++) {
@@ -251,10 +250,10 @@ static void devices(void **state)
 		t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), 0, &e, NULL);
 	}
 	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, 0);
-	fds = t_data_plane_fds();
-	assert_int_equal(fds, before - 1);
+	held = t_held();
+	assert_int_equal(held, before - 1);
 	t_expect(abi_add_session(&t_abi, &s, &e), -ENODEV, &e, "NQD_A_DEVICE");
-	assert_int_equal(t_data_plane_fds(), fds);
+	assert_int_equal(t_held(), held);
 }
 
 /* The interface disappears under a session: reported once, and no busy loop. */
@@ -267,7 +266,7 @@ static void device_is_deleted(void **state)
 	struct pollfd none;
 	int fd;
 
-	T_NEED_ROOT();
+	T_ONLY_DP();
 	fd = abi_open_tun(name);
 	assert_true(fd >= 0);
 	t_expect(abi_create_device(&t_abi, fd, name, &e), 0, &e, NULL);
@@ -285,20 +284,6 @@ static void device_is_deleted(void **state)
 	close(fd);
 }
 
-static unsigned long resident_kib(void)
-{
-	unsigned long pages = 0;
-	char path[64];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/statm", t_abi.pid);
-	f = fopen(path, "r");
-	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%*u %lu", &pages), 1);
-	fclose(f);
-	return pages * sysconf(_SC_PAGESIZE) / 1024;
-}
-
 /* Every one is found, and together they fit into the memory of a small server. */
 static void many_sessions(void **state)
 {
@@ -307,7 +292,7 @@ static void many_sessions(void **state)
 	uint32_t i;
 
 	T_NEED_ROOT();
-	before = resident_kib();
+	before = t_abi.ops->memory_kib(&t_abi);
 	for (i = 1; i <= MANY; i++) {
 		struct abi_session s = t_session(i);
 
@@ -320,7 +305,7 @@ static void many_sessions(void **state)
 		memcpy(s.routes[0].addr, (uint8_t[]){ 10, i >> 16, i >> 8, i }, 4);
 		t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
 	}
-	each_kib = (resident_kib() - before) / MANY;
+	each_kib = (t_abi.ops->memory_kib(&t_abi) - before) / MANY;
 	print_message("  %lu KiB each\n", each_kib);
 #ifndef __SANITIZE_ADDRESS__
 	assert_true(each_kib <= MANY_KIB);
@@ -335,12 +320,10 @@ static void many_sessions(void **state)
 	t_expect(t_simple(NQD_CMD_UPDATE_SESSION, 1, 0, &e), -ENOENT, &e, "NQD_A_SESSION_ID");
 }
 
-/* What belongs to no session goes to the punt socket, with where it came from. */
+/* What belongs to no session goes to who has the handshakes, with where it came from. */
 static void punting(void **state)
 {
-	struct pollfd p = { .events = POLLIN };
-	struct sockaddr_storage from;
-	struct hs_punt_hdr hdr;
+	struct sockaddr_storage from, sender;
 	struct nxm_error e;
 	uint8_t in[2048];
 	struct nxm m;
@@ -356,15 +339,11 @@ static void punting(void **state)
 	assert_int_equal(sendto(peer, "\x40 0123456789 unknown", 20, 0, (void *)&t_bound,
 				sizeof(struct sockaddr_in)),
 			 20);
-	p.fd = t_abi.punt_fd;
-	assert_int_equal(poll(&p, 1, ABI_TIMEOUT_MS), 1);
-	assert_int_equal(nx_ipc_recv(t_abi.punt_fd, in, sizeof(in), NULL, NULL), sizeof(hdr) + 20);
-	memcpy(&hdr, in, sizeof(hdr));
-	assert_int_equal(hdr.to_dp, 0);
-	assert_int_equal(hdr.len, 20);
-	assert_int_equal(hdr.local_port, ((struct sockaddr_in *)&t_bound)->sin_port);
-	assert_int_equal(hdr.remote.in.sin_port, ((struct sockaddr_in *)&from)->sin_port);
-	assert_memory_equal(in + sizeof(hdr), "\x40 0123456789 unknown", 20);
+	assert_int_equal(t_abi.ops->punted(&t_abi, t_udp, in, sizeof(in), &sender, ABI_TIMEOUT_MS),
+			 20);
+	assert_int_equal(((struct sockaddr_in *)&sender)->sin_port,
+			 ((struct sockaddr_in *)&from)->sin_port);
+	assert_memory_equal(in, "\x40 0123456789 unknown", 20);
 	close(peer);
 }
 
@@ -383,11 +362,10 @@ static void send_reset(int fd, uint8_t token, uint32_t len)
 
 static bool is_punted(void)
 {
-	struct pollfd p = { .fd = t_abi.punt_fd, .events = POLLIN };
+	struct sockaddr_storage from;
 	uint8_t in[2048];
 
-	return poll(&p, 1, ABI_TIMEOUT_MS) == 1 &&
-	       nx_ipc_recv(t_abi.punt_fd, in, sizeof(in), NULL, NULL) > 0;
+	return t_abi.ops->punted(&t_abi, t_udp, in, sizeof(in), &from, ABI_TIMEOUT_MS) > 0;
 }
 
 /*
@@ -449,13 +427,13 @@ static void goodbye_without_device(void **state)
 {
 	struct abi_session s = t_session(1);
 	struct sockaddr_storage peer;
-	int sink = abi_open_udp("127.0.0.1", 0, &peer), fds;
+	int sink = abi_open_udp("127.0.0.1", 0, &peer), held;
 	struct nxm_error e;
 	struct nxm m;
 	size_t nest;
 
 	T_NEED_ROOT();
-	fds = t_data_plane_fds();
+	held = t_held();
 	s.remote = peer;
 	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
 	/* The IDs it gives its peer at once. */
@@ -469,7 +447,7 @@ static void goodbye_without_device(void **state)
 	t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), 0, &e, NULL);
 	assert_int_equal(packets_to(sink, 1500), 2);
 	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, 0);
-	assert_int_equal(t_data_plane_fds(), fds - 1);
+	assert_int_equal(t_held(), held - 1);
 	close(sink);
 }
 
@@ -490,7 +468,7 @@ int main(int argc, char **argv)
 	};
 
 	if (argc != 2) {
-		fprintf(stderr, "Usage: %s NEXUS_DP\n", argv[0]);
+		fprintf(stderr, "Usage: %s NEXUS_DP|module\n", argv[0]);
 		return 1;
 	}
 	t_program = argv[1];

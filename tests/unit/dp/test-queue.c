@@ -19,7 +19,7 @@
 struct world {
 	struct dp_fq_pool pool;
 	struct dp_fq *q;
-	struct dp_fq_counters c;
+	struct nqd_counters c;
 	u64 now_us, added, left;
 	u64 flow_bytes[8]; /* that left, by source port - 1000 */
 	u8 out[70000];
@@ -37,8 +37,9 @@ static void begin(struct world *w)
 /* Nothing vanished uncounted. */
 static void end(struct world *w)
 {
-	assert_int_equal(w->added,
-			 w->left + dp_fq_segments(w->q) + w->c.codel_drops + w->c.overflow_drops);
+	assert_int_equal(w->added, w->left + dp_fq_segments(w->q) + w->c.congestion_drops +
+					   w->c.tx_queue_overflow_drops);
+	assert_int_equal(w->c.tx_queue_drops, w->c.congestion_drops + w->c.tx_queue_overflow_drops);
 	dp_fq_free(w->q);
 	assert_int_equal(w->pool.bytes, 0);
 }
@@ -101,7 +102,7 @@ static int take(struct world *w)
  */
 static u64 run(struct world *w, u64 us, u64 in_us, u64 out_us, u8 tos)
 {
-	u64 before = w->c.codel_drops + w->c.ce_marks, until = w->now_us + us;
+	u64 before = w->c.congestion_drops + w->c.tx_queue_ce_marks, until = w->now_us + us;
 	u64 in = w->now_us + in_us, out = w->now_us + out_us;
 	struct flow f = flow(0);
 
@@ -116,7 +117,7 @@ static u64 run(struct world *w, u64 us, u64 in_us, u64 out_us, u8 tos)
 			out += out_us;
 		}
 	}
-	return w->c.codel_drops + w->c.ce_marks - before;
+	return w->c.congestion_drops + w->c.tx_queue_ce_marks - before;
 }
 
 /* ---- order and shares ---- */
@@ -203,7 +204,7 @@ static void equal_shares(void **state)
 
 static u64 drops_of(struct world *w)
 {
-	return w->c.codel_drops;
+	return w->c.congestion_drops;
 }
 
 /* A queue that stands: nothing for an interval, then drops whose distance shrinks with the root. */
@@ -292,7 +293,7 @@ static void super_packets_lose_a_segment(void **state)
 	assert_int_equal(drops, 1);
 	while (take(&w) >= 0)
 		;
-	assert_int_equal(w.left + w.c.codel_drops, 600);
+	assert_int_equal(w.left + w.c.congestion_drops, 600);
 	end(&w);
 }
 
@@ -320,12 +321,12 @@ static void marks(void **state)
 		assert_int_equal(i, 600);
 		assert_int_equal(drops_of(&w), 0);
 		assert_true(marked > 0 && marked < 600 && marked % 60 == 0);
-		assert_int_equal(w.c.ce_marks, marked);
+		assert_int_equal(w.c.tx_queue_ce_marks, marked);
 		end(&w);
 	}
 	begin(&w);
 	run(&w, SECOND, 500, MS, 2);
-	assert_true(w.c.ce_marks > 5);
+	assert_true(w.c.tx_queue_ce_marks > 5);
 	assert_int_equal(drops_of(&w), 0);
 	end(&w);
 }
@@ -346,7 +347,7 @@ static void a_flood_hurts_itself(void **state)
 		}
 		assert_true(w.pool.bytes <= DP_FQ_MAX_BYTES);
 	}
-	assert_true(w.c.overflow_drops > 30000);
+	assert_true(w.c.tx_queue_overflow_drops > 30000);
 	for (i = 0; i < 2 * quiet * (DP_FQ_QUANTUM_BYTES / PAYLOAD + 1); i++)
 		got += take(&w) == 1;
 	assert_int_equal(got, quiet);

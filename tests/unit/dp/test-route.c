@@ -13,11 +13,11 @@
 #define N 300
 
 struct entry {
-	struct dp_prefix p;
+	struct nqd_prefix p;
 	void *value;
 };
 
-static bool matches(const struct dp_prefix *p, const u8 *addr)
+static bool matches(const struct nqd_prefix *p, const u8 *addr)
 {
 	unsigned int i;
 
@@ -40,9 +40,9 @@ static void *slow_lookup(const struct entry *e, unsigned int n, u8 bits, const u
 }
 
 /* Few different bits, so that prefixes nest and collide. */
-static struct dp_prefix random_prefix(void)
+static struct nqd_prefix random_prefix(void)
 {
-	struct dp_prefix p = { .family_bits = rand() & 1 ? 32 : 128 };
+	struct nqd_prefix p = { .family_bits = rand() & 1 ? 32 : 128 };
 	unsigned int i;
 
 	for (i = 0; i < p.family_bits / 8u; i++)
@@ -51,19 +51,19 @@ static struct dp_prefix random_prefix(void)
 	return p;
 }
 
-static bool same_prefix(const struct dp_prefix *a, const struct dp_prefix *b)
+static bool same_prefix(const struct nqd_prefix *a, const struct nqd_prefix *b)
 {
 	return a->family_bits == b->family_bits && a->len == b->len && matches(a, b->addr);
 }
 
-static void compare(const struct dp_route_table *t, const struct entry *e, unsigned int n)
+static void compare(const struct nqd_route_table *t, const struct entry *e, unsigned int n)
 {
 	unsigned int i;
 
 	for (i = 0; i < 200; i++) {
-		struct dp_prefix a = random_prefix();
-		void *got = a.family_bits == 32 ? dp_route_lookup4(t, a.addr)
-						: dp_route_lookup6(t, a.addr);
+		struct nqd_prefix a = random_prefix();
+		void *got = a.family_bits == 32 ? nqd_route_lookup4(t, a.addr)
+						: nqd_route_lookup6(t, a.addr);
 
 		assert_ptr_equal(got, slow_lookup(e, n, a.family_bits, a.addr));
 	}
@@ -73,7 +73,7 @@ static void random_tables(void **state)
 {
 	static struct entry e[N];
 	static char values[8];
-	struct dp_route_table t = { 0 };
+	struct nqd_route_table t = { 0 };
 	unsigned int i, j, live = 0;
 
 	srand(2);
@@ -83,11 +83,11 @@ static void random_tables(void **state)
 		for (j = 0; j < i && !same_prefix(&e[i].p, &e[j].p); j++)
 			;
 		if (j < i) {
-			assert_int_equal(dp_route_add(&t, &e[i].p, e[i].value),
+			assert_int_equal(nqd_route_add(&t, &e[i].p, e[i].value),
 					 e[i].value == e[j].value ? 0 : -EEXIST);
 			e[i].value = NULL;
 		} else {
-			assert_int_equal(dp_route_add(&t, &e[i].p, e[i].value), 0);
+			assert_int_equal(nqd_route_add(&t, &e[i].p, e[i].value), 0);
 			live++;
 		}
 		assert_int_equal(t.n_routes, live);
@@ -96,19 +96,19 @@ static void random_tables(void **state)
 	for (i = 0; i < N; i += 3) {
 		if (!e[i].value)
 			continue;
-		assert_ptr_equal(dp_route_get(&t, &e[i].p), e[i].value);
-		dp_route_del(&t, &e[i].p, &t); /* not its value: stays */
-		assert_ptr_equal(dp_route_get(&t, &e[i].p), e[i].value);
-		dp_route_del(&t, &e[i].p, e[i].value);
-		assert_null(dp_route_get(&t, &e[i].p));
-		dp_route_del(&t, &e[i].p, e[i].value);
+		assert_ptr_equal(nqd_route_get(&t, &e[i].p), e[i].value);
+		nqd_route_del(&t, &e[i].p, &t); /* not its value: stays */
+		assert_ptr_equal(nqd_route_get(&t, &e[i].p), e[i].value);
+		nqd_route_del(&t, &e[i].p, e[i].value);
+		assert_null(nqd_route_get(&t, &e[i].p));
+		nqd_route_del(&t, &e[i].p, e[i].value);
 		e[i].value = NULL;
 		live--;
 	}
 	assert_int_equal(t.n_routes, live);
 	compare(&t, e, N);
 	for (j = 0; j < 8; j++) {
-		dp_route_del_value(&t, &values[j]);
+		nqd_route_del_value(&t, &values[j]);
 		for (i = 0; i < N; i++)
 			if (e[i].value == &values[j])
 				e[i].value = NULL;
@@ -122,58 +122,58 @@ static void random_tables(void **state)
 /* A reserved prefix is somebody's for all but lookups. */
 static void reservations(void **state)
 {
-	struct dp_prefix net = { .family_bits = 32, .len = 8, .addr = { 10 } }, host = net, near,
-			 far;
-	struct dp_route_table t = { 0 };
+	struct nqd_prefix net = { .family_bits = 32, .len = 8, .addr = { 10 } }, host = net, near,
+			  far;
+	struct nqd_route_table t = { 0 };
 	char a, b;
 
 	host.len = 32;
 	near = far = host;
 	near.addr[3] = 1;
 	far.addr[3] = 0x80;
-	assert_int_equal(dp_route_reserve(&t, &host, &b), 0);
-	assert_null(dp_route_lookup4(&t, host.addr));
-	assert_int_equal(dp_route_add(&t, &net, &a), 0);
-	assert_ptr_equal(dp_route_lookup4(&t, host.addr), &a);
-	assert_ptr_equal(dp_route_get(&t, &host), &b);
-	assert_int_equal(dp_route_add(&t, &host, &a), -EEXIST);
-	assert_int_equal(dp_route_reserve(&t, &net, &b), -EEXIST);
-	assert_ptr_equal(dp_route_lookup4(&t, host.addr), &a);
-	assert_int_equal(dp_route_replace(&t, &host, &b), 0);
-	assert_ptr_equal(dp_route_lookup4(&t, host.addr), &b);
+	assert_int_equal(nqd_route_reserve(&t, &host, &b), 0);
+	assert_null(nqd_route_lookup4(&t, host.addr));
+	assert_int_equal(nqd_route_add(&t, &net, &a), 0);
+	assert_ptr_equal(nqd_route_lookup4(&t, host.addr), &a);
+	assert_ptr_equal(nqd_route_get(&t, &host), &b);
+	assert_int_equal(nqd_route_add(&t, &host, &a), -EEXIST);
+	assert_int_equal(nqd_route_reserve(&t, &net, &b), -EEXIST);
+	assert_ptr_equal(nqd_route_lookup4(&t, host.addr), &a);
+	assert_int_equal(nqd_route_replace(&t, &host, &b), 0);
+	assert_ptr_equal(nqd_route_lookup4(&t, host.addr), &b);
 	/* Its node stays as a fork, and is somebody's again. */
-	assert_int_equal(dp_route_add(&t, &near, &a), 0);
-	assert_int_equal(dp_route_add(&t, &far, &a), 0);
-	dp_route_del(&t, &net, &a);
+	assert_int_equal(nqd_route_add(&t, &near, &a), 0);
+	assert_int_equal(nqd_route_add(&t, &far, &a), 0);
+	nqd_route_del(&t, &net, &a);
 	net.len = 24;
-	assert_int_equal(dp_route_reserve(&t, &net, &b), 0);
-	dp_route_del_value(&t, &b);
+	assert_int_equal(nqd_route_reserve(&t, &net, &b), 0);
+	nqd_route_del_value(&t, &b);
 	assert_int_equal(t.n_routes, 2);
-	assert_null(dp_route_lookup4(&t, host.addr));
-	assert_int_equal(dp_route_add(&t, &net, &a), 0);
-	assert_ptr_equal(dp_route_lookup4(&t, host.addr), &a);
-	dp_route_del_value(&t, &a);
+	assert_null(nqd_route_lookup4(&t, host.addr));
+	assert_int_equal(nqd_route_add(&t, &net, &a), 0);
+	assert_ptr_equal(nqd_route_lookup4(&t, host.addr), &a);
+	nqd_route_del_value(&t, &a);
 	assert_null(t.v4);
 }
 
 static void edges(void **state)
 {
-	struct dp_prefix all = { .family_bits = 32 }, host = { .family_bits = 32, .len = 32 };
-	struct dp_route_table t = { 0 };
+	struct nqd_prefix all = { .family_bits = 32 }, host = { .family_bits = 32, .len = 32 };
+	struct nqd_route_table t = { 0 };
 	char a, b;
 
 	memset(host.addr, 0xff, 4);
-	assert_null(dp_route_lookup4(&t, host.addr));
-	assert_int_equal(dp_route_add(&t, &host, &a), 0);
-	assert_int_equal(dp_route_add(&t, &all, &b), 0);
-	assert_ptr_equal(dp_route_lookup4(&t, host.addr), &a);
-	assert_ptr_equal(dp_route_lookup4(&t, (u8[]){ 1, 2, 3, 4 }), &b);
+	assert_null(nqd_route_lookup4(&t, host.addr));
+	assert_int_equal(nqd_route_add(&t, &host, &a), 0);
+	assert_int_equal(nqd_route_add(&t, &all, &b), 0);
+	assert_ptr_equal(nqd_route_lookup4(&t, host.addr), &a);
+	assert_ptr_equal(nqd_route_lookup4(&t, (u8[]){ 1, 2, 3, 4 }), &b);
 	/* Host bits do not matter. */
 	all.addr[0] = 77;
-	assert_ptr_equal(dp_route_get(&t, &all), &b);
-	dp_route_del(&t, &all, &b);
-	assert_null(dp_route_lookup4(&t, (u8[]){ 1, 2, 3, 4 }));
-	dp_route_del(&t, &host, &a);
+	assert_ptr_equal(nqd_route_get(&t, &all), &b);
+	nqd_route_del(&t, &all, &b);
+	assert_null(nqd_route_lookup4(&t, (u8[]){ 1, 2, 3, 4 }));
+	nqd_route_del(&t, &host, &a);
 	assert_null(t.v4);
 }
 

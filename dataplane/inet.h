@@ -6,8 +6,14 @@
 #ifndef DP_INET_H
 #define DP_INET_H
 
+#ifdef __KERNEL__
+#include <linux/in.h>
+#include <linux/virtio_net.h>
+#include <asm/byteorder.h>
+#else
 #include <arpa/inet.h>
 #include <linux/virtio_net.h>
+#endif
 
 #include "checksum.h"
 
@@ -95,7 +101,7 @@ static inline u64 dp_csum_pseudo(const u8 *pkt, u8 proto, u32 l4_len)
 }
 
 /* Mark an IP packet CE; its IPv4 checksum follows. False, and nothing is changed: not ECN-capable. */
-static inline bool dp_ip_mark_ce(u8 *pkt)
+static inline bool dp_mark_ce(u8 *pkt)
 {
 	bool v4 = pkt[0] >> 4 == 4;
 	u8 shift = v4 ? 0 : 4;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Internet checksums: see checksum.h. Called for every inner byte that is segmented or coalesced,
- * so x86-64 has a variant with 32-byte steps; which one runs is decided once.
+ * so x86-64 has a variant with 32-byte steps; which one runs is decided once. The kernel has its own.
  */
 #include "checksum.h"
 
@@ -33,7 +33,19 @@ u64 dp_csum_copy_portable(void *dst, const void *src, size_t len)
 	return dp_csum_portable(src, len);
 }
 
-#if defined(__x86_64__)
+#if defined(__KERNEL__)
+#include <net/checksum.h>
+
+u64 dp_csum(const void *data, size_t len)
+{
+	return (__force u32)csum_partial(data, (int)len, 0);
+}
+
+u64 dp_csum_copy(void *dst, const void *src, size_t len)
+{
+	return (__force u32)csum_partial_copy_nocheck(src, dst, (int)len);
+}
+#elif defined(__x86_64__)
 #include <immintrin.h>
 
 #define AVX2 __attribute__((target("avx2")))

@@ -80,7 +80,7 @@ static void start(struct dp_coalesce *co, u8 *pkt, u32 len)
 	co->n = 1;
 	co->first = pkt;
 	co->first_len = len;
-	co->iov[1] = (struct iovec){ pkt, len };
+	co->iov[1] = (struct dp_iovec){ pkt, len };
 	co->proto = hdr ? proto : 0;
 	co->closed = !hdr || (proto == IPPROTO_TCP && pkt[l4 + 13] & END_TCP_FLAGS);
 	if (co->closed)
@@ -151,11 +151,11 @@ bool dp_co_add(struct dp_coalesce *co, u8 *pkt, u32 len)
 		return false;
 	if (co->n == 1) {
 		memcpy(co->hdr, co->first, co->hdr_len);
-		co->iov[1] = (struct iovec){ co->hdr, co->hdr_len };
-		co->iov[2] = (struct iovec){ (u8 *)co->first + co->hdr_len, co->seg_len };
+		co->iov[1] = (struct dp_iovec){ co->hdr, co->hdr_len };
+		co->iov[2] = (struct dp_iovec){ (u8 *)co->first + co->hdr_len, co->seg_len };
 	}
 	payload = len - co->hdr_len;
-	co->iov[co->n + 2] = (struct iovec){ pkt + co->hdr_len, payload };
+	co->iov[co->n + 2] = (struct dp_iovec){ pkt + co->hdr_len, payload };
 	co->n++;
 	co->payload_len += payload;
 	co->next_seq += payload;
@@ -200,14 +200,14 @@ static void finish_headers(struct dp_coalesce *co)
 	}
 }
 
-unsigned int dp_co_finish(struct dp_coalesce *co, const struct iovec **iov)
+unsigned int dp_co_finish(struct dp_coalesce *co, const struct dp_iovec **iov)
 {
 	unsigned int n = co->n == 1 ? 2 : co->n + 2;
 
 	memset(&co->vnet, 0, sizeof(co->vnet));
 	if (co->n > 1)
 		finish_headers(co);
-	co->iov[0] = (struct iovec){ &co->vnet, DP_VNET_HDR_LEN };
+	co->iov[0] = (struct dp_iovec){ &co->vnet, DP_VNET_HDR_LEN };
 	co->n = 0;
 	*iov = co->iov;
 	return n;

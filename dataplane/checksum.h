@@ -9,7 +9,7 @@
 #ifndef DP_CHECKSUM_H
 #define DP_CHECKSUM_H
 
-#include "../../quic/nq_types.h"
+#include "../quic/nq_types.h"
 
 u64 dp_csum(const void *data, size_t len);
 u64 dp_csum_copy(void *dst, const void *src, size_t len);

@@ -7,18 +7,41 @@
  * so there are fewer than twice as many nodes as routes. Addresses are two 64-bit words, most
  * significant bit first; IPv4 uses the upper half of the first.
  */
+#include "route.h"
+
+#ifdef __KERNEL__
+#include <linux/compiler.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <asm/barrier.h>
+#include <asm/byteorder.h>
+#define be64toh(v) be64_to_cpu((__force __be64)(v))
+#define new_mem(bytes) kzalloc(bytes, GFP_KERNEL_ACCOUNT)
+#define free_node(n) kfree_rcu(n, rcu)
+#define free_fresh(n) kfree(n)
+/* A reader that sees the pointer sees what it points to. */
+#define publish(link, n) smp_store_release(link, n)
+#define reader(link) READ_ONCE(link)
+#else
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
+#define new_mem(bytes) calloc(1, bytes)
+#define free_node(n) free(n)
+#define free_fresh(n) free(n)
+#define publish(link, n) (*(link) = (n))
+#define reader(link) (link)
+#endif
 
-#include "route.h"
-
-struct dp_route_node {
-	struct dp_route_node *child[2];
+struct nqd_route_node {
+	struct nqd_route_node *child[2];
 	void *value;
 	u64 bits[2];
 	u8 len;
 	bool reserved; /* lookups do not see the value yet */
+#ifdef __KERNEL__
+	struct rcu_head rcu;
+#endif
 };
 
 struct key {
@@ -39,7 +62,7 @@ static u64 mask64(int len)
 	return len <= 0 ? 0 : len >= 64 ? ~0ull : ~0ull << (64 - len);
 }
 
-static struct key make_key(const struct dp_prefix *p)
+static struct key make_key(const struct nqd_prefix *p)
 {
 	struct key k = { .len = p->len };
 	u8 addr[16] = { 0 };
@@ -55,14 +78,14 @@ static unsigned int bit_at(const u64 *w, unsigned int i)
 	return w[i / 64] >> (63 - i % 64) & 1;
 }
 
-static bool covers(const struct dp_route_node *n, const u64 *w)
+static bool covers(const struct nqd_route_node *n, const u64 *w)
 {
 	return !((n->bits[0] ^ w[0]) & mask64(n->len)) &&
 	       (n->len <= 64 || !((n->bits[1] ^ w[1]) & mask64(n->len - 64)));
 }
 
 /* Leading bits a node and a key share, at most the length of the shorter. */
-static unsigned int common_bits(const struct dp_route_node *n, const struct key *k)
+static unsigned int common_bits(const struct nqd_route_node *n, const struct key *k)
 {
 	unsigned int max = n->len < k->len ? n->len : k->len, same;
 
@@ -75,10 +98,10 @@ static unsigned int common_bits(const struct dp_route_node *n, const struct key 
 	return same < max ? same : max;
 }
 
-static struct dp_route_node *new_node(const struct key *k, unsigned int len, void *value,
-				      bool reserved)
+static struct nqd_route_node *new_node(const struct key *k, unsigned int len, void *value,
+				       bool reserved)
 {
-	struct dp_route_node *n = calloc(1, sizeof(*n));
+	struct nqd_route_node *n = new_mem(sizeof(*n));
 
 	if (!n)
 		return NULL;
@@ -91,8 +114,8 @@ static struct dp_route_node *new_node(const struct key *k, unsigned int len, voi
 }
 
 /* The link to the node of exactly @k, or to where it would be; *path is the link above it. */
-static struct dp_route_node **find(struct dp_route_node **link, const struct key *k,
-				   struct dp_route_node ***path)
+static struct nqd_route_node **find(struct nqd_route_node **link, const struct key *k,
+				    struct nqd_route_node ***path)
 {
 	*path = NULL;
 	while (*link && (*link)->len < k->len && covers(*link, k->w)) {
@@ -102,48 +125,48 @@ static struct dp_route_node **find(struct dp_route_node **link, const struct key
 	return link;
 }
 
-static bool is_key(const struct dp_route_node *n, const struct key *k)
+static bool is_key(const struct nqd_route_node *n, const struct key *k)
 {
 	return n && n->len == k->len && n->bits[0] == k->w[0] && n->bits[1] == k->w[1];
 }
 
 /* Put a new node for @k in place of *link, which is not above it. */
-static int insert(struct dp_route_node **link, const struct key *k, void *value, bool reserved)
+static int insert(struct nqd_route_node **link, const struct key *k, void *value, bool reserved)
 {
-	struct dp_route_node *old = *link, *leaf = new_node(k, k->len, value, reserved), *fork;
+	struct nqd_route_node *old = *link, *leaf = new_node(k, k->len, value, reserved), *fork;
 	unsigned int common;
 
 	if (!leaf)
 		return -ENOMEM;
 	if (!old) {
-		*link = leaf;
+		publish(link, leaf);
 		return 0;
 	}
 	common = common_bits(old, k);
 	if (common == k->len) {
 		leaf->child[bit_at(old->bits, common)] = old;
-		*link = leaf;
+		publish(link, leaf);
 		return 0;
 	}
 	fork = new_node(k, common, NULL, false);
 	if (!fork) {
-		free(leaf);
+		free_fresh(leaf);
 		return -ENOMEM;
 	}
 	fork->child[bit_at(k->w, common)] = leaf;
 	fork->child[bit_at(old->bits, common)] = old;
-	*link = fork;
+	publish(link, fork);
 	return 0;
 }
 
-static struct dp_route_node **root_of(struct dp_route_table *t, const struct dp_prefix *p)
+static struct nqd_route_node **root_of(struct nqd_route_table *t, const struct nqd_prefix *p)
 {
 	return p->family_bits == 32 ? &t->v4 : &t->v6;
 }
 
-static int add(struct dp_route_table *t, const struct dp_prefix *p, void *value, bool reserved)
+static int add(struct nqd_route_table *t, const struct nqd_prefix *p, void *value, bool reserved)
 {
-	struct dp_route_node **path, **link;
+	struct nqd_route_node **path, **link;
 	struct key k = make_key(p);
 	int err;
 
@@ -151,8 +174,8 @@ static int add(struct dp_route_table *t, const struct dp_prefix *p, void *value,
 	if (is_key(*link, &k)) {
 		if ((*link)->value)
 			return (*link)->value == value ? 0 : -EEXIST;
-		(*link)->value = value;
 		(*link)->reserved = reserved;
+		publish(&(*link)->value, value);
 		t->n_routes++;
 		return 0;
 	}
@@ -162,58 +185,58 @@ static int add(struct dp_route_table *t, const struct dp_prefix *p, void *value,
 	return err;
 }
 
-int dp_route_add(struct dp_route_table *t, const struct dp_prefix *p, void *value)
+int nqd_route_add(struct nqd_route_table *t, const struct nqd_prefix *p, void *value)
 {
 	return add(t, p, value, false);
 }
 
-int dp_route_reserve(struct dp_route_table *t, const struct dp_prefix *p, void *value)
+int nqd_route_reserve(struct nqd_route_table *t, const struct nqd_prefix *p, void *value)
 {
 	return add(t, p, value, true);
 }
 
-int dp_route_replace(struct dp_route_table *t, const struct dp_prefix *p, void *value)
+int nqd_route_replace(struct nqd_route_table *t, const struct nqd_prefix *p, void *value)
 {
-	struct dp_route_node **path, **link;
+	struct nqd_route_node **path, **link;
 	struct key k = make_key(p);
 
 	link = find(root_of(t, p), &k, &path);
 	if (!is_key(*link, &k) || !(*link)->value)
-		return dp_route_add(t, p, value);
-	(*link)->value = value;
-	(*link)->reserved = false;
+		return nqd_route_add(t, p, value);
+	publish(&(*link)->value, value);
+	publish(&(*link)->reserved, false);
 	return 0;
 }
 
-void *dp_route_get(const struct dp_route_table *t, const struct dp_prefix *p)
+void *nqd_route_get(const struct nqd_route_table *t, const struct nqd_prefix *p)
 {
-	struct dp_route_node **path, **link;
+	struct nqd_route_node **path, **link;
 	struct key k = make_key(p);
 
-	link = find(root_of((struct dp_route_table *)t, p), &k, &path);
+	link = find(root_of((struct nqd_route_table *)t, p), &k, &path);
 	return is_key(*link, &k) ? (*link)->value : NULL;
 }
 
 /* A node without value and with less than two children gives its place to its child. */
-static void tidy(struct dp_route_node **link)
+static void tidy(struct nqd_route_node **link)
 {
-	struct dp_route_node *n = *link;
+	struct nqd_route_node *n = *link;
 
 	if (n->value || (n->child[0] && n->child[1]))
 		return;
-	*link = n->child[0] ?: n->child[1];
-	free(n);
+	publish(link, n->child[0] ?: n->child[1]);
+	free_node(n);
 }
 
-void dp_route_del(struct dp_route_table *t, const struct dp_prefix *p, const void *value)
+void nqd_route_del(struct nqd_route_table *t, const struct nqd_prefix *p, const void *value)
 {
-	struct dp_route_node **path, **link;
+	struct nqd_route_node **path, **link;
 	struct key k = make_key(p);
 
 	link = find(root_of(t, p), &k, &path);
 	if (!is_key(*link, &k) || !(*link)->value || (*link)->value != value)
 		return;
-	(*link)->value = NULL;
+	publish(&(*link)->value, NULL);
 	t->n_routes--;
 	tidy(link);
 	/* The node above may have been a fork that has now one child. */
@@ -222,9 +245,9 @@ void dp_route_del(struct dp_route_table *t, const struct dp_prefix *p, const voi
 }
 
 /* Depth-first with the stack of links a trie of 128 bits can need. */
-static void del_value(struct dp_route_table *t, struct dp_route_node **root, const void *value)
+static void del_value(struct nqd_route_table *t, struct nqd_route_node **root, const void *value)
 {
-	struct dp_route_node **stack[130];
+	struct nqd_route_node **stack[130];
 	u8 next[130];
 	int depth = 0;
 
@@ -233,10 +256,10 @@ static void del_value(struct dp_route_table *t, struct dp_route_node **root, con
 	stack[0] = root;
 	next[0] = 0;
 	while (depth >= 0) {
-		struct dp_route_node *n = *stack[depth];
+		struct nqd_route_node *n = *stack[depth];
 
 		if (next[depth] < 2) {
-			struct dp_route_node **child = &n->child[next[depth]++];
+			struct nqd_route_node **child = &n->child[next[depth]++];
 
 			if (*child) {
 				stack[++depth] = child;
@@ -245,14 +268,14 @@ static void del_value(struct dp_route_table *t, struct dp_route_node **root, con
 			continue;
 		}
 		if (n->value == value) {
-			n->value = NULL;
+			publish(&n->value, NULL);
 			t->n_routes--;
 		}
 		tidy(stack[depth--]);
 	}
 }
 
-void dp_route_del_value(struct dp_route_table *t, const void *value)
+void nqd_route_del_value(struct nqd_route_table *t, const void *value)
 {
 	if (!value)
 		return;
@@ -260,33 +283,38 @@ void dp_route_del_value(struct dp_route_table *t, const void *value)
 	del_value(t, &t->v6, value);
 }
 
-static void *lookup(const struct dp_route_node *n, const u64 *w, unsigned int bits)
+/*
+ * @n is a snapshot: a node taken out beside a lookup still leads to where its child was, and its
+ * place may have a node before it that this lookup does not see.
+ */
+static void *lookup(const struct nqd_route_node *n, const u64 *w, unsigned int bits)
 {
-	void *best = NULL;
+	void *best = NULL, *value;
 
 	while (n && covers(n, w)) {
-		if (n->value && !n->reserved)
-			best = n->value;
+		value = reader(n->value);
+		if (value && !reader(n->reserved))
+			best = value;
 		if (n->len == bits)
 			break;
-		n = n->child[bit_at(w, n->len)];
+		n = reader(n->child[bit_at(w, n->len)]);
 	}
 	return best;
 }
 
-void *dp_route_lookup4(const struct dp_route_table *t, const u8 *addr)
+void *nqd_route_lookup4(const struct nqd_route_table *t, const u8 *addr)
 {
 	u8 padded[8] = { 0 };
 	u64 w[2] = { 0 };
 
 	memcpy(padded, addr, 4);
 	w[0] = load_be64(padded);
-	return lookup(t->v4, w, 32);
+	return lookup(reader(t->v4), w, 32);
 }
 
-void *dp_route_lookup6(const struct dp_route_table *t, const u8 *addr)
+void *nqd_route_lookup6(const struct nqd_route_table *t, const u8 *addr)
 {
 	u64 w[2] = { load_be64(addr), load_be64(addr + 8) };
 
-	return lookup(t->v6, w, 128);
+	return lookup(reader(t->v6), w, 128);
 }

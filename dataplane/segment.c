@@ -6,8 +6,6 @@
  * The parts of each checksum that are the same in all segments are summed once; a segment then
  * costs one pass over its payload, which is the copy into the burst.
  */
-#include <errno.h>
-
 #include "segment.h"
 
 /* Complete a partial checksum: the field holds the pseudo header's sum. */
@@ -236,7 +234,7 @@ bool dp_segs_mark_ce(struct dp_segs *s)
 
 	if (s->version == 4 && (ihl < DP_IP4_HDR_LEN || ihl > s->len))
 		return false;
-	if (!dp_ip_mark_ce(s->pkt))
+	if (!dp_mark_ce(s->pkt))
 		return false;
 	if (s->version == 4 && s->kind == DP_SEG_FRAGMENT)
 		s->ip_sum = fragment_ip_sum(s->pkt);
@@ -252,12 +250,12 @@ u32 dp_segs_next(struct dp_segs *s, u8 *out)
 	u64 sum;
 
 	if (s->kind == DP_SEG_PLAIN) {
-		memcpy(out, s->pkt, s->len);
+		dp_segs_copy(s, out);
 		s->left = 0;
 		return s->len;
 	}
 	memcpy(out, s->pkt, s->hdr_len);
-	sum = dp_csum_copy(out + s->hdr_len, s->pkt + s->hdr_len + s->pos, n);
+	sum = dp_segs_copy_payload(s, out + s->hdr_len, n);
 	if (s->kind == DP_SEG_FRAGMENT)
 		write_fragment(s, out, s->hdr_len + n, last);
 	else

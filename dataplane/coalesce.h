@@ -16,7 +16,13 @@
 #ifndef DP_COALESCE_H
 #define DP_COALESCE_H
 
+#ifdef __KERNEL__
+#include <linux/uio.h>
+#define dp_iovec kvec
+#else
 #include <sys/uio.h>
+#define dp_iovec iovec
+#endif
 
 #include "inet.h"
 
@@ -25,7 +31,7 @@
 struct dp_coalesce {
 	struct virtio_net_hdr vnet;
 	u8 hdr[DP_HDR_MAX_LEN];
-	struct iovec iov[DP_CO_MAX_SEGS + 2];
+	struct dp_iovec iov[DP_CO_MAX_SEGS + 2];
 	const u8 *first;
 	u32 first_len;
 	u32 payload_len;	/* of all */
@@ -50,6 +56,6 @@ void dp_co_init(struct dp_coalesce *co, bool allow_udp);
 bool dp_co_add(struct dp_coalesce *co, u8 *pkt, u32 len);
 
 /* The run (co->n > 0) as pieces for one writev(), the virtio header first; empties it. */
-unsigned int dp_co_finish(struct dp_coalesce *co, const struct iovec **iov);
+unsigned int dp_co_finish(struct dp_coalesce *co, const struct dp_iovec **iov);
 
 #endif /* DP_COALESCE_H */

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a TUN read becomes: one packet, the segments of a TSO or USO super-packet, or the fragments of
- * an IPv4 packet, written one by one into the burst with their own lengths, ids, sequence numbers,
- * flags and checksums.
+ * What the stack hands to a data plane becomes: one packet, the segments of a TSO or USO super-packet,
+ * or the fragments of an IPv4 packet, written one by one into the burst with their own lengths, ids,
+ * sequence numbers, flags and checksums.
  *
- * Pure functions on buffers; no state but struct dp_segs. Called by tx.c and queue.c.
+ * Pure functions on buffers; no state but struct dp_segs. In the kernel the packet is an sk_buff:
+ * headers are linear, payload may be anywhere.
  */
 #ifndef DP_SEGMENT_H
 #define DP_SEGMENT_H
 
 #include "inet.h"
+
+#ifdef __KERNEL__
+#include <linux/skbuff.h>
+#endif
 
 enum dp_seg_kind {
 	DP_SEG_PLAIN,
@@ -19,7 +24,10 @@ enum dp_seg_kind {
 };
 
 struct dp_segs {
-	u8 *pkt;
+	u8 *pkt;		/* in the kernel its headers only */
+#ifdef __KERNEL__
+	const struct sk_buff *skb; /* set by the caller before dp_segs_next() */
+#endif
 	u32 len;
 	u32 payload_len;	/* behind the headers */
 	u32 pos;		/* payload bytes written */
@@ -55,6 +63,40 @@ static inline u32 dp_segs_max_len(const struct dp_segs *s)
 
 	return s->hdr_len + first;
 }
+
+#ifdef __KERNEL__
+/* The whole packet; a checksum that was left open is completed. */
+static inline void dp_segs_copy(const struct dp_segs *s, u8 *out)
+{
+	u8 *csum;
+
+	if (s->skb->ip_summed != CHECKSUM_PARTIAL) {
+		skb_copy_bits(s->skb, 0, out, (int)s->len);
+		return;
+	}
+	skb_copy_and_csum_dev(s->skb, out);
+	/* For UDP 0 means "none", for TCP it and 0xffff are the same number. */
+	csum = out + skb_checksum_start_offset(s->skb) + s->skb->csum_offset;
+	if (!csum[0] && !csum[1])
+		memset(csum, 0xff, 2);
+}
+
+/* The next @len bytes of payload; returns their sum. */
+static inline u64 dp_segs_copy_payload(const struct dp_segs *s, u8 *out, u32 len)
+{
+	return (__force u32)skb_copy_and_csum_bits(s->skb, s->hdr_len + s->pos, out, len);
+}
+#else
+static inline void dp_segs_copy(const struct dp_segs *s, u8 *out)
+{
+	memcpy(out, s->pkt, s->len);
+}
+
+static inline u64 dp_segs_copy_payload(const struct dp_segs *s, u8 *out, u32 len)
+{
+	return dp_csum_copy(out, s->pkt + s->hdr_len + s->pos, len);
+}
+#endif
 
 /* Write the next segment (s->left > 0) at @out, which has room for dp_segs_max_len(). Returns its
  * length.

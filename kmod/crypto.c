@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Packet protection with the kernel's ciphers: see crypto.h.
+ *
+ * AES-GCM. On x86 before 7.0 the implementation with vector instructions is registered as an
+ * internal algorithm; what carries the public name is a wrapper that may complete asynchronously,
+ * and what the public name gives when asynchronous ones are excluded computes table look-ups. Here
+ * the internal one is taken, which is synchronous and needs what nqd_crypto_usable() tells. Where
+ * there is none (later kernels, other architectures), the public name's is synchronous and fast.
+ *
+ * ChaCha20-Poly1305. The library's functions, because its AEAD takes nonces of 64 bits.
+ */
+#include <asm/simd.h>
+#include <crypto/aead.h>
+#include <crypto/internal/simd.h>
+#include <crypto/poly1305.h>
+#include <crypto/skcipher.h>
+#include <linux/kmod.h>
+#include <linux/module.h>
+#include <linux/refcount.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "../quic/selftest.h"
+#include "compat/chacha.h"
+#include "crypto.h"
+
+/* Samples masked with one request. */
+#define MASK_MAX 16
+
+enum key_use {
+	KEY_AEAD,
+	KEY_HP,
+};
+
+/*
+ * Lifetime: nqd_keys_load() makes it with one reference, every context of the engine holds one. The
+ * last put may come in softirq, so it queues @free. Nothing refers to it by then: a request never
+ * outlives the call that made it.
+ */
+struct nqd_key {
+	refcount_t refs;
+	u16 cipher;
+	u8 use; /* enum key_use */
+	struct work_struct free;
+	union {
+		struct {
+			struct crypto_aead *tfm;
+			struct aead_request *req;
+		} aead;
+		struct {
+			struct crypto_skcipher *tfm;
+			struct skcipher_request *req;
+		} ecb;
+		u32 chacha[CHACHA_KEY_SIZE / sizeof(u32)];
+	};
+	/* A transform takes no memory of a stack. */
+	u8 blocks[MASK_MAX][NQ_HP_SAMPLE_LEN];
+};
+
+/* What the engine's contexts are. */
+struct key_ctx {
+	struct nqd_key *key;
+};
+
+/* Frees keys; drained at exit, so that no module is left with work of ours. */
+static struct workqueue_struct *free_wq;
+
+bool nqd_crypto_usable(void)
+{
+	/* User-mode Linux has no vector instructions, and says so in every softirq. */
+	return IS_ENABLED(CONFIG_UML) || crypto_simd_usable();
+}
+
+/* ---- keys ---- */
+
+static void free_transform(struct nqd_key *key)
+{
+	if (key->cipher == NQ_CHACHA20_POLY1305)
+		return;
+	/* Each wipes what it held; the transform takes NULL and error pointers. */
+	if (key->use == KEY_AEAD) {
+		aead_request_free(key->aead.req);
+		crypto_free_aead(key->aead.tfm);
+	} else {
+		skcipher_request_free(key->ecb.req);
+		crypto_free_skcipher(key->ecb.tfm);
+	}
+}
+
+static void free_key(struct work_struct *work)
+{
+	struct nqd_key *key = container_of(work, struct nqd_key, free);
+
+	free_transform(key);
+	kfree_sensitive(key);
+}
+
+static void put_key(struct nqd_key *key)
+{
+	if (key && refcount_dec_and_test(&key->refs))
+		queue_work(free_wq, &key->free);
+}
+
+static int set_gcm(struct nqd_key *key, const u8 *bytes)
+{
+	struct crypto_aead *tfm;
+	int err;
+
+	tfm = crypto_alloc_aead("__gcm(aes)", CRYPTO_ALG_INTERNAL,
+				CRYPTO_ALG_INTERNAL | CRYPTO_ALG_ASYNC);
+	if (PTR_ERR_OR_ZERO(tfm) == -ENOENT)
+		tfm = crypto_alloc_aead("gcm(aes)", 0, CRYPTO_ALG_ASYNC);
+	if (IS_ERR(tfm))
+		return PTR_ERR(tfm);
+	key->aead.tfm = tfm;
+	err = crypto_aead_setkey(tfm, bytes, nq_key_len(key->cipher));
+	if (!err)
+		err = crypto_aead_setauthsize(tfm, NQ_TAG_LEN);
+	if (err)
+		return err;
+	key->aead.req = aead_request_alloc(tfm, GFP_KERNEL);
+	if (!key->aead.req)
+		return -ENOMEM;
+	aead_request_set_callback(key->aead.req, 0, NULL, NULL);
+	return 0;
+}
+
+static int set_ecb(struct nqd_key *key, const u8 *bytes)
+{
+	struct crypto_skcipher *tfm;
+	int err;
+
+	tfm = crypto_alloc_skcipher("__ecb(aes)", CRYPTO_ALG_INTERNAL,
+				    CRYPTO_ALG_INTERNAL | CRYPTO_ALG_ASYNC);
+	if (PTR_ERR_OR_ZERO(tfm) == -ENOENT)
+		tfm = crypto_alloc_skcipher("ecb(aes)", 0, CRYPTO_ALG_ASYNC);
+	if (IS_ERR(tfm))
+		return PTR_ERR(tfm);
+	key->ecb.tfm = tfm;
+	err = crypto_skcipher_setkey(tfm, bytes, nq_key_len(key->cipher));
+	if (err)
+		return err;
+	key->ecb.req = skcipher_request_alloc(tfm, GFP_KERNEL);
+	if (!key->ecb.req)
+		return -ENOMEM;
+	skcipher_request_set_callback(key->ecb.req, 0, NULL, NULL);
+	return 0;
+}
+
+static struct nqd_key *make_key(u16 cipher, enum key_use use, const u8 *bytes)
+{
+	struct nqd_key *key;
+	unsigned int i;
+	int err = 0;
+
+	if (!nq_key_len(cipher))
+		return ERR_PTR(-EOPNOTSUPP);
+	key = kzalloc(sizeof(*key), GFP_KERNEL);
+	if (!key)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&key->refs, 1);
+	INIT_WORK(&key->free, free_key);
+	key->cipher = cipher;
+	key->use = use;
+	if (cipher == NQ_CHACHA20_POLY1305)
+		for (i = 0; i < ARRAY_SIZE(key->chacha); i++)
+			key->chacha[i] = get_unaligned_le32(bytes + 4 * i);
+	else
+		err = use == KEY_AEAD ? set_gcm(key, bytes) : set_ecb(key, bytes);
+	if (!err)
+		return key;
+	free_transform(key);
+	kfree_sensitive(key);
+	return ERR_PTR(err == -ENOENT ? -EOPNOTSUPP : err);
+}
+
+/* A reference stands at the beginning of what was the key's bytes. */
+static struct nqd_key *key_of(const u8 *bytes)
+{
+	struct nqd_key *key;
+
+	memcpy(&key, bytes, sizeof(key));
+	return key;
+}
+
+static int load(u16 cipher, enum key_use use, u8 *bytes)
+{
+	struct nqd_key *key = make_key(cipher, use, bytes);
+
+	memzero_explicit(bytes, NQ_KEY_MAX_LEN);
+	if (IS_ERR(key))
+		return PTR_ERR(key);
+	memcpy(bytes, &key, sizeof(key));
+	return 0;
+}
+
+static void unload(u8 *bytes)
+{
+	put_key(key_of(bytes));
+	memzero_explicit(bytes, NQ_KEY_MAX_LEN);
+}
+
+int nqd_next_keys_load(u16 cipher, struct nq_key_material *tx, struct nq_key_material *rx)
+{
+	int err = load(cipher, KEY_AEAD, tx->key);
+
+	if (err) {
+		memzero_explicit(rx->key, sizeof(rx->key));
+		return err;
+	}
+	err = load(cipher, KEY_AEAD, rx->key);
+	if (err)
+		unload(tx->key);
+	return err;
+}
+
+void nqd_next_keys_unload(struct nq_key_material *tx, struct nq_key_material *rx)
+{
+	unload(tx->key);
+	unload(rx->key);
+	memzero_explicit(tx, sizeof(*tx));
+	memzero_explicit(rx, sizeof(*rx));
+}
+
+int nqd_keys_load(struct nq_conn_params *p)
+{
+	int err = nqd_next_keys_load(p->cipher, &p->tx, &p->rx);
+
+	if (err)
+		goto wipe;
+	err = load(p->cipher, KEY_HP, p->tx_hp);
+	if (err)
+		goto unload_current;
+	err = load(p->cipher, KEY_HP, p->rx_hp);
+	if (err)
+		goto unload_tx_hp;
+	if (p->has_next)
+		err = nqd_next_keys_load(p->cipher, &p->tx_next, &p->rx_next);
+	if (!err)
+		return 0;
+	unload(p->rx_hp);
+unload_tx_hp:
+	unload(p->tx_hp);
+unload_current:
+	nqd_next_keys_unload(&p->tx, &p->rx);
+wipe:
+	memzero_explicit(p->tx_hp, sizeof(p->tx_hp));
+	memzero_explicit(p->rx_hp, sizeof(p->rx_hp));
+	memzero_explicit(&p->tx_next, sizeof(p->tx_next));
+	memzero_explicit(&p->rx_next, sizeof(p->rx_next));
+	return err;
+}
+
+void nqd_keys_unload(struct nq_conn_params *p)
+{
+	nqd_next_keys_unload(&p->tx, &p->rx);
+	unload(p->tx_hp);
+	unload(p->rx_hp);
+	if (p->has_next)
+		nqd_next_keys_unload(&p->tx_next, &p->rx_next);
+}
+
+/* ---- the engine's contexts ---- */
+
+static int ctx_init(void *ctx, u16 cipher, enum key_use use, const u8 *bytes)
+{
+	struct nqd_key *key = key_of(bytes);
+	struct key_ctx *kc = ctx;
+
+	if (WARN_ON_ONCE(!key || key->cipher != cipher || key->use != use))
+		return -EINVAL;
+	refcount_inc(&key->refs);
+	kc->key = key;
+	return 0;
+}
+
+static int aead_ctx_init(void *ctx, u16 cipher, const u8 *bytes)
+{
+	return ctx_init(ctx, cipher, KEY_AEAD, bytes);
+}
+
+static int hp_ctx_init(void *ctx, u16 cipher, const u8 *bytes)
+{
+	return ctx_init(ctx, cipher, KEY_HP, bytes);
+}
+
+static void ctx_wipe(void *ctx)
+{
+	struct key_ctx *kc = ctx;
+
+	put_key(kc->key);
+	kc->key = NULL;
+}
+
+/* ---- AES-GCM ---- */
+
+static int gcm_crypt(struct nqd_key *key, struct nq_aead_op *op, bool seal)
+{
+	struct aead_request *req = key->aead.req;
+	u32 len = op->text_len + NQ_TAG_LEN;
+	struct scatterlist sg[2];
+
+	/* A packet is one piece of memory, which is what the fast implementations want. */
+	if (likely(op->text == op->aad + op->aad_len)) {
+		sg_init_one(sg, op->aad, op->aad_len + len);
+	} else {
+		sg_init_table(sg, 2);
+		sg_set_buf(&sg[0], op->aad, op->aad_len);
+		sg_set_buf(&sg[1], op->text, len);
+	}
+	aead_request_set_ad(req, op->aad_len);
+	aead_request_set_crypt(req, sg, sg, seal ? op->text_len : len, op->nonce);
+	return seal ? crypto_aead_encrypt(req) : crypto_aead_decrypt(req);
+}
+
+/* ---- ChaCha20-Poly1305 (RFC 8439 2.8) ---- */
+
+/* Authentication starts: its key is the key stream's first block. */
+static void chacha_begin(struct nqd_key *key, const struct nq_aead_op *op, struct nqd_chacha *state,
+			 struct poly1305_desc_ctx *mac)
+{
+	u8 iv[CHACHA_IV_SIZE] = {};
+	u8 block[CHACHA_BLOCK_SIZE] = {};
+
+	memcpy(iv + 4, op->nonce, NQ_IV_LEN);
+	nqd_chacha_init(state, key->chacha, iv);
+	nqd_chacha20_crypt(state, block, block, sizeof(block));
+	poly1305_init(mac, block);
+	memzero_explicit(block, sizeof(block));
+}
+
+static void chacha_tag(struct poly1305_desc_ctx *mac, const struct nq_aead_op *op, u8 *tag)
+{
+	static const u8 zero[POLY1305_BLOCK_SIZE];
+	__le64 lens[2] = { cpu_to_le64(op->aad_len), cpu_to_le64(op->text_len) };
+
+	poly1305_update(mac, op->aad, op->aad_len);
+	poly1305_update(mac, zero, -op->aad_len % POLY1305_BLOCK_SIZE);
+	poly1305_update(mac, op->text, op->text_len);
+	poly1305_update(mac, zero, -op->text_len % POLY1305_BLOCK_SIZE);
+	poly1305_update(mac, (const u8 *)lens, sizeof(lens));
+	poly1305_final(mac, tag);
+}
+
+static int chacha_seal(struct nqd_key *key, struct nq_aead_op *op)
+{
+	struct poly1305_desc_ctx mac;
+	struct nqd_chacha state;
+
+	chacha_begin(key, op, &state, &mac);
+	nqd_chacha20_crypt(&state, op->text, op->text, op->text_len);
+	chacha_tag(&mac, op, op->text + op->text_len);
+	memzero_explicit(&state, sizeof(state));
+	return 0;
+}
+
+static int chacha_open(struct nqd_key *key, struct nq_aead_op *op)
+{
+	struct poly1305_desc_ctx mac;
+	struct nqd_chacha state;
+	u8 tag[NQ_TAG_LEN];
+	int err = 0;
+
+	chacha_begin(key, op, &state, &mac);
+	chacha_tag(&mac, op, tag);
+	if (crypto_memneq(tag, op->text + op->text_len, NQ_TAG_LEN))
+		err = -EBADMSG;
+	else
+		nqd_chacha20_crypt(&state, op->text, op->text, op->text_len);
+	memzero_explicit(&state, sizeof(state));
+	return err;
+}
+
+/* ---- bursts ---- */
+
+static void seal(void *ctx, struct nq_aead_op *ops, unsigned int n)
+{
+	struct nqd_key *key = ((struct key_ctx *)ctx)->key;
+	struct nq_aead_op *op;
+
+	for (op = ops; op < ops + n; op++)
+		op->status = key->cipher == NQ_CHACHA20_POLY1305 ? chacha_seal(key, op)
+								 : gcm_crypt(key, op, true);
+}
+
+static void open(void *ctx, struct nq_aead_op *ops, unsigned int n)
+{
+	struct nqd_key *key = ((struct key_ctx *)ctx)->key;
+	struct nq_aead_op *op;
+	int err;
+
+	for (op = ops; op < ops + n; op++) {
+		err = key->cipher == NQ_CHACHA20_POLY1305 ? chacha_open(key, op)
+							  : gcm_crypt(key, op, false);
+		op->status = err ? -EBADMSG : 0;
+	}
+}
+
+/* ---- header protection (RFC 9001 5.4) ---- */
+
+static void mask_aes(struct nqd_key *key, const u8 *const *samples, u8 (*masks)[NQ_HP_MASK_LEN],
+		     unsigned int n)
+{
+	struct skcipher_request *req = key->ecb.req;
+	struct scatterlist sg;
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < n; i++)
+		memcpy(key->blocks[i], samples[i], NQ_HP_SAMPLE_LEN);
+	sg_init_one(&sg, key->blocks, n * NQ_HP_SAMPLE_LEN);
+	skcipher_request_set_crypt(req, &sg, &sg, n * NQ_HP_SAMPLE_LEN, NULL);
+	err = crypto_skcipher_encrypt(req);
+	/*
+	 * Synchronous, whole blocks, a key that was set: nothing is left to fail. Were it to, the
+	 * samples would be the masks, and packets unreadable for everybody.
+	 */
+	WARN_ON_ONCE(err);
+	for (i = 0; i < n; i++)
+		memcpy(masks[i], key->blocks[i], NQ_HP_MASK_LEN);
+}
+
+/* The sample is the little-endian block counter and the nonce: what the state begins with. */
+static void mask_chacha(struct nqd_key *key, const u8 *sample, u8 *mask)
+{
+	struct nqd_chacha state;
+
+	memset(mask, 0, NQ_HP_MASK_LEN);
+	nqd_chacha_init(&state, key->chacha, sample);
+	nqd_chacha20_crypt(&state, mask, mask, NQ_HP_MASK_LEN);
+	memzero_explicit(&state, sizeof(state));
+}
+
+static void hp_mask(void *ctx, const u8 *const *samples, u8 (*masks)[NQ_HP_MASK_LEN],
+		    unsigned int n)
+{
+	struct nqd_key *key = ((struct key_ctx *)ctx)->key;
+	unsigned int i, some;
+
+	if (key->cipher == NQ_CHACHA20_POLY1305) {
+		for (i = 0; i < n; i++)
+			mask_chacha(key, samples[i], masks[i]);
+		return;
+	}
+	for (i = 0; i < n; i += some) {
+		some = min_t(unsigned int, n - i, MASK_MAX);
+		mask_aes(key, samples + i, masks + i, some);
+	}
+}
+
+const struct nq_crypto_ops nqd_crypto_ops = {
+	.name = "kernel",
+	.aead_ctx_bytes = ALIGN(sizeof(struct key_ctx), 64),
+	.hp_ctx_bytes = ALIGN(sizeof(struct key_ctx), 64),
+	.aead_init = aead_ctx_init,
+	.hp_init = hp_ctx_init,
+	.aead_wipe = ctx_wipe,
+	.hp_wipe = ctx_wipe,
+	.seal = seal,
+	.open = open,
+	.hp_mask = hp_mask,
+};
+
+/* ---- module ---- */
+
+static int check_cipher(u16 cipher, u8 *scratch)
+{
+	struct key_ctx ctx = {};
+	u8 bytes[NQ_KEY_MAX_LEN];
+	int err;
+
+	nq_selftest_key(bytes);
+	ctx.key = make_key(cipher, KEY_HP, bytes);
+	if (IS_ERR(ctx.key))
+		return PTR_ERR(ctx.key);
+	ctx_wipe(&ctx);
+	ctx.key = make_key(cipher, KEY_AEAD, bytes);
+	if (IS_ERR(ctx.key))
+		return PTR_ERR(ctx.key);
+	err = nq_selftest(&nqd_crypto_ops, &ctx, cipher, scratch) ? 0 : -EIO;
+	ctx_wipe(&ctx);
+	return err;
+}
+
+static int check_ciphers(void)
+{
+	static const u16 ciphers[] = { NQ_AES_128_GCM, NQ_AES_256_GCM, NQ_CHACHA20_POLY1305 };
+	u8 *scratch = kmalloc(NQ_SELFTEST_BYTES, GFP_KERNEL);
+	unsigned int i;
+	int err = 0;
+
+	if (!scratch)
+		return -ENOMEM;
+	for (i = 0; i < ARRAY_SIZE(ciphers) && !err; i++) {
+		err = check_cipher(ciphers[i], scratch);
+		if (err)
+			pr_err("cipher suite 0x%04x %s: %d\n", ciphers[i],
+			       err == -EIO ? "miscomputes" : "cannot be used", err);
+	}
+	kfree(scratch);
+	return err;
+}
+
+int nqd_crypto_init(void)
+{
+	int err;
+
+	/* Nothing names the internal algorithms' module when they are asked for. */
+	request_module("crypto-aes");
+	free_wq = alloc_workqueue("nexusq_keys", WQ_UNBOUND, 0);
+	if (!free_wq)
+		return -ENOMEM;
+	err = check_ciphers();
+	if (err)
+		nqd_crypto_exit();
+	return err;
+}
+
+void nqd_crypto_exit(void)
+{
+	destroy_workqueue(free_wq);
+}

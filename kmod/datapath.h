@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The data path's part of the module's objects, and what the control side calls of it.
+ *
+ * Out:  nqd_dp_xmit() -> the session's queue -> run.c: CoDel -> reserve -> segments written into a
+ *       burst (burst.c) -> seal -> one outer skb per run of equal sizes -> udp.c
+ * In:   data_ready() -> NAPI poll (rx.c) -> runs of packets of one session opened in place ->
+ *       checked, joined -> napi_gro_receive()
+ *
+ * Rounds. Whatever gives a session something to do (a packet from the stack, received ones, its
+ * timer, the control side) asks for a round: nqd_dp_session_wake(). A round runs under the
+ * session's lock on the CPU that asked; if the lock is taken, its holder does it (run.c). Where
+ * vector registers may not be used, a worker of the CPU does it (nqd_crypto_usable()).
+ */
+#ifndef NQD_DATAPATH_H
+#define NQD_DATAPATH_H
+
+#include <linux/hrtimer.h>
+#include <linux/netdevice.h>
+#include <linux/skbuff.h>
+#include <linux/workqueue.h>
+#include <net/codel.h>
+#include <net/dst_cache.h>
+
+#include "../dataplane/segment.h"
+#include "../quic/nq.h"
+
+struct nqd_device;
+struct nqd_session;
+struct nqd_socket;
+
+/* Waiting inner packets of one session: what congestion control does not admit yet. */
+#define NQD_QUEUE_MAX_BYTES	(1024 * 1024)
+/* A device with one session stops its transmit queue from here on, and starts it below half. */
+#define NQD_QUEUE_STOP_BYTES	(256 * 1024)
+/* Inner super-packets: their segments with our headers stay below 64 KiB. */
+#define NQD_TSO_MAX_BYTES	60000
+
+/* Bits of nqd_session_dp.state. */
+enum nqd_dp_state {
+	NQD_DP_WANTED,		/* a round is wanted */
+	NQD_DP_BUSY,		/* who holds the lock looks for NQD_DP_WANTED after it */
+	NQD_DP_STOPPED,		/* no round any more */
+};
+
+struct nqd_session_dp {
+	/* From the stack to the rounds; its own lock. */
+	struct sk_buff_head queue;
+	u32 queue_bytes;		/* of it */
+	atomic_t held_bytes;		/* of queue, waiting and staged */
+	atomic64_t queue_drops;		/* packets; go into the counters with the next round */
+	unsigned long state;		/* enum nqd_dp_state */
+	struct hrtimer timer;
+	struct work_struct work;
+
+	/* The rest is a round's: under the session's lock. */
+	struct sk_buff_head waiting;	/* taken from the queue, CoDel decides */
+	u32 waiting_bytes;
+	struct sk_buff_head staged;	/* will leave; the first may have left in part */
+	unsigned int staged_segs;
+	struct dp_segs segs;		/* what is left of the first; segs.left == 0: not begun */
+	struct codel_vars codel;
+	struct codel_stats codel_stats;
+	struct dst_cache dst;		/* of the active path */
+	u8 dst_path;			/* whose it is */
+	u64 retry_us;			/* paced until */
+	u64 timer_us;			/* what the timer is set to; NQ_TIME_NEVER: to nothing */
+	u32 ring_asked;			/* a ring of so many packets was asked for */
+};
+
+struct nqd_device_dp {
+	u64 icmp_window;		/* jiffies */
+	unsigned int icmp_sent;
+};
+
+struct nqd_rx;
+
+struct nqd_socket_dp {
+	struct nqd_rx *rx;
+	void (*data_ready)(struct sock *sk);	/* as it was before */
+};
+
+/* ---- module ---- */
+int nqd_dp_init(void);
+void nqd_dp_exit(void);
+
+/* ---- devices ---- */
+/* From the link's setup(): features and queue. */
+void nqd_dp_setup_link(struct net_device *dev);
+netdev_tx_t nqd_dp_xmit(struct sk_buff *skb, struct net_device *dev);
+
+/* ---- sessions: process context where nothing else is said ---- */
+/* Before s->conn is set and packets may use it. 0 or -ENOMEM. */
+int nqd_dp_session_start(struct nqd_session *s);
+/* Nobody finds it any more; when it returns, nothing of the data path touches it. May sleep. */
+void nqd_dp_session_stop(struct nqd_session *s);
+/* The engine has something to say or its timeout changed. Any context, not under s->lock. */
+void nqd_dp_session_wake(struct nqd_session *s);
+/* The same, done before it returns. */
+void nqd_dp_session_flush(struct nqd_session *s);
+/* The packets that wait in @from are @to's, which replaces it. */
+void nqd_dp_session_move_queue(struct nqd_session *to, struct nqd_session *from);
+void nqd_dp_session_drop_queue(struct nqd_session *s);
+/* One inner packet from before the session was installed. */
+void nqd_dp_rx_inner(struct nqd_session *s, const u8 *data, u32 len);
+
+/* ---- sockets: the caller holds lock_sock ---- */
+/* Take over what arrives: 0 or -ENOMEM. sk_user_data is set already. */
+int nqd_dp_socket_attach(struct nqd_socket *sock);
+/* Give it back; may sleep. Afterwards nothing of the data path touches the socket. */
+void nqd_dp_socket_detach(struct nqd_socket *sock);
+
+#endif /* NQD_DATAPATH_H */

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the owner of a session hears without asking. Every event is remembered as the last of its
+ * kind, then sent to the group of its namespace; who missed it asks with NQD_CMD_GET_EVENTS.
+ *
+ * The engine tells in softirq that something happened; this is the worker that acts on it.
+ */
+#include "nqd.h"
+#include "trace.h"
+
+#define DUPLICATE_EVENT_US 1000000
+/* Everything of an event but punted frames. */
+#define EVENT_BYTES 512
+
+static void send_event(struct nqd_session *s, u8 type, const u8 *frames, u32 frames_len)
+{
+	struct nqd_ended of = { .id = s->id, .user = s->user, .generation = s->generation };
+	struct sk_buff *skb;
+	void *hdr;
+
+	if (!genl_has_listeners(&nqd_family, s->nn->net, 0))
+		return;
+	skb = genlmsg_new(EVENT_BYTES + frames_len, GFP_KERNEL);
+	if (!skb)
+		return;
+	memcpy(of.tunnel, s->tunnel, sizeof(of.tunnel));
+	hdr = genlmsg_put(skb, 0, 0, &nqd_family, 0, NQD_CMD_EVENT);
+	if (!hdr || nqd_put_event(skb, type, &s->last[type], &of, frames, frames_len)) {
+		nlmsg_free(skb);
+		return;
+	}
+	genlmsg_end(skb, hdr);
+	genlmsg_multicast_netns(&nqd_family, s->nn->net, skb, 0, 0, GFP_KERNEL);
+}
+
+void nqd_event(struct nqd_session *s, u8 type, const struct nqd_last_event *info, const u8 *frames,
+	       u32 frames_len)
+{
+	struct nqd_last_event *last = &s->last[type];
+
+	lockdep_assert_held(&s->nn->lock);
+	*last = info ? *info : (struct nqd_last_event){};
+	last->present = true;
+	trace_nqd_session(s->id, type);
+	send_event(s, type, frames, frames_len);
+}
+
+static void closed(struct nqd_session *s)
+{
+	struct nq_close_info info;
+
+	spin_lock_bh(&s->lock);
+	nq_close_info(s->conn, &info);
+	spin_unlock_bh(&s->lock);
+	nqd_session_down(s, nqd_down_reason(info.cause), info.code, info.reason);
+}
+
+/* Frames that the data plane does not own. Without memory they wait for the next round. */
+static void punted(struct nqd_session *s)
+{
+	const u32 max = 2048;
+	u8 *frames = kmalloc(max, GFP_KERNEL);
+	u32 n;
+
+	if (!frames) {
+		nqd_session_kick(s);
+		return;
+	}
+	do {
+		spin_lock_bh(&s->lock);
+		n = nq_take_punt(s->conn, frames, max);
+		spin_unlock_bh(&s->lock);
+		if (n)
+			nqd_event(s, NQD_EVENT_FRAMES_PUNTED, NULL, frames, n);
+	} while (n);
+	kfree_sensitive(frames);
+}
+
+static void congestion(struct nqd_session *s, const struct nq_stats *st)
+{
+	struct nqd_last_event info = {};
+
+	/* Persistent congestion collapses the window; otherwise it is a recovery period. */
+	info.congestion = st->cwnd_bytes <= 2 * (u64)s->path_mtu ? 2 : !!st->congestion_state;
+	nqd_event(s, NQD_EVENT_CONGESTION_STATE, &info, NULL, 0);
+}
+
+/* At most one per second; the count says how many packets it stands for. */
+static void duplicates(struct nqd_session *s, const struct nq_stats *st)
+{
+	u64 all = st->count.duplicates + st->count.replay_window_drops, now_us = nqd_now_us();
+	struct nqd_last_event info = {};
+
+	if (all <= s->duplicates_reported || now_us - s->duplicate_event_us < DUPLICATE_EVENT_US)
+		return;
+	info.count = all - s->duplicates_reported;
+	s->duplicates_reported = all;
+	s->duplicate_event_us = now_us;
+	nqd_event(s, NQD_EVENT_REPLAY_OR_DUPLICATE_DROP, &info, NULL, 0);
+}
+
+static void keys_changed(struct nqd_session *s)
+{
+	nqd_event(s, NQD_EVENT_KEY_UPDATE_DONE, NULL, NULL, 0);
+	if (s->secrets.has_secrets && nqd_session_next_keys(s))
+		net_warn_ratelimited("nexusq: session %llu: no next keys\n", s->id);
+}
+
+static void path_mtu_changed(struct nqd_session *s)
+{
+	struct nqd_last_event info = {};
+
+	spin_lock_bh(&s->lock);
+	info.path_mtu = nq_max_payload_bytes(s->conn) + nq_tx_overhead_bytes(s->conn);
+	s->path_mtu = info.path_mtu;
+	spin_unlock_bh(&s->lock);
+	nqd_event(s, NQD_EVENT_PATH_MTU_CHANGED, &info, NULL, 0);
+}
+
+/* The events of the engine, each acted on once. */
+static void take_events(struct nqd_session *s)
+{
+	struct nq_stats st;
+	u32 ev;
+
+	spin_lock_bh(&s->lock);
+	ev = nq_take_events(s->conn);
+	if (ev & (NQ_EV_CONGESTION | NQ_EV_DUPLICATE))
+		nq_get_stats(s->conn, &st, nqd_now_us());
+	spin_unlock_bh(&s->lock);
+	if (ev & NQ_EV_KEY_UPDATED)
+		keys_changed(s);
+	if (ev & NQ_EV_KEY_UPDATE_NEEDED)
+		nqd_event(s, NQD_EVENT_KEY_UPDATE_NEEDED, NULL, NULL, 0);
+	if (ev & (NQ_EV_CID_WANTED | NQ_EV_CID_RETIRED))
+		nqd_session_refill_cids(s);
+	if (ev & NQ_EV_PATH)
+		nqd_session_paths(s);
+	if (ev & NQ_EV_CONGESTION)
+		congestion(s, &st);
+	if (ev & NQ_EV_DUPLICATE)
+		duplicates(s, &st);
+	if (ev & NQ_EV_MTU)
+		path_mtu_changed(s);
+	if (ev & NQ_EV_SILENT)
+		nqd_event(s, NQD_EVENT_PEER_SILENT, NULL, NULL, 0);
+	if (ev & NQ_EV_PUNT)
+		punted(s);
+	if (ev & (NQ_EV_CLOSED | NQ_EV_GONE))
+		closed(s);
+	if (ev & NQ_EV_GONE)
+		s->gone = true;
+}
+
+static u32 ring_wanted(struct nqd_session *s)
+{
+	u32 packets;
+
+	spin_lock_bh(&s->lock);
+	packets = nq_ring_wanted(s->conn);
+	spin_unlock_bh(&s->lock);
+	return packets;
+}
+
+void nqd_session_run(struct nqd_session *s)
+{
+	u32 packets;
+
+	lockdep_assert_held(&s->nn->lock);
+	if (s->unheard && READ_ONCE(s->heard))
+		nqd_take_over(s);
+	if (!s->nd)
+		s->gone |= nqd_now_us() >= s->deadline_us;
+	else if (s->conn)
+		nqd_replace_timeout(s);
+	if (s->conn) {
+		packets = ring_wanted(s);
+		if (packets)
+			nqd_ring_grow(s, packets);
+		take_events(s);
+	}
+	if (s->gone) {
+		nqd_session_free(s);
+		return;
+	}
+	if (s->conn) {
+		nqd_reset_update(s);
+		/* Reactions (new IDs, keys) may have something to say. */
+		nqd_dp_session_wake(s);
+	}
+	nqd_session_set_deadline(s, s->deadline_us);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What tx.c, rx.c and run.c share: rounds of a session (see datapath.h). */
+#ifndef NQD_RUN_H
+#define NQD_RUN_H
+
+#include "nqd.h"
+
+/* What the data path keeps in an inner packet while it waits. */
+struct nqd_skb_cb {
+	codel_time_t queued;
+	u32 max_len;			/* of its segments */
+	u16 segs;
+};
+
+static inline struct nqd_skb_cb *nqd_skb_cb(struct sk_buff *skb)
+{
+	BUILD_BUG_ON(sizeof(struct nqd_skb_cb) > sizeof_field(struct sk_buff, cb));
+	return (struct nqd_skb_cb *)skb->cb;
+}
+
+static inline void nqd_add_counters(struct nqd_counters *to, const struct nqd_counters *from)
+{
+	const u64 *f = (const u64 *)from;
+	u64 *t = (u64 *)to;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(*to) / sizeof(u64); i++)
+		t[i] += f[i];
+}
+
+
+/* tx.c: as many bursts as the engine admits, and what it has to say itself. Under s->lock. */
+void nqd_tx_flush(struct nqd_session *s, u64 now_us);
+/* Its queue is empty enough: let the stack send again. */
+void nqd_tx_resume(struct nqd_session *s);
+/* What waits is dropped; goes to another session. Under the locks of both. */
+void nqd_tx_purge(struct nqd_session *s);
+void nqd_tx_move(struct nqd_session *to, struct nqd_session *from);
+/* What of a session is tx.c's. */
+void nqd_tx_start(struct nqd_session_dp *dp);
+void nqd_tx_init(void);
+
+/* run.c: under s->lock, around what other rounds must wait for: see nqd_dp_session_wake(). */
+void nqd_run_begin(struct nqd_session *s);
+void nqd_run_end(struct nqd_session *s);
+
+#endif /* NQD_RUN_H */

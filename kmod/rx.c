@@ -1,0 +1,639 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From the network to the stack. A reader follows a datagram downwards:
+ *
+ *   data_ready()     something is in the socket's queue: NAPI
+ *   poll()           takes GRO buffers off the queue
+ *   rx_skb()         splits one into QUIC packets, each in one piece of memory that is ours alone
+ *   rx_packet()      finds the session by the DCID and gathers the packets of one
+ *   open_batch()     opens them in one call of the engine, in place, under the session's lock
+ *   deliver()        checks the inner packet against the session's prefixes, carries a CE mark
+ *   flush_run()      what dp_co_add() has joined becomes one skb for the stack
+ *
+ * There is no encap_rcv: the UDP layer would take GRO buffers apart for it. A packet of ours that
+ * cannot be opened is silence: counted, never answered. What is nobody's is left on the socket for
+ * its owner, who reads it as from any other: the poll takes what the UDP layer puts into
+ * sk_receive_queue, readers look into reader_queue first.
+ *
+ * Packets are opened where they lie, and a forged one is written to as well. So nobody else may see
+ * that memory: a buffer that is cloned (a packet socket looks on) or whose pages are shared (its
+ * sender, on this machine, has sent a file's) is copied first.
+ */
+#include <linux/if_arp.h>
+#include <linux/udp.h>
+#include <net/gro.h>
+#include <net/inet_ecn.h>
+#include <net/ip.h>
+#include <net/ipv6.h>
+#include <net/udp.h>
+
+#include "../dataplane/coalesce.h"
+#include "burst.h"
+#include "compat/napi.h"
+#include "crypto.h"
+#include "run.h"
+#include "rx.h"
+#include "trace.h"
+
+#define MIN_PACKET (1 + NQ_CID_LOOKUP_LEN + NQ_PN_LEN)
+/* Where packets are copied that do not lie in one piece, or not in memory of ours. */
+#define BOUNCE_ORDER 4
+#define BOUNCE_BYTES (PAGE_SIZE << BOUNCE_ORDER)
+/* What waits for the socket's owner takes one part in so many of its receive buffer. */
+#define OWNER_SHARE 4
+/* So many packets count as one of the NAPI budget. */
+#define PACKETS_PER_WORK 8
+/* Of an inner packet that stays alone, this much is linear. */
+#define LINEAR_MAX 2048
+
+/*
+ * Of a socket, while it is attached. All but @napi and @work belongs to the poll, which runs on one
+ * CPU at a time.
+ */
+struct nqd_rx {
+	struct napi_struct napi;
+	struct net_device *netdev; /* NAPI wants one */
+	struct work_struct work;
+	struct nqd_socket *sock;
+	u8 *bounce;
+	u32 bounce_used;
+	struct sk_buff_head todo; /* taken off the socket's queue */
+	struct sk_buff_head held; /* whose packets are in the batch */
+	/* The buffer in hand. */
+	union nqd_addr from, local;
+	u8 ecn;
+	/* The batch in progress: packets of one session from one address. */
+	struct nqd_session *session;
+	union nqd_addr batch_from, batch_local;
+	unsigned int n;
+	struct nq_rx_pkt pkts[NQ_BURST_MAX];
+	struct nq_rx_datagram datagrams[NQ_BURST_MAX];
+	struct nqd_counters counters; /* of the batch, until the lock is held again */
+	/* The run that is being joined, and for which device. */
+	struct dp_coalesce co;
+	struct net_device *dev;
+};
+
+static struct workqueue_struct *poll_wq;
+
+/* ---- to the stack ---- */
+
+static void count_rx(struct net_device *dev, unsigned int packets, unsigned int bytes)
+{
+	struct pcpu_sw_netstats *t = this_cpu_ptr(dev->tstats);
+
+	u64_stats_update_begin(&t->syncp);
+	u64_stats_add(&t->rx_packets, packets);
+	u64_stats_add(&t->rx_bytes, bytes);
+	u64_stats_update_end(&t->syncp);
+}
+
+/* What the stack wants to know of an inner packet that begins at skb->data. */
+static void dress(struct sk_buff *skb, struct net_device *dev)
+{
+	skb->dev = dev;
+	skb->protocol = skb->data[0] >> 4 == 4 ? htons(ETH_P_IP) : htons(ETH_P_IPV6);
+	skb_reset_mac_header(skb);
+	skb_reset_network_header(skb);
+}
+
+/* One packet, which the receiver judges for itself. */
+static struct sk_buff *build_single(struct napi_struct *napi, const u8 *pkt, u32 len)
+{
+	u32 linear = len <= LINEAR_MAX ? len : DP_HDR_MAX_LEN;
+	struct sk_buff *skb = napi_alloc_skb(napi, linear);
+
+	if (!skb)
+		return NULL;
+	skb_put_data(skb, pkt, linear);
+	if (linear == len || !nqd_skb_append(skb, pkt + linear, len - linear))
+		return skb;
+	kfree_skb(skb);
+	return NULL;
+}
+
+/* A super-packet: iov[0] is its description, then come the headers and each packet's payload. */
+static struct sk_buff *build_super(struct napi_struct *napi, const struct kvec *iov, unsigned int n)
+{
+	const struct virtio_net_hdr *vh = iov[0].iov_base;
+	struct sk_buff *skb = napi_alloc_skb(napi, iov[1].iov_len);
+	unsigned int i;
+
+	if (!skb)
+		return NULL;
+	skb_put_data(skb, iov[1].iov_base, iov[1].iov_len);
+	for (i = 2; i < n; i++) {
+		if (unlikely(nqd_skb_append(skb, iov[i].iov_base, iov[i].iov_len))) {
+			kfree_skb(skb);
+			return NULL;
+		}
+	}
+	skb->ip_summed = CHECKSUM_PARTIAL;
+	skb->csum_start = skb_headroom(skb) + vh->csum_start;
+	skb->csum_offset = vh->csum_offset;
+	skb_shinfo(skb)->gso_size = vh->gso_size;
+	skb_shinfo(skb)->gso_segs = n - 2;
+	skb_shinfo(skb)->gso_type = vh->gso_type == VIRTIO_NET_HDR_GSO_TCPV4   ? SKB_GSO_TCPV4
+				    : vh->gso_type == VIRTIO_NET_HDR_GSO_TCPV6 ? SKB_GSO_TCPV6
+									       : SKB_GSO_UDP_L4;
+	return skb;
+}
+
+static void flush_run(struct nqd_rx *rx)
+{
+	struct net_device *dev = rx->dev;
+	unsigned int packets = rx->co.n, n;
+	const struct kvec *iov;
+	struct sk_buff *skb;
+
+	if (!packets)
+		return;
+	n = dp_co_finish(&rx->co, &iov);
+	if (packets > 1) {
+		rx->counters.gro_rx_coalesced += packets;
+		skb = build_super(&rx->napi, iov, n);
+	} else {
+		skb = build_single(&rx->napi, iov[1].iov_base, iov[1].iov_len);
+	}
+	if (unlikely(!skb)) {
+		rx->counters.rx_queue_drops += packets;
+		trace_nqd_drop(dev->ifindex, 0, NQD_DROP_NO_MEMORY);
+		return;
+	}
+	dress(skb, dev);
+	count_rx(dev, packets, skb->len);
+	napi_gro_receive(&rx->napi, skb);
+}
+
+/* May this session send this packet? Counted if not. */
+static bool inner_allowed(const struct nqd_session *s, struct nqd_device *nd, const u8 *pkt,
+			  u32 len, struct nqd_counters *counters)
+{
+	const struct nqd_session *other;
+
+	if (unlikely(!dp_inner_sane(pkt, len))) {
+		counters->malformed_drops++;
+		trace_nqd_drop(nd->dev->ifindex, s->id, NQD_DROP_MALFORMED);
+		return false;
+	}
+	if (unlikely(nqd_session_by_src(nd, pkt) != s)) {
+		counters->source_prefix_drops++;
+		trace_nqd_drop(nd->dev->ifindex, s->id, NQD_DROP_SOURCE_PREFIX);
+		return false;
+	}
+	if (s->role != NQD_ROLE_SERVER)
+		return true;
+	other = nqd_session_by_dst(nd, pkt);
+	if (other && other != s &&
+	    (!READ_ONCE(s->peer_group) ||
+	     READ_ONCE(other->peer_group) != READ_ONCE(s->peer_group))) {
+		counters->peer_group_drops++;
+		trace_nqd_drop(nd->dev->ifindex, s->id, NQD_DROP_PEER_GROUP);
+		return false;
+	}
+	return true;
+}
+
+static void deliver(struct nqd_rx *rx, struct nqd_session *s, u8 *pkt, u32 len, u8 ecn)
+{
+	struct nqd_device *nd = READ_ONCE(s->nd);
+
+	/* One without content only says that the peer's data plane is there. */
+	if (!len || READ_ONCE(s->down) || !nd || !netif_running(nd->dev) ||
+	    !inner_allowed(s, nd, pkt, len, &rx->counters))
+		return;
+	if (ecn == INET_ECN_CE)
+		dp_mark_ce(pkt);
+	rx->counters.l3_rx_packets++;
+	rx->counters.l3_rx_bytes += len;
+	if (rx->dev == nd->dev && dp_co_add(&rx->co, pkt, len))
+		return;
+	flush_run(rx);
+	rx->dev = nd->dev;
+	dp_co_add(&rx->co, pkt, len);
+}
+
+void nqd_dp_rx_inner(struct nqd_session *s, const u8 *data, u32 len)
+{
+	struct nqd_counters counters = {};
+	struct nqd_device *nd;
+	struct sk_buff *skb;
+
+	rcu_read_lock();
+	nd = READ_ONCE(s->nd);
+	if (!len || !nd || !netif_running(nd->dev) || !inner_allowed(s, nd, data, len, &counters))
+		goto out;
+	skb = alloc_skb(len, GFP_ATOMIC);
+	if (!skb) {
+		counters.rx_queue_drops++;
+		goto out;
+	}
+	skb_put_data(skb, data, len);
+	dress(skb, nd->dev);
+	counters.l3_rx_packets++;
+	counters.l3_rx_bytes += len;
+	local_bh_disable();
+	count_rx(nd->dev, 1, len);
+	netif_rx(skb);
+	local_bh_enable();
+out:
+	rcu_read_unlock();
+	spin_lock_bh(&s->lock);
+	nqd_add_counters(&s->counters, &counters);
+	spin_unlock_bh(&s->lock);
+}
+
+/* ---- sessions ---- */
+
+/*
+ * From an address that the session has not: the client has moved, or somebody forges. Each packet
+ * is opened alone, and only if it is good the address becomes one of the session's.
+ */
+static unsigned int open_strays(struct nqd_rx *rx, struct nqd_session *s, u64 now_us)
+{
+	unsigned int i, n, total = 0;
+	struct nq_rx_pkt *pkt;
+
+	if (s->role != NQD_ROLE_SERVER || !(s->flags & NQD_SESSION_F_MIGRATION)) {
+		s->counters.address_drops += rx->n;
+		trace_nqd_drop(rx->dev ? rx->dev->ifindex : 0, s->id, NQD_DROP_ADDRESS);
+		return 0;
+	}
+	for (i = 0; i < rx->n; i++) {
+		pkt = &rx->pkts[i];
+		pkt->path = nqd_path_number(s, rx->sock, &rx->batch_from);
+		nq_rx_open(s->conn, pkt, 1, rx->datagrams + total, NQ_BURST_MAX - total, &n,
+			   now_us);
+		if (pkt->path < NQ_PATHS_MAX)
+			nqd_path_learn(s, pkt->path, rx->sock, &rx->batch_local, &rx->batch_from);
+		while (n--)
+			rx->datagrams[total++].pkt = i;
+	}
+	return total;
+}
+
+static unsigned int open_packets(struct nqd_rx *rx, struct nqd_session *s, u64 now_us)
+{
+	u8 path = nqd_path_number(s, rx->sock, &rx->batch_from);
+	unsigned int i, n;
+
+	if (unlikely(path >= NQ_PATHS_MAX))
+		return open_strays(rx, s, now_us);
+	for (i = 0; i < rx->n; i++)
+		rx->pkts[i].path = path;
+	nq_rx_open(s->conn, rx->pkts, rx->n, rx->datagrams, NQ_BURST_MAX, &n, now_us);
+	return n;
+}
+
+/* The batch is opened and delivered, its packets are no longer needed. */
+static void open_batch(struct nqd_rx *rx)
+{
+	struct nqd_session *s = rx->session, *to;
+	unsigned int i, n = 0;
+
+	if (!rx->n)
+		return;
+	spin_lock(&s->lock);
+	nqd_run_begin(s);
+	if (likely(s->conn))
+		n = open_packets(rx, s, nqd_now_us());
+	if (unlikely(n && s->unheard))
+		s->heard = true;
+	nqd_run_end(s);
+	spin_unlock(&s->lock);
+	/* Whoever wanted a round meanwhile left it to us: it comes below. */
+
+	to = READ_ONCE(s->replaced) ? READ_ONCE(s->heir) : s;
+	if (likely(to)) {
+		for (i = 0; i < n; i++)
+			deliver(rx, to, rx->datagrams[i].data, rx->datagrams[i].len,
+				rx->pkts[rx->datagrams[i].pkt].ecn);
+		flush_run(rx);
+		spin_lock(&to->lock);
+		nqd_add_counters(&to->counters, &rx->counters);
+		spin_unlock(&to->lock);
+		memset(&rx->counters, 0, sizeof(rx->counters));
+		if (to != s)
+			nqd_dp_session_wake(to);
+	}
+	rx->n = 0;
+	nqd_dp_session_wake(s);
+}
+
+static struct nqd_session *find_session(struct nqd_rx *rx, const u8 *data, u32 len)
+{
+	if (unlikely(len < MIN_PACKET || data[0] & 0x80))
+		return NULL;
+	return nqd_session_by_cid(rx->sock, data + 1, len - 1, &rx->from);
+}
+
+static void rx_packet(struct nqd_rx *rx, struct nqd_session *s, u8 *data, u32 len)
+{
+	struct nq_rx_pkt *pkt;
+
+	if (rx->n && (rx->session != s || rx->n == NQ_BURST_MAX ||
+		      !nqd_addr_equal(&rx->batch_from, &rx->from)))
+		open_batch(rx);
+	if (!rx->n) {
+		rx->session = s;
+		rx->batch_from = rx->from;
+		rx->batch_local = rx->local;
+	}
+	pkt = &rx->pkts[rx->n++];
+	*pkt = (struct nq_rx_pkt){ .data = data, .len = len, .ecn = rx->ecn };
+}
+
+/* ---- buffers ---- */
+
+/* All packets are done with: the buffers they lie in may go. */
+static void finish(struct nqd_rx *rx)
+{
+	open_batch(rx);
+	__skb_queue_purge(&rx->held);
+	rx->bounce_used = 0;
+}
+
+static void set_addresses(struct nqd_rx *rx, const struct sk_buff *skb)
+{
+	const struct sock *sk = rx->sock->sk;
+	__be16 sport = udp_hdr(skb)->source, dport = udp_hdr(skb)->dest;
+
+	memset(&rx->from, 0, sizeof(rx->from));
+	memset(&rx->local, 0, sizeof(rx->local));
+	if (skb->protocol == htons(ETH_P_IP) && sk->sk_family == AF_INET) {
+		rx->from.in.sin_family = AF_INET;
+		rx->from.in.sin_port = sport;
+		rx->from.in.sin_addr.s_addr = ip_hdr(skb)->saddr;
+		rx->local.in.sin_family = AF_INET;
+		rx->local.in.sin_port = dport;
+		rx->local.in.sin_addr.s_addr = ip_hdr(skb)->daddr;
+		rx->ecn = ip_hdr(skb)->tos & INET_ECN_MASK;
+		return;
+	}
+	rx->from.in6.sin6_family = AF_INET6;
+	rx->from.in6.sin6_port = sport;
+	rx->local.in6.sin6_family = AF_INET6;
+	rx->local.in6.sin6_port = dport;
+	if (skb->protocol == htons(ETH_P_IP)) {
+		ipv6_addr_set_v4mapped(ip_hdr(skb)->saddr, &rx->from.in6.sin6_addr);
+		ipv6_addr_set_v4mapped(ip_hdr(skb)->daddr, &rx->local.in6.sin6_addr);
+		rx->ecn = ip_hdr(skb)->tos & INET_ECN_MASK;
+		return;
+	}
+	rx->from.in6.sin6_addr = ipv6_hdr(skb)->saddr;
+	rx->local.in6.sin6_addr = ipv6_hdr(skb)->daddr;
+	rx->from.in6.sin6_scope_id = ipv6_iface_scope_id(&ipv6_hdr(skb)->saddr, inet6_iif(skb));
+	rx->local.in6.sin6_scope_id = ipv6_iface_scope_id(&ipv6_hdr(skb)->daddr, inet6_iif(skb));
+	rx->ecn = ipv6_get_dsfield(ipv6_hdr(skb)) & INET_ECN_MASK;
+}
+
+/* May its memory be written to? */
+static bool is_ours(struct sk_buff *skb)
+{
+	return !skb_cloned(skb) && !skb_has_shared_frag(skb) && !skb_zcopy(skb);
+}
+
+/* [@at, @at + @len) of @skb if it lies in one piece of memory of ours, else NULL. */
+static u8 *in_place(struct sk_buff *skb, u32 at, u32 len)
+{
+	const skb_frag_t *frag;
+	struct sk_buff *part;
+	unsigned int i;
+
+	if (unlikely(!is_ours(skb)))
+		return NULL;
+	if (at < skb_headlen(skb))
+		return at + len <= skb_headlen(skb) ? skb->data + at : NULL;
+	at -= skb_headlen(skb);
+	for (i = 0; i < skb_shinfo(skb)->nr_frags; i++) {
+		frag = &skb_shinfo(skb)->frags[i];
+		if (at < skb_frag_size(frag))
+			return at + len <= skb_frag_size(frag) && !PageHighMem(skb_frag_page(frag))
+				       ? (u8 *)skb_frag_address(frag) + at
+				       : NULL;
+		at -= skb_frag_size(frag);
+	}
+	skb_walk_frags(skb, part) {
+		/* GRO chains buffers of one piece each. */
+		if (at < part->len)
+			return is_ours(part) && at + len <= skb_headlen(part) ? part->data + at
+									      : NULL;
+		at -= part->len;
+	}
+	return NULL;
+}
+
+static u8 *bounce(struct nqd_rx *rx, const struct sk_buff *skb, u32 at, u32 len)
+{
+	u8 *to = rx->bounce + rx->bounce_used;
+
+	if (skb_copy_bits(skb, at, to, len))
+		return NULL;
+	rx->bounce_used += len;
+	return to;
+}
+
+/*
+ * Nobody's, as its first packet shows: for whoever has the socket, if he reads. What waits for him
+ * stays in the socket's account, and may take a part of its receive buffer only, so that sessions
+ * do not suffer.
+ */
+static void leave_to_owner(struct nqd_rx *rx, struct sk_buff *skb)
+{
+	struct sock *sk = rx->sock->sk;
+	struct sk_buff_head *queue = &udp_sk(sk)->reader_queue;
+
+	if (sk_rmem_alloc_get(sk) > READ_ONCE(sk->sk_rcvbuf) / OWNER_SHARE) {
+		trace_nqd_drop(0, 0, NQD_DROP_UNKNOWN_CID);
+		udp_skb_destructor(sk, skb);
+		kfree_skb(skb);
+		return;
+	}
+	spin_lock(&queue->lock);
+	__skb_queue_tail(queue, skb);
+	spin_unlock(&queue->lock);
+	rx->sock->dp.data_ready(sk);
+}
+
+/* False: it is nobody's, and as it was. */
+static bool rx_packets(struct nqd_rx *rx, struct sk_buff *skb)
+{
+	u32 len = skb->len, segment = skb_is_gso(skb) ? skb_shinfo(skb)->gso_size : len, at, n;
+	struct nqd_session *s;
+	u8 *data;
+
+	for (at = 0; at < len; at += n) {
+		n = min(segment, len - at);
+		data = in_place(skb, at, n) ?: bounce(rx, skb, at, n);
+		if (unlikely(!data))
+			continue;
+		s = find_session(rx, data, n);
+		if (likely(s)) {
+			rx_packet(rx, s, data, n);
+			continue;
+		}
+		if (nqd_reset_received(rx->sock->nn, &rx->from, data, n))
+			continue;
+		if (!at)
+			return false;
+		trace_nqd_drop(0, 0, NQD_DROP_UNKNOWN_CID);
+	}
+	return true;
+}
+
+static void rx_skb(struct nqd_rx *rx, struct sk_buff *skb)
+{
+	struct sock *sk = rx->sock->sk;
+
+	if (unlikely(!skb->len || udp_lib_checksum_complete(skb))) {
+		udp_skb_destructor(sk, skb);
+		kfree_skb(skb);
+		return;
+	}
+	/* No datagram is longer than what fits there. */
+	if (rx->bounce_used + skb->len > BOUNCE_BYTES)
+		finish(rx);
+	set_addresses(rx, skb);
+	if (unlikely(!rx_packets(rx, skb))) {
+		leave_to_owner(rx, skb);
+		return;
+	}
+	udp_skb_destructor(sk, skb);
+	__skb_queue_tail(&rx->held, skb);
+}
+
+/* ---- the socket ---- */
+
+static void data_ready(struct sock *sk)
+{
+	struct nqd_socket *sock;
+
+	rcu_read_lock();
+	sock = rcu_dereference_sk_user_data(sk);
+	if (likely(sock))
+		napi_schedule(&sock->dp.rx->napi);
+	rcu_read_unlock();
+}
+
+/* The next buffer of the queue, NULL if there is none. */
+static struct sk_buff *next_skb(struct nqd_rx *rx)
+{
+	struct sk_buff_head *queue = &rx->sock->sk->sk_receive_queue;
+
+	if (skb_queue_empty(&rx->todo) && !skb_queue_empty_lockless(queue)) {
+		spin_lock(&queue->lock);
+		skb_queue_splice_tail_init(queue, &rx->todo);
+		spin_unlock(&queue->lock);
+	}
+	return __skb_dequeue(&rx->todo);
+}
+
+static int poll(struct napi_struct *napi, int budget)
+{
+	struct nqd_rx *rx = container_of(napi, struct nqd_rx, napi);
+	struct sock *sk = rx->sock->sk;
+	struct sk_buff *skb;
+	int work = 0;
+
+	if (unlikely(!nqd_crypto_usable())) {
+		napi_complete_done(napi, 0);
+		queue_work_on(smp_processor_id(), poll_wq, &rx->work);
+		return 0;
+	}
+	rcu_read_lock();
+	while (work < budget && (skb = next_skb(rx))) {
+		work += 1 + (skb_is_gso(skb) ? skb_shinfo(skb)->gso_segs / PACKETS_PER_WORK : 0);
+		rx_skb(rx, skb);
+	}
+	finish(rx);
+	rcu_read_unlock();
+	if (work >= budget)
+		return budget;
+	if (napi_complete_done(napi, work) && !skb_queue_empty_lockless(&sk->sk_receive_queue))
+		napi_schedule(napi);
+	return work;
+}
+
+/* In process context vector registers are ours: the poll runs as bottom halves come on again. */
+static void poll_again(struct work_struct *work)
+{
+	struct nqd_rx *rx = container_of(work, struct nqd_rx, work);
+
+	local_bh_disable();
+	napi_schedule(&rx->napi);
+	local_bh_enable();
+}
+
+static void free_rx(struct nqd_rx *rx)
+{
+	if (rx->netdev)
+		nqd_free_dummy_netdev(rx->netdev);
+	free_pages((unsigned long)rx->bounce, BOUNCE_ORDER);
+	kfree(rx);
+}
+
+/* GRO looks for a socket that wants buffers of several packets. */
+static void accept_gro(struct sock *sk)
+{
+	udp_set_bit(GRO_ENABLED, sk);
+	udp_set_bit(ACCEPT_L4, sk);
+}
+
+int nqd_dp_socket_attach(struct nqd_socket *sock)
+{
+	struct nqd_rx *rx = kzalloc(sizeof(*rx), GFP_KERNEL);
+	struct sock *sk = sock->sk;
+
+	if (!rx)
+		return -ENOMEM;
+	rx->netdev = nqd_alloc_dummy_netdev();
+	rx->bounce = (u8 *)__get_free_pages(GFP_KERNEL, BOUNCE_ORDER);
+	if (!rx->netdev || !rx->bounce) {
+		free_rx(rx);
+		return -ENOMEM;
+	}
+	rx->sock = sock;
+	INIT_WORK(&rx->work, poll_again);
+	__skb_queue_head_init(&rx->todo);
+	__skb_queue_head_init(&rx->held);
+	dp_co_init(&rx->co, true);
+	netif_napi_add(rx->netdev, &rx->napi, poll);
+	napi_enable(&rx->napi);
+	sock->dp.rx = rx;
+	accept_gro(sk);
+	write_lock_bh(&sk->sk_callback_lock);
+	sock->dp.data_ready = sk->sk_data_ready;
+	sk->sk_data_ready = data_ready;
+	write_unlock_bh(&sk->sk_callback_lock);
+	/* What has come before. */
+	poll_again(&rx->work);
+	return 0;
+}
+
+void nqd_dp_socket_detach(struct nqd_socket *sock)
+{
+	struct nqd_rx *rx = sock->dp.rx;
+	struct sock *sk = sock->sk;
+
+	write_lock_bh(&sk->sk_callback_lock);
+	sk->sk_data_ready = sock->dp.data_ready;
+	write_unlock_bh(&sk->sk_callback_lock);
+	/* Whoever has read the other one has scheduled the poll by then. */
+	synchronize_net();
+	napi_disable(&rx->napi);
+	cancel_work_sync(&rx->work);
+	netif_napi_del(&rx->napi);
+	/* What was not come to is its owner's again. */
+	spin_lock_bh(&sk->sk_receive_queue.lock);
+	skb_queue_splice(&rx->todo, &sk->sk_receive_queue);
+	spin_unlock_bh(&sk->sk_receive_queue.lock);
+	free_rx(rx);
+	sock->dp.rx = NULL;
+}
+
+/* ---- module ---- */
+
+void nqd_rx_init(struct workqueue_struct *wq)
+{
+	poll_wq = wq;
+}

@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Sessions: their table, their memory, their life (see struct nqd_session).
+ *
+ * The end, nqd_session_free(), in this order and why nothing is left behind:
+ *   1. it leaves list, table of IDs, connection IDs, reset tokens and routes: no request and no new
+ *      packet finds it. Packets that have found it hold RCU and will take its lock.
+ *   2. nqd_dp_session_stop(): its timer, its work and its queue are the data path's, and gone when
+ *      that returns.
+ *   3. under its lock the engine is wiped and conn becomes NULL: a packet of 1. that comes after
+ *      this does nothing.
+ *   4. its worker may still wait for nqd_net.lock. It holds a reference, and sees !linked.
+ *   5. the last reference frees it after a grace period.
+ */
+#include <linux/random.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "crypto.h"
+#include "nqd.h"
+#include "trace.h"
+
+static const struct rhashtable_params id_params = {
+	.key_len = sizeof(u64),
+	.key_offset = offsetof(struct nqd_session, id),
+	.head_offset = offsetof(struct nqd_session, by_id),
+	.automatic_shrinking = true,
+};
+
+struct nqd_session *nqd_session_find(struct nqd_net *nn, u64 id)
+{
+	lockdep_assert_held(&nn->lock);
+	return rhashtable_lookup_fast(&nn->by_id, &id, id_params);
+}
+
+int nqd_session_link(struct nqd_session *s)
+{
+	struct nqd_net *nn = s->nn;
+	int err;
+
+	err = rhashtable_insert_fast(&nn->by_id, &s->by_id, id_params);
+	if (err)
+		return err;
+	s->serial = ++nn->last_serial;
+	list_add_tail(&s->entry, &nn->sessions);
+	nn->n_sessions++;
+	s->linked = true;
+	return 0;
+}
+
+/* ---- its worker ---- */
+
+void nqd_session_release(struct kref *ref)
+{
+	struct nqd_session *s = container_of(ref, struct nqd_session, ref);
+
+	kfree_rcu(s, rcu);
+}
+
+static void control_work(struct work_struct *work)
+{
+	struct nqd_session *s = container_of(to_delayed_work(work), struct nqd_session, control);
+	struct nqd_net *nn = s->nn;
+
+	mutex_lock(&nn->lock);
+	if (s->linked)
+		nqd_session_run(s);
+	mutex_unlock(&nn->lock);
+	kref_put(&s->ref, nqd_session_release);
+}
+
+static void queue_control(struct nqd_session *s, unsigned long delay)
+{
+	/* A packet may have found one that is being freed. */
+	if (!kref_get_unless_zero(&s->ref))
+		return;
+	if (mod_delayed_work(nqd_wq, &s->control, delay))
+		kref_put(&s->ref, nqd_session_release);
+}
+
+void nqd_session_kick(struct nqd_session *s)
+{
+	queue_control(s, 0);
+}
+
+void nqd_session_set_deadline(struct nqd_session *s, u64 at_us)
+{
+	u64 now_us = nqd_now_us();
+
+	s->deadline_us = at_us;
+	if (at_us != NQ_TIME_NEVER)
+		queue_control(s, at_us > now_us ? usecs_to_jiffies(at_us - now_us) + 1 : 0);
+}
+
+/* ---- rings of packets in flight ---- */
+
+static void ring_free(struct nqd_session *s)
+{
+	s->nn->ring_bytes -= s->ring_bytes;
+	kvfree(s->ring_mem);
+	s->ring_mem = NULL;
+	s->ring_bytes = 0;
+}
+
+/* Beyond what all of them may have, and without memory, it goes on with the window it has. */
+void nqd_ring_grow(struct nqd_session *s, u32 packets)
+{
+	size_t bytes = nq_ring_bytes(packets);
+	struct nqd_net *nn = s->nn;
+	void *mem;
+	int err;
+
+	lockdep_assert_held(&nn->lock);
+	if (nn->ring_bytes - s->ring_bytes + bytes > NQD_RINGS_MAX_BYTES)
+		return;
+	mem = kvzalloc(bytes, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!mem)
+		return;
+	spin_lock_bh(&s->lock);
+	err = s->conn ? nq_conn_grow(s->conn, mem, packets) : -ENOTCONN;
+	spin_unlock_bh(&s->lock);
+	if (err) {
+		kvfree(mem);
+		return;
+	}
+	ring_free(s);
+	s->ring_mem = mem;
+	s->ring_bytes = bytes;
+	nn->ring_bytes += bytes;
+}
+
+/* ---- connection IDs and keys, as the engine asks for them ---- */
+
+/* Give the engine a connection ID to issue. */
+static void issue_cid(struct nqd_session *s)
+{
+	struct nq_cid cid = { .seq = s->next_cid_seq, .len = s->cid_len, .has_token = true };
+	int err;
+
+	if (!nqd_cid_make(s, &cid))
+		return;
+	get_random_bytes(cid.token, sizeof(cid.token));
+	if (nqd_cid_add(s, &cid))
+		return;
+	spin_lock_bh(&s->lock);
+	err = nq_add_local_cid(s->conn, &cid);
+	spin_unlock_bh(&s->lock);
+	if (err)
+		nqd_cid_free(list_first_entry(&s->cids, struct nqd_cid, of_session));
+	else
+		s->next_cid_seq++;
+}
+
+static bool take_retired(struct nqd_session *s, struct nq_cid *cid)
+{
+	bool any;
+
+	spin_lock_bh(&s->lock);
+	any = nq_take_retired_cid(s->conn, cid);
+	spin_unlock_bh(&s->lock);
+	return any;
+}
+
+/* The peer retired some of ours, or takes more: it has always as many as it can hold. */
+void nqd_session_refill_cids(struct nqd_session *s)
+{
+	struct nqd_cid *c, *next;
+	struct nq_cid cid;
+	u32 n;
+
+	while (take_retired(s, &cid))
+		list_for_each_entry_safe(c, next, &s->cids, of_session)
+			if (c->cid.seq == cid.seq)
+				nqd_cid_free(c);
+	spin_lock_bh(&s->lock);
+	n = nq_local_cids_wanted(s->conn);
+	spin_unlock_bh(&s->lock);
+	for (; n; n--)
+		issue_cid(s);
+}
+
+/* Derive the keys of the phase behind the secrets we hold, install them, and step the secrets. */
+int nqd_session_next_keys(struct nqd_session *s)
+{
+	struct nq_key_material tx = {}, rx = {};
+	int err;
+
+	err = nqd_step_secrets(s->cipher, nqd_quic_derive, &s->secrets, &tx, &rx);
+	if (!err)
+		err = nqd_next_keys_load(s->cipher, &tx, &rx);
+	if (err)
+		goto wipe;
+	spin_lock_bh(&s->lock);
+	err = nq_set_next_keys(s->conn, &tx, &rx);
+	spin_unlock_bh(&s->lock);
+	nqd_next_keys_unload(&tx, &rx);
+wipe:
+	memzero_explicit(&tx, sizeof(tx));
+	memzero_explicit(&rx, sizeof(rx));
+	return err;
+}
+
+/* ---- life ---- */
+
+struct nqd_session *nqd_session_alloc(struct nqd_net *nn)
+{
+	struct nqd_session *s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
+
+	if (!s)
+		return NULL;
+	s->ended = kzalloc(sizeof(*s->ended), GFP_KERNEL_ACCOUNT);
+	if (!s->ended) {
+		kfree(s);
+		return NULL;
+	}
+	s->nn = nn;
+	s->migrating_to = NQ_PATHS_MAX;
+	s->deadline_us = NQ_TIME_NEVER;
+	INIT_LIST_HEAD(&s->entry);
+	INIT_LIST_HEAD(&s->cids);
+	spin_lock_init(&s->lock);
+	kref_init(&s->ref);
+	INIT_DELAYED_WORK(&s->control, control_work);
+	return s;
+}
+
+int nqd_session_start(struct nqd_session *s, struct nqd_new_session *req,
+		      const struct nqd_secrets *secrets)
+{
+	struct nq_conn_params *p = &req->params;
+	struct nq_conn *conn;
+	int err;
+
+	p->crypto = &nqd_crypto_ops;
+	get_random_bytes(p->path_secret, sizeof(p->path_secret));
+	err = nqd_keys_load(p);
+	if (err)
+		return err;
+	s->conn_bytes = nq_conn_bytes(p);
+	s->conn_mem = kvzalloc(s->conn_bytes, GFP_KERNEL_ACCOUNT);
+	if (!s->conn_mem) {
+		err = -ENOMEM;
+		goto unload;
+	}
+	conn = nq_conn_init(s->conn_mem, p, nqd_now_us(), &err);
+	if (!conn)
+		goto free_mem;
+	err = nqd_dp_session_start(s);
+	if (err)
+		goto fini;
+	s->secrets = *secrets;
+	/* From here on packets may use it: with SET_KEYS they find the session already. */
+	spin_lock_bh(&s->lock);
+	/* Pairs with nqd_dp_xmit(), which looks without the lock. */
+	smp_store_release(&s->conn, conn);
+	spin_unlock_bh(&s->lock);
+	nqd_keys_unload(p);
+	return 0;
+
+fini:
+	nq_conn_fini(conn);
+free_mem:
+	memzero_explicit(s->conn_mem, s->conn_bytes);
+	kvfree(s->conn_mem);
+	s->conn_mem = NULL;
+unload:
+	nqd_keys_unload(p);
+	return err;
+}
+
+u8 nqd_session_state(struct nqd_session *s)
+{
+	struct nq_close_info info;
+
+	if (!s->conn)
+		return NQD_SESSION_NO_KEYS;
+	spin_lock_bh(&s->lock);
+	nq_close_info(s->conn, &info);
+	spin_unlock_bh(&s->lock);
+	if (info.cause == NQ_CLOSE_NONE)
+		return s->down ? NQD_SESSION_CLOSING : NQD_SESSION_ACTIVE;
+	return info.cause == NQ_CLOSE_LOCAL || info.cause == NQ_CLOSE_PROTOCOL
+		       ? NQD_SESSION_CLOSING
+		       : NQD_SESSION_DRAINING;
+}
+
+/* Packets of its device no longer lead to it. */
+static void leave_routes(struct nqd_session *s)
+{
+	if (!s->nd)
+		return;
+	nqd_route_del_value(&s->nd->routes, s);
+	if (s->nd->default_session == s)
+		WRITE_ONCE(s->nd->default_session, NULL);
+}
+
+void nqd_session_down(struct nqd_session *s, u8 reason, u64 code, const char *text)
+{
+	struct nqd_last_event info = { .reason = reason, .code = code };
+
+	lockdep_assert_held(&s->nn->lock);
+	if (s->down)
+		return;
+	if (s->heir && !s->replaced) {
+		/* Which ends it. */
+		nqd_take_over(s->heir);
+		return;
+	}
+	spin_lock_bh(&s->lock);
+	WRITE_ONCE(s->down, true);
+	spin_unlock_bh(&s->lock);
+	strscpy(info.text, text, sizeof(info.text));
+	leave_routes(s);
+	if (s->conn)
+		nqd_dp_session_drop_queue(s);
+	nqd_event(s, NQD_EVENT_SESSION_DOWN, &info, NULL, 0);
+	nqd_replace_down(s);
+}
+
+/* What GET_EVENTS still tells of it. */
+static void remember_ended(struct nqd_session *s)
+{
+	struct nqd_ended *e = s->ended;
+	struct nqd_net *nn = s->nn;
+
+	s->ended = NULL;
+	if (!s->last[NQD_EVENT_SESSION_DOWN].present) {
+		kfree(e);
+		return;
+	}
+	e->serial = ++nn->last_serial;
+	e->id = s->id;
+	e->user = s->user;
+	e->generation = s->generation;
+	e->down = s->last[NQD_EVENT_SESSION_DOWN];
+	memcpy(e->tunnel, s->tunnel, sizeof(e->tunnel));
+	list_add_tail(&e->entry, &nn->ended);
+	if (++nn->n_ended <= NQD_ENDED_MAX)
+		return;
+	e = list_first_entry(&nn->ended, struct nqd_ended, entry);
+	list_del(&e->entry);
+	nn->n_ended--;
+	kfree(e);
+}
+
+static void unlink_session(struct nqd_session *s)
+{
+	struct nqd_net *nn = s->nn;
+
+	if (!s->linked)
+		return;
+	s->linked = false;
+	rhashtable_remove_fast(&nn->by_id, &s->by_id, id_params);
+	list_del_init(&s->entry);
+	nn->n_sessions--;
+}
+
+static void stop_engine(struct nqd_session *s)
+{
+	if (!s->conn)
+		return;
+	nqd_dp_session_stop(s);
+	spin_lock_bh(&s->lock);
+	nq_conn_fini(s->conn);
+	s->conn = NULL;
+	spin_unlock_bh(&s->lock);
+	memzero_explicit(s->conn_mem, s->conn_bytes);
+	kvfree(s->conn_mem);
+	s->conn_mem = NULL;
+}
+
+void nqd_session_free(struct nqd_session *s)
+{
+	struct nqd_cid *c, *next;
+
+	lockdep_assert_held(&s->nn->lock);
+	nqd_replace_free(s);
+	remember_ended(s);
+	unlink_session(s);
+	list_for_each_entry_safe(c, next, &s->cids, of_session)
+		nqd_cid_free(c);
+	nqd_reset_forget(s);
+	leave_routes(s);
+	if (s->sends && s->nd)
+		s->nd->n_sessions--;
+	stop_engine(s);
+	ring_free(s);
+	nqd_paths_free(s);
+	kfree(s->claims);
+	kfree_sensitive(s->waiting);
+	memzero_explicit(&s->secrets, sizeof(s->secrets));
+	if (cancel_delayed_work(&s->control))
+		kref_put(&s->ref, nqd_session_release);
+	kref_put(&s->ref, nqd_session_release);
+}
+
+/* ---- a network namespace ---- */
+
+int nqd_sessions_init_net(struct nqd_net *nn)
+{
+	int err;
+
+	INIT_LIST_HEAD(&nn->sessions);
+	INIT_LIST_HEAD(&nn->ended);
+	err = rhashtable_init(&nn->by_id, &id_params);
+	if (err)
+		return err;
+	err = nqd_cids_init(nn);
+	if (err)
+		goto free_ids;
+	err = nqd_tokens_init(nn);
+	if (err)
+		goto free_cids;
+	return 0;
+
+free_cids:
+	rhltable_destroy(&nn->cids);
+free_ids:
+	rhashtable_destroy(&nn->by_id);
+	return err;
+}
+
+void nqd_sessions_exit_net(struct nqd_net *nn)
+{
+	struct nqd_session *s, *next;
+	struct nqd_ended *e, *after;
+
+	mutex_lock(&nn->lock);
+	list_for_each_entry_safe(s, next, &nn->sessions, entry)
+		nqd_session_free(s);
+	list_for_each_entry_safe(e, after, &nn->ended, entry)
+		kfree(e);
+	mutex_unlock(&nn->lock);
+	rhltable_destroy(&nn->tokens);
+	rhltable_destroy(&nn->cids);
+	rhashtable_destroy(&nn->by_id);
+}

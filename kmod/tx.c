@@ -1,0 +1,620 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From the stack to the network. A reader follows a packet downwards:
+ *
+ *   nqd_dp_xmit()    finds the session by the destination address, queues, asks for a round
+ *   nqd_tx_flush()   the round: as long as the engine admits packets
+ *   stage()          takes what CoDel lets pass
+ *   plan()           how many segments make the next burst; what is too large goes back by ICMP
+ *   fill()           writes them into the burst, with their own headers and checksums
+ *   flush_burst()    reserve -> fill -> seal -> control packets behind -> build -> commit -> send
+ *
+ * What congestion control does not admit waits here, in a bounded queue. If the device has one
+ * session, its transmit queue is stopped instead of packets being dropped: a qdisc above keeps them
+ * and the senders' sockets are held up. An inner packet's socket is charged for it until the wire
+ * has taken the outer one (TCP small queues).
+ */
+#include <linux/icmp.h>
+#include <linux/icmpv6.h>
+#include <linux/if_arp.h>
+#include <net/codel.h>
+#include <net/codel_impl.h>
+#include <net/icmp.h>
+#include <net/ip.h>
+#include <net/ipv6.h>
+
+#include "burst.h"
+#include "run.h"
+#include "trace.h"
+#include "udp.h"
+
+#define ICMP_PER_SECOND 100
+/* When there was no memory for a burst. */
+#define NO_MEMORY_RETRY_US 1000
+
+static struct codel_params codel_params;
+
+/* ---- from the stack ---- */
+
+/* Is it an IP packet whose headers we may look at? They are linear then. */
+static bool sane(struct sk_buff *skb)
+{
+	u32 headers;
+
+	skb_reset_network_header(skb);
+	if (skb->protocol == htons(ETH_P_IP)) {
+		if (!pskb_may_pull(skb, sizeof(struct iphdr)) || ip_hdr(skb)->version != 4)
+			return false;
+	} else if (skb->protocol == htons(ETH_P_IPV6)) {
+		if (!pskb_may_pull(skb, sizeof(struct ipv6hdr)) || ipv6_hdr(skb)->version != 6)
+			return false;
+	} else {
+		return false;
+	}
+	headers = DP_HDR_MAX_LEN;
+	if (skb->ip_summed == CHECKSUM_PARTIAL)
+		headers = skb_checksum_start_offset(skb) + 60;
+	return pskb_may_pull(skb, min(headers, skb->len));
+}
+
+/* Describe @skb as the virtio header of a TUN would, which is what the segmenter takes. */
+static int init_segs(struct dp_segs *segs, struct sk_buff *skb)
+{
+	struct virtio_net_hdr vh = { .gso_type = VIRTIO_NET_HDR_GSO_NONE };
+	int err;
+
+	if (skb_is_gso(skb)) {
+		unsigned int type = skb_shinfo(skb)->gso_type;
+
+		if (skb->ip_summed != CHECKSUM_PARTIAL)
+			return -EINVAL;
+		vh.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		vh.gso_type = type & SKB_GSO_TCPV4    ? VIRTIO_NET_HDR_GSO_TCPV4
+			      : type & SKB_GSO_TCPV6  ? VIRTIO_NET_HDR_GSO_TCPV6
+			      : type & SKB_GSO_UDP_L4 ? VIRTIO_NET_HDR_GSO_UDP_L4
+						      : 0xff;
+		vh.gso_size = skb_shinfo(skb)->gso_size;
+		vh.csum_start = skb_checksum_start_offset(skb);
+	}
+	err = dp_segs_init(segs, &vh, skb->data, skb->len);
+	segs->skb = skb;
+	return err;
+}
+
+/* A session may outlive its device: then it has no inner packets any more. */
+static struct net_device *dev_of(const struct nqd_session *s)
+{
+	const struct nqd_device *nd = READ_ONCE(s->nd);
+
+	return nd ? nd->dev : NULL;
+}
+
+static void trace_drop(const struct nqd_session *s, enum nqd_drop_reason why)
+{
+	const struct net_device *dev = dev_of(s);
+
+	trace_nqd_drop(dev ? dev->ifindex : 0, s->id, why);
+}
+
+static void drop(const struct nqd_session *s, struct sk_buff *skb, enum nqd_drop_reason why)
+{
+	struct net_device *dev = dev_of(s);
+
+	trace_drop(s, why);
+	if (dev)
+		dev_core_stats_tx_dropped_inc(dev);
+	kfree_skb(skb);
+}
+
+/* False: the queue is full, or there is no session any more. */
+static bool enqueue(struct nqd_session *s, struct sk_buff *skb)
+{
+	struct nqd_session_dp *dp = &s->dp;
+	bool room;
+
+	spin_lock_bh(&dp->queue.lock);
+	room = !test_bit(NQD_DP_STOPPED, &dp->state) &&
+	       atomic_read(&dp->held_bytes) < NQD_QUEUE_MAX_BYTES;
+	if (room) {
+		__skb_queue_tail(&dp->queue, skb);
+		dp->queue_bytes += skb->len;
+		atomic_add(skb->len, &dp->held_bytes);
+	}
+	spin_unlock_bh(&dp->queue.lock);
+	return room;
+}
+
+/* The only session of a device holds its queue up, instead of dropping. */
+static void hold_back(struct nqd_session *s, struct net_device *dev)
+{
+	if (READ_ONCE(((struct nqd_device *)netdev_priv(dev))->n_sessions) != 1 ||
+	    atomic_read(&s->dp.held_bytes) < NQD_QUEUE_STOP_BYTES)
+		return;
+	netif_stop_queue(dev);
+	/* A round may have emptied the queue before it could see that this is stopped. */
+	smp_mb();
+	nqd_tx_resume(s);
+}
+
+void nqd_tx_resume(struct nqd_session *s)
+{
+	struct nqd_device *nd = READ_ONCE(s->nd);
+
+	if (likely(!nd || !netif_queue_stopped(nd->dev)))
+		return;
+	if (READ_ONCE(nd->n_sessions) != 1 ||
+	    atomic_read(&s->dp.held_bytes) < NQD_QUEUE_STOP_BYTES / 2)
+		netif_wake_queue(nd->dev);
+}
+
+netdev_tx_t nqd_dp_xmit(struct sk_buff *skb, struct net_device *dev)
+{
+	struct nqd_device *nd = netdev_priv(dev);
+	struct nqd_skb_cb *cb;
+	struct nqd_session *s;
+	struct dp_segs segs;
+
+	skb = skb_share_check(skb, GFP_ATOMIC);
+	if (unlikely(!skb))
+		return NETDEV_TX_OK;
+	rcu_read_lock();
+	if (unlikely(!sane(skb) || init_segs(&segs, skb))) {
+		nqd_count_drop_malformed(nd);
+		trace_nqd_drop(dev->ifindex, 0, NQD_DROP_MALFORMED);
+		goto drop;
+	}
+	s = nqd_session_by_dst(nd, skb->data);
+	if (unlikely(!s || !smp_load_acquire(&s->conn) || READ_ONCE(s->down))) {
+		nqd_count_drop_no_route(nd);
+		trace_nqd_drop(dev->ifindex, 0, NQD_DROP_NO_ROUTE);
+		goto drop;
+	}
+	cb = nqd_skb_cb(skb);
+	cb->queued = codel_get_time();
+	cb->max_len = dp_segs_max_len(&segs);
+	cb->segs = segs.left;
+	/* It may wait longer than the route is looked at. */
+	skb_dst_force(skb);
+	if (unlikely(!enqueue(s, skb))) {
+		atomic64_add(segs.left, &s->dp.queue_drops);
+		drop(s, skb, NQD_DROP_TX_QUEUE);
+	} else {
+		hold_back(s, dev);
+	}
+	nqd_dp_session_wake(s);
+	rcu_read_unlock();
+	return NETDEV_TX_OK;
+
+drop:
+	rcu_read_unlock();
+	dev_core_stats_tx_dropped_inc(dev);
+	kfree_skb(skb);
+	return NETDEV_TX_OK;
+}
+
+/* ---- the queue ---- */
+
+static u32 codel_len(const struct sk_buff *skb)
+{
+	return skb->len;
+}
+
+static codel_time_t codel_time(const struct sk_buff *skb)
+{
+	return ((const struct nqd_skb_cb *)skb->cb)->queued;
+}
+
+static void codel_drop(struct sk_buff *skb, void *ctx)
+{
+	struct nqd_session *s = ctx;
+
+	s->counters.congestion_drops += nqd_skb_cb(skb)->segs;
+	s->counters.tx_queue_drops += nqd_skb_cb(skb)->segs;
+	atomic_sub(skb->len, &s->dp.held_bytes);
+	drop(s, skb, NQD_DROP_CONGESTION);
+}
+
+static struct sk_buff *codel_next(struct codel_vars *vars, void *ctx)
+{
+	struct nqd_session *s = ctx;
+	struct sk_buff *skb = __skb_dequeue(&s->dp.waiting);
+
+	if (skb)
+		s->dp.waiting_bytes -= skb->len;
+	return skb;
+}
+
+static void take_queue(struct nqd_session *s)
+{
+	struct nqd_session_dp *dp = &s->dp;
+
+	if (skb_queue_empty_lockless(&dp->queue))
+		return;
+	spin_lock_bh(&dp->queue.lock);
+	skb_queue_splice_tail_init(&dp->queue, &dp->waiting);
+	dp->waiting_bytes += dp->queue_bytes;
+	dp->queue_bytes = 0;
+	spin_unlock_bh(&dp->queue.lock);
+}
+
+/* As much as one burst takes. */
+static void stage(struct nqd_session *s)
+{
+	struct nqd_session_dp *dp = &s->dp;
+	struct sk_buff *skb;
+
+	while (dp->staged_segs < NQ_BURST_MAX) {
+		skb = codel_dequeue(s, &dp->waiting_bytes, &codel_params, &dp->codel,
+				    &dp->codel_stats, codel_len, codel_time, codel_drop,
+				    codel_next);
+		if (!skb)
+			return;
+		__skb_queue_tail(&dp->staged, skb);
+		dp->staged_segs += nqd_skb_cb(skb)->segs;
+	}
+}
+
+/* The first staged packet is done with: the caller owns it. */
+static struct sk_buff *unstage(struct nqd_session *s)
+{
+	struct nqd_session_dp *dp = &s->dp;
+	struct sk_buff *skb = __skb_dequeue(&dp->staged);
+
+	dp->staged_segs -= nqd_skb_cb(skb)->segs;
+	dp->segs.left = 0;
+	atomic_sub(skb->len, &dp->held_bytes);
+	return skb;
+}
+
+static void purge_list(struct nqd_session *s, struct sk_buff_head *list)
+{
+	struct sk_buff *skb;
+
+	while ((skb = __skb_dequeue(list))) {
+		s->counters.tx_queue_drops += nqd_skb_cb(skb)->segs;
+		atomic_sub(skb->len, &s->dp.held_bytes);
+		drop(s, skb, NQD_DROP_CLOSED);
+	}
+}
+
+void nqd_tx_purge(struct nqd_session *s)
+{
+	struct nqd_session_dp *dp = &s->dp;
+
+	take_queue(s);
+	purge_list(s, &dp->staged);
+	purge_list(s, &dp->waiting);
+	dp->staged_segs = 0;
+	dp->waiting_bytes = 0;
+	dp->segs.left = 0;
+	nqd_tx_resume(s);
+}
+
+void nqd_tx_move(struct nqd_session *to, struct nqd_session *from)
+{
+	struct nqd_session_dp *f = &from->dp, *t = &to->dp;
+	struct sk_buff *skb;
+
+	take_queue(from);
+	/* What is left of a super-packet that left in part begins anew: its receiver knows TCP. */
+	skb_queue_splice_tail_init(&f->staged, &t->waiting);
+	skb_queue_splice_tail_init(&f->waiting, &t->waiting);
+	f->staged_segs = 0;
+	f->waiting_bytes = 0;
+	f->segs.left = 0;
+	t->waiting_bytes = 0;
+	skb_queue_walk(&t->waiting, skb)
+		t->waiting_bytes += skb->len;
+	atomic_add(atomic_xchg(&f->held_bytes, 0), &t->held_bytes);
+}
+
+/* ---- bursts ---- */
+
+/* Tell the inner sender what fits; a sender that does not listen costs at most this rate. */
+static void send_too_big(struct nqd_session *s, struct sk_buff *skb, u32 mtu)
+{
+	struct nqd_device_dp *dp;
+
+	if (!s->nd)
+		return;
+	dp = &s->nd->dp;
+	if (time_after64(get_jiffies_64(), READ_ONCE(dp->icmp_window) + HZ)) {
+		WRITE_ONCE(dp->icmp_window, get_jiffies_64());
+		WRITE_ONCE(dp->icmp_sent, 0);
+	}
+	if (READ_ONCE(dp->icmp_sent) >= ICMP_PER_SECOND)
+		return;
+	WRITE_ONCE(dp->icmp_sent, dp->icmp_sent + 1);
+	/* What is in the control block is ours; icmp_send() takes it for IP options. */
+	memset(skb->cb, 0, sizeof(skb->cb));
+	if (skb->protocol == htons(ETH_P_IP))
+		icmp_ndo_send(skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, htonl(mtu));
+	else
+		icmpv6_ndo_send(skb, ICMPV6_PKT_TOOBIG, 0, mtu);
+}
+
+/*
+ * Make the first staged packet ready to be written. Normally the stack has cut to the device's MTU;
+ * but the path of a session may take less. Then an IPv4 packet without DF is fragmented here, of
+ * everything else the sender is told. False: there is none.
+ */
+static bool begin_first(struct nqd_session *s, u32 mtu)
+{
+	struct nqd_session_dp *dp = &s->dp;
+	struct sk_buff *skb;
+
+	while ((skb = skb_peek(&dp->staged))) {
+		if (dp->segs.left)
+			return dp_segs_max_len(&dp->segs) <= mtu ||
+			       dp_segs_fragment(&dp->segs, mtu);
+		if (likely(!init_segs(&dp->segs, skb))) {
+			if (likely(dp_segs_max_len(&dp->segs) <= mtu))
+				return true;
+			if (dp_segs_fragment(&dp->segs, mtu))
+				return true;
+		}
+		s->counters.mtu_drops += nqd_skb_cb(skb)->segs;
+		skb = unstage(s);
+		send_too_big(s, skb, mtu);
+		drop(s, skb, NQD_DROP_MTU);
+	}
+	return false;
+}
+
+/* How many segments make the next burst, and the largest packet among them. */
+static unsigned int plan(struct nqd_session *s, u32 *pkt_bytes)
+{
+	u32 overhead = nq_tx_overhead_bytes(s->conn), mtu = nq_max_payload_bytes(s->conn);
+	struct nqd_session_dp *dp = &s->dp;
+	u32 bytes = 0, largest = 0, len, k;
+	unsigned int n = 0, left;
+	struct sk_buff *skb;
+
+	stage(s);
+	if (!begin_first(s, mtu))
+		return 0;
+	len = dp_segs_max_len(&dp->segs);
+	left = dp->segs.left;
+	skb = skb_peek(&dp->staged);
+	while (n < NQ_BURST_MAX) {
+		len += overhead;
+		k = min3((NQD_GSO_MAX_BYTES - bytes) / len, left, NQ_BURST_MAX - n);
+		n += k;
+		bytes += k * len;
+		if (k)
+			largest = max(largest, len);
+		if (k < left || skb_queue_is_last(&dp->staged, skb))
+			break;
+		skb = skb_queue_next(&dp->staged, skb);
+		len = nqd_skb_cb(skb)->max_len;
+		left = nqd_skb_cb(skb)->segs;
+		/* When it is the first it will be seen to. */
+		if (len > mtu)
+			break;
+	}
+	*pkt_bytes = largest;
+	return n;
+}
+
+/* The first staged packet is wholly in the burst. */
+static void finish_first(struct nqd_session *s, struct nqd_burst *b)
+{
+	struct dp_segs *segs = &s->dp.segs;
+
+	if (segs->kind >= DP_SEG_TCP) {
+		s->counters.gso_tx_packets++;
+		s->counters.gso_tx_segments += segs->index;
+	}
+	nqd_burst_consume(b, unstage(s));
+}
+
+/* Write the frames of @n segments into the burst. Returns how many it was. */
+static unsigned int fill(struct nqd_session *s, struct nqd_burst *b, unsigned int n, u32 hdr_len)
+{
+	u32 mtu = nq_max_payload_bytes(s->conn), inner_bytes = 0;
+	struct dp_segs *segs = &s->dp.segs;
+	u32 at, len;
+	unsigned int i;
+	u8 *buf;
+
+	for (i = 0; i < n; i++) {
+		if (!segs->left && !begin_first(s, mtu))
+			break;
+		buf = nqd_burst_room(b, nq_tx_overhead_bytes(s->conn) + dp_segs_max_len(segs));
+		if (unlikely(!buf))
+			break;
+		at = hdr_len + nq_tx_datagram_header(s->conn, buf + hdr_len);
+		len = dp_segs_next(segs, buf + at);
+		inner_bytes += len;
+		nqd_burst_add(b, buf, at + len + NQ_TAG_LEN);
+		/* The engine counts the tag when it has put it there. */
+		b->pkts[i].len -= NQ_TAG_LEN;
+		if (!segs->left)
+			finish_first(s, b);
+	}
+	s->counters.l3_tx_packets += i;
+	s->counters.l3_tx_bytes += inner_bytes;
+	if (s->nd)
+		dev_sw_netstats_tx_add(s->nd->dev, i, inner_bytes);
+	return i;
+}
+
+/* The largest packet that may leave. */
+static u32 packet_bytes(const struct nqd_session *s)
+{
+	return nq_max_payload_bytes(s->conn) + nq_tx_overhead_bytes(s->conn);
+}
+
+/* Packets the engine wants to send on its own go behind the burst, or alone. */
+static void add_control(struct nqd_session *s, struct nqd_burst *b, u64 now_us)
+{
+	u32 cap = max_t(u32, packet_bytes(s), NQ_MIN_UDP_PAYLOAD);
+	u8 *buf;
+	int len;
+
+	while (nq_tx_control_wanted(s->conn, now_us) && (buf = nqd_burst_room(b, cap))) {
+		len = nq_tx_control(s->conn, buf, cap, now_us);
+		if (len <= 0)
+			return;
+		nqd_burst_add(b, buf, len);
+	}
+}
+
+static void note_sent(struct nqd_session *s, u8 path, int err)
+{
+	/* So that a client knows at once that its path is dead. */
+	s->paths[path].unreachable = err && err != -EMSGSIZE;
+	if (unlikely(err && err != -EMSGSIZE))
+		trace_drop(s, NQD_DROP_NO_OUTER_ROUTE);
+}
+
+/* What was built goes to the active path. */
+static void send_all(struct nqd_session *s, struct sk_buff_head *out, u64 now_us)
+{
+	u8 path = nq_active_path(s->conn);
+	bool ecn = nq_tx_ecn(s->conn);
+	struct sk_buff *skb;
+	u32 largest;
+	int err;
+
+	while ((skb = __skb_dequeue(out))) {
+		largest = skb_is_gso(skb) ? skb_shinfo(skb)->gso_size : skb->len;
+		err = nqd_udp_send(s, path, skb, largest, ecn);
+		note_sent(s, path, err);
+		/* The engine falls back at once and raises NQ_EV_MTU. */
+		if (unlikely(err == -EMSGSIZE))
+			nq_mtu_refused(s->conn, largest, now_us);
+	}
+}
+
+/* Packets that must be datagrams of their own: to other paths, and probes of the packet size. */
+static void send_alone(struct nqd_session *s, u64 now_us)
+{
+	struct sk_buff_head out;
+	struct nqd_burst *b;
+	struct sk_buff *skb;
+	u8 *buf, path;
+	int len, err;
+
+	__skb_queue_head_init(&out);
+	while (nq_tx_alone_wanted(s->conn, now_us)) {
+		b = nqd_burst_begin();
+		buf = nqd_burst_room(b, NQD_PACKET_MAX);
+		len = buf ? nq_tx_alone(s->conn, buf, NQD_PACKET_MAX, now_us, &path) : 0;
+		if (len <= 0) {
+			nqd_burst_drop(b);
+			return;
+		}
+		nqd_burst_add(b, buf, len);
+		nqd_burst_build(b, &out);
+		skb = __skb_dequeue(&out);
+		if (!skb)
+			return;
+		err = nqd_udp_send(s, path, skb, len, false);
+		note_sent(s, path, err);
+		if (err == -EMSGSIZE && path == nq_active_path(s->conn))
+			nq_mtu_refused(s->conn, len, now_us);
+	}
+}
+
+/* One burst: true if there may be more to send now. */
+static bool flush_burst(struct nqd_session *s, unsigned int want, u32 pkt_bytes, u64 now_us)
+{
+	struct nqd_burst *b = nqd_burst_begin();
+	struct nq_tx_burst burst = {};
+	struct sk_buff_head out;
+	unsigned int n, filled;
+
+	__skb_queue_head_init(&out);
+	n = nq_tx_reserve(s->conn, &burst, want, pkt_bytes, now_us);
+	if (n < want && burst.limit == NQ_TX_PACED)
+		s->dp.retry_us = burst.retry_us;
+	if (n) {
+		filled = fill(s, b, n, burst.hdr_len);
+		if (unlikely(filled < n))
+			s->dp.retry_us = now_us + NO_MEMORY_RETRY_US;
+		n = filled;
+		if (unlikely(nq_tx_seal(s->conn, &burst, b->pkts, n))) {
+			/* Counted by the engine; nothing of it may leave. */
+			nq_tx_commit(s->conn, &burst, b->pkts, 0, now_us);
+			trace_drop(s, NQD_DROP_AEAD_SEAL);
+			nqd_burst_drop(b);
+			return false;
+		}
+	}
+	add_control(s, b, now_us);
+	if (burst.n)
+		nq_tx_commit(s->conn, &burst, b->pkts, n, now_us);
+	nqd_burst_build(b, &out);
+	send_all(s, &out, now_us);
+	if (n < want && burst.limit == NQ_TX_CLOSED)
+		nqd_tx_purge(s);
+	return n == want;
+}
+
+void nqd_tx_flush(struct nqd_session *s, u64 now_us)
+{
+	struct sk_buff_head out;
+	struct nqd_burst *b;
+	unsigned int want;
+	bool more = true;
+	u32 pkt_bytes;
+	u64 overflow;
+
+	s->dp.retry_us = NQ_TIME_NEVER;
+	overflow = atomic64_xchg(&s->dp.queue_drops, 0);
+	s->counters.tx_queue_drops += overflow;
+	s->counters.tx_queue_overflow_drops += overflow;
+	take_queue(s);
+	/* Probes of the packet size go first: data that always waits would leave them no room. */
+	send_alone(s, now_us);
+	while (more) {
+		want = s->down ? 0 : plan(s, &pkt_bytes);
+		if (!want)
+			break;
+		more = flush_burst(s, want, pkt_bytes, now_us);
+	}
+	if (nq_tx_control_wanted(s->conn, now_us)) {
+		__skb_queue_head_init(&out);
+		b = nqd_burst_begin();
+		add_control(s, b, now_us);
+		nqd_burst_build(b, &out);
+		send_all(s, &out, now_us);
+	}
+	send_alone(s, now_us);
+	nqd_tx_resume(s);
+}
+
+/* ---- devices ---- */
+
+void nqd_dp_setup_link(struct net_device *dev)
+{
+	/* What dataplane/segment.c does; ids of IPv4 segments always count up. */
+	netdev_features_t features = NETIF_F_SG | NETIF_F_FRAGLIST | NETIF_F_HIGHDMA |
+				     NETIF_F_HW_CSUM | NETIF_F_TSO | NETIF_F_TSO6 |
+				     NETIF_F_TSO_ECN | NETIF_F_GSO_UDP_L4;
+
+	dev->features |= features;
+	dev->hw_features |= features;
+	/* A queue above, which waits while the device's is stopped. */
+	dev->priv_flags &= ~IFF_NO_QUEUE;
+	dev->tx_queue_len = 1000;
+	netif_set_tso_max_size(dev, NQD_TSO_MAX_BYTES);
+}
+
+void nqd_tx_start(struct nqd_session_dp *dp)
+{
+	skb_queue_head_init(&dp->queue);
+	__skb_queue_head_init(&dp->waiting);
+	__skb_queue_head_init(&dp->staged);
+	codel_vars_init(&dp->codel);
+	codel_stats_init(&dp->codel_stats);
+	dp->retry_us = NQ_TIME_NEVER;
+}
+
+void nqd_tx_init(void)
+{
+	codel_params_init(&codel_params);
+	codel_params.mtu = NQD_TSO_MAX_BYTES;
+	codel_params.ecn = true;
+}

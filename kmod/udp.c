@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Outer packets on their way out: see udp.h.
+ *
+ * The active path's route is cached. Packets are never fragmented: DF is set, and what the
+ * interface does not take is refused here, before the stack would segment a GSO skb into packets
+ * that are each too large. The path's own MTU is the engine's to find out, so what routes have
+ * learnt of ICMP does not count.
+ */
+#include <linux/ipv6.h>
+#include <linux/udp.h>
+#include <net/dst_cache.h>
+#include <net/inet_ecn.h>
+#include <net/ip.h>
+#include <net/ip6_route.h>
+#include <net/ipv6.h>
+#include <net/route.h>
+
+#include "compat/udp_tunnel.h"
+#include "nqd.h"
+#include "udp.h"
+
+/* The cache, if it is for this path: then it may be used, and filled. */
+static struct dst_cache *cache_of(struct nqd_session *s, u8 path)
+{
+	if (path != nq_active_path(s->conn))
+		return NULL;
+	if (unlikely(s->dp.dst_path != path)) {
+		dst_cache_reset(&s->dp.dst);
+		s->dp.dst_path = path;
+	}
+	return &s->dp.dst;
+}
+
+/* May packets of @len bytes with their headers take this route? */
+static int check_route(const struct nqd_session *s, const struct dst_entry *dst, u32 len)
+{
+	if (unlikely(s->nd && dst->dev == s->nd->dev))
+		return -ELOOP;
+	return len > READ_ONCE(dst->dev->mtu) ? -EMSGSIZE : 0;
+}
+
+static struct rtable *route4(struct nqd_session *s, u8 path, struct sock *sk, struct flowi4 *fl)
+{
+	struct dst_cache *cache = cache_of(s, path);
+	struct rtable *rt = NULL;
+
+	if (cache)
+		rt = dst_cache_get_ip4(cache, &fl->saddr);
+	if (likely(rt))
+		return rt;
+	security_sk_classify_flow(sk, flowi4_to_flowi_common(fl));
+	rt = ip_route_output_flow(sock_net(sk), fl, sk);
+	if (!IS_ERR(rt) && cache)
+		dst_cache_set_ip4(cache, &rt->dst, fl->saddr);
+	return rt;
+}
+
+static int send4(struct nqd_session *s, u8 path, struct sock *sk, struct sk_buff *skb, __be32 src,
+		 __be32 dst, __be16 dport, u32 largest, u8 tos)
+{
+	struct flowi4 fl = {
+		.saddr = src,
+		.daddr = dst,
+		.fl4_sport = inet_sk(sk)->inet_sport,
+		.fl4_dport = dport,
+		.flowi4_proto = IPPROTO_UDP,
+		.flowi4_mark = READ_ONCE(sk->sk_mark),
+		.flowi4_oif = READ_ONCE(sk->sk_bound_dev_if),
+		.flowi4_uid = sock_net_uid(sock_net(sk), sk),
+	};
+	struct rtable *rt = route4(s, path, sk, &fl);
+	int err;
+
+	if (IS_ERR(rt))
+		return PTR_ERR(rt);
+	err = check_route(s, &rt->dst, largest + sizeof(struct iphdr) + sizeof(struct udphdr));
+	if (unlikely(err)) {
+		ip_rt_put(rt);
+		return err;
+	}
+	skb->mark = fl.flowi4_mark;
+	skb->protocol = htons(ETH_P_IP);
+	nqd_udp4_xmit(rt, sk, skb, fl.saddr, dst, tos, fl.fl4_sport, dport);
+	return 0;
+}
+
+#if IS_ENABLED(CONFIG_IPV6)
+static struct dst_entry *route6(struct nqd_session *s, u8 path, struct sock *sk, struct flowi6 *fl)
+{
+	struct dst_cache *cache = cache_of(s, path);
+	struct dst_entry *dst = NULL;
+
+	if (cache)
+		dst = dst_cache_get_ip6(cache, &fl->saddr);
+	if (likely(dst))
+		return dst;
+	security_sk_classify_flow(sk, flowi6_to_flowi_common(fl));
+	dst = ip6_dst_lookup_flow(sock_net(sk), sk, fl, NULL);
+	if (!IS_ERR(dst) && cache)
+		dst_cache_set_ip6(cache, dst, &fl->saddr);
+	return dst;
+}
+
+static int send6(struct nqd_session *s, u8 path, struct sock *sk, struct sk_buff *skb,
+		 const struct sockaddr_in6 *to, const struct in6_addr *src, u32 largest, u8 tclass)
+{
+	struct flowi6 fl = {
+		.daddr = to->sin6_addr,
+		.fl6_sport = inet_sk(sk)->inet_sport,
+		.fl6_dport = to->sin6_port,
+		.flowi6_proto = IPPROTO_UDP,
+		.flowi6_mark = READ_ONCE(sk->sk_mark),
+		.flowi6_oif = to->sin6_scope_id ?: READ_ONCE(sk->sk_bound_dev_if),
+		.flowi6_uid = sock_net_uid(sock_net(sk), sk),
+	};
+	struct dst_entry *dst;
+	int err;
+
+	if (src)
+		fl.saddr = *src;
+	dst = route6(s, path, sk, &fl);
+	if (IS_ERR(dst))
+		return PTR_ERR(dst);
+	err = check_route(s, dst, largest + sizeof(struct ipv6hdr) + sizeof(struct udphdr));
+	if (unlikely(err)) {
+		dst_release(dst);
+		return err;
+	}
+	skb->mark = fl.flowi6_mark;
+	skb->protocol = htons(ETH_P_IPV6);
+	nqd_udp6_xmit(dst, sk, skb, &fl.saddr, &fl.daddr, tclass, fl.fl6_sport, fl.fl6_dport);
+	return 0;
+}
+#endif
+
+/* An address of a path as IPv4, which on an IPv6 socket is a mapped one. */
+static bool as_v4(const union nqd_addr *a, __be32 *v4)
+{
+	if (a->sa.sa_family == AF_INET)
+		*v4 = a->in.sin_addr.s_addr;
+	else if (a->sa.sa_family == AF_INET6 && ipv6_addr_v4mapped(&a->in6.sin6_addr))
+		*v4 = a->in6.sin6_addr.s6_addr32[3];
+	else
+		return false;
+	return true;
+}
+
+int nqd_udp_send(struct nqd_session *s, u8 path, struct sk_buff *skb, u32 largest, bool ecn)
+{
+	const struct nqd_path *p = &s->paths[path];
+	const union nqd_addr *local = nqd_path_local(p);
+	u8 tos = ecn ? INET_ECN_ECT_0 : INET_ECN_NOT_ECT;
+	struct sock *sk = p->sock ? READ_ONCE(p->sock->sk) : NULL;
+	__be32 src = 0, dst;
+	int err;
+
+	if (unlikely(!sk)) {
+		err = -ENOTCONN;
+	} else if (as_v4(&p->remote, &dst)) {
+		as_v4(local, &src);
+		/* The port stands at the same place in both. */
+		err = send4(s, path, sk, skb, src, dst, p->remote.in.sin_port, largest, tos);
+#if IS_ENABLED(CONFIG_IPV6)
+	} else if (p->remote.sa.sa_family == AF_INET6) {
+		err = send6(s, path, sk, skb, &p->remote.in6,
+			    local->sa.sa_family == AF_INET6 ? &local->in6.sin6_addr : NULL, largest,
+			    tos);
+#endif
+	} else {
+		err = -EAFNOSUPPORT;
+	}
+	if (unlikely(err))
+		kfree_skb(skb);
+	return err;
+}

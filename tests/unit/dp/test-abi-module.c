@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What only the kernel module can get wrong: sockets that are closed under it, processes that die,
+ * namespaces, privileges, interfaces of other kinds, memory that is not there.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/netlink.h>
+#include <linux/udp.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "t-abi.h"
+
+/* Ask until the event has come: answers and events share the socket. */
+static void await_event(unsigned int type, unsigned int n)
+{
+	struct nxm m;
+
+	while (t_abi.events[type] < n) {
+		abi_begin(&t_abi, &m, NQD_CMD_GET_CAPS, 0);
+		assert_int_equal(abi_call(&t_abi, &m, NULL, NULL, NULL), 0);
+	}
+}
+
+static void await_held(int n)
+{
+	while (t_held() != n)
+		sched_yield();
+}
+
+/* The last descriptor of a socket is closed under two sessions; a third uses another one. */
+static void socket_is_closed(void **state)
+{
+	struct abi_session s = t_session(1);
+	struct sockaddr_storage bound;
+	struct nxm_error e;
+	struct t_found f;
+	int held, fd;
+
+	T_ONLY_MODULE();
+	held = t_held();
+	fd = abi_open_udp("127.0.0.1", 0, &bound);
+	s.socket = fd;
+	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+	s.id = s.number = 2;
+	s.no_keys = true;
+	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+	s = t_session(3);
+	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+	assert_int_equal(t_held(), held + 2);
+	close(fd);
+	await_event(NQD_EVENT_SESSION_DOWN, 2);
+	await_held(held + 1);
+	f = t_dump(NQD_CMD_GET_STATS);
+	assert_int_equal(f.n, 1);
+	assert_int_equal(f.id, 3);
+	/* Its port is free. */
+	fd = abi_open_udp("127.0.0.1", ntohs(((struct sockaddr_in *)&bound)->sin_port), &bound);
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+/* A socket that only the device uses, and one that two devices share. */
+static void socket_of_devices_is_closed(void **state)
+{
+	struct sockaddr_storage bound;
+	struct nxm_error e;
+	struct nxm m;
+	int held, fd, i;
+	size_t nest;
+
+	T_ONLY_MODULE();
+	held = t_held();
+	fd = abi_open_udp("127.0.0.1", 0, &bound);
+	for (i = 0; i < 2; i++) {
+		abi_begin(&t_abi, &m, NQD_CMD_CREATE_DEVICE, 0);
+		nest = nxm_nest_begin(&m, NQD_A_DEVICE);
+		nxm_put_str(&m, NQD_A_DEVICE_IFNAME, i ? "nxt0" : "nxt1");
+		abi_put_fd(&t_abi, &m, NQD_A_DEVICE_SOCKET_FD, fd);
+		/* The same twice is once more a use of it. */
+		abi_put_fd(&t_abi, &m, NQD_A_DEVICE_SOCKET_FD, fd);
+		nxm_nest_end(&m, nest);
+		t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), 0, &e, NULL);
+	}
+	assert_int_equal(t_held(), held + 2);
+	close(fd);
+	await_held(held + 1);
+}
+
+static void process_dies(void **state)
+{
+	struct abi_session s = t_session(1);
+	struct sockaddr_storage bound;
+	struct nxm_error e;
+	int held, status;
+	pid_t pid;
+
+	T_ONLY_MODULE();
+	held = t_held();
+	pid = fork();
+	if (!pid) {
+		struct abi own;
+
+		s.socket = abi_open_udp("127.0.0.1", 0, &bound);
+		if (abi_genl.open(&own, "module") || abi_add_session(&own, &s, &e))
+			_exit(1);
+		raise(SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	await_event(NQD_EVENT_SESSION_DOWN, 1);
+	await_held(held);
+	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, 0);
+	assert_int_equal(t_dump(NQD_CMD_GET_EVENTS).reason, NQD_DOWN_SOCKET_ERROR);
+}
+
+/* Sockets that are not UDP, not bound, another tunnel's, or of another namespace. */
+static void foreign_sockets(void **state)
+{
+	struct abi_session s = t_session(1);
+	int held, encap = UDP_ENCAP_ESPINUDP, own;
+	struct sockaddr_storage bound;
+	struct nxm_error e;
+
+	T_ONLY_MODULE();
+	held = t_held();
+	s.socket = -1;
+	t_expect(abi_add_session(&t_abi, &s, &e), -EBADF, &e, "NQD_A_SESSION_SOCKET_FD");
+	s.socket = socket(AF_INET, SOCK_STREAM, 0);
+	t_expect(abi_add_session(&t_abi, &s, &e), -ENOTSOCK, &e, "NQD_A_SESSION_SOCKET_FD");
+	close(s.socket);
+	s.socket = socket(AF_UNIX, SOCK_DGRAM, 0);
+	t_expect(abi_add_session(&t_abi, &s, &e), -ENOTSOCK, &e, "NQD_A_SESSION_SOCKET_FD");
+	close(s.socket);
+	s.socket = socket(AF_INET, SOCK_DGRAM, 0);
+	t_expect(abi_add_session(&t_abi, &s, &e), -EDESTADDRREQ, &e, "NQD_A_SESSION_SOCKET_FD");
+	close(s.socket);
+	s.socket = abi_open_udp("127.0.0.1", 0, &bound);
+	if (!setsockopt(s.socket, IPPROTO_UDP, UDP_ENCAP, &encap, sizeof(encap)))
+		t_expect(abi_add_session(&t_abi, &s, &e), -EBUSY, &e, "another tunnel");
+	close(s.socket);
+	own = open("/proc/self/ns/net", O_RDONLY);
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	s.socket = abi_open_udp("0.0.0.0", 0, &bound);
+	assert_int_equal(setns(own, CLONE_NEWNET), 0);
+	close(own);
+	t_expect(abi_add_session(&t_abi, &s, &e), -EXDEV, &e, "another network namespace");
+	close(s.socket);
+	assert_int_equal(t_held(), held);
+	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, 0);
+}
+
+/* What one namespace has, another does not see, and cannot end. */
+static void namespaces(void **state)
+{
+	struct abi_session s = t_session(1);
+	struct abi here = t_abi;
+	struct nxm_error e;
+	int own, held;
+
+	T_ONLY_MODULE();
+	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+	held = t_held();
+	own = open("/proc/self/ns/net", O_RDONLY);
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	assert_int_equal(abi_genl.open(&t_abi, "module"), 0);
+	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, 0);
+	assert_int_equal(t_dump(NQD_CMD_GET_EVENTS).n, 0);
+	t_expect(t_simple(NQD_CMD_GET_STATS, 1, 0, &e), -ENOENT, &e, "NQD_A_SESSION_ID");
+	t_expect(t_simple(NQD_CMD_DELETE_SESSION, 1, 0, &e), 0, &e, NULL);
+	t_expect(abi_add_session(&t_abi, &s, &e), -ENODEV, &e, "NQD_A_DEVICE");
+	/* The same names here are other things. */
+	t_expect(abi_create_device(&t_abi, 0, "nxt0", &e), 0, &e, NULL);
+	t_expect(abi_add_session(&t_abi, &s, &e), -EXDEV, &e, "NQD_A_SESSION_SOCKET_FD");
+	abi_genl.close(&t_abi);
+	assert_int_equal(setns(own, CLONE_NEWNET), 0);
+	close(own);
+	t_abi = here;
+	assert_int_equal(t_held(), held);
+	assert_int_equal(t_dump(NQD_CMD_GET_STATS).id, 1);
+}
+
+static int drop_net_admin(void)
+{
+	struct __user_cap_header_struct hdr = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[2];
+
+	if (syscall(SYS_capget, &hdr, caps))
+		return -errno;
+	caps[0].effective &= ~(1u << CAP_NET_ADMIN);
+	return syscall(SYS_capset, &hdr, caps) ? -errno : 0;
+}
+
+static int restore_net_admin(void)
+{
+	struct __user_cap_header_struct hdr = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[2];
+
+	if (syscall(SYS_capget, &hdr, caps))
+		return -errno;
+	caps[0].effective |= 1u << CAP_NET_ADMIN;
+	return syscall(SYS_capset, &hdr, caps) ? -errno : 0;
+}
+
+/* No command, and no event, for who may not administer the network. */
+static void not_an_administrator(void **state)
+{
+	struct abi_session s = t_session(1);
+	struct nxm_error e;
+	struct abi other;
+	struct nxm m;
+	int i, err;
+
+	T_ONLY_MODULE();
+	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+	assert_int_equal(drop_net_admin(), 0);
+	for (i = NQD_CMD_GET_CAPS; i < NQD_CMD_EVENT; i++) {
+		abi_begin(&t_abi, &m, i, 0);
+		t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), -EPERM, &e, NULL);
+		abi_begin(&t_abi, &m, i, NLM_F_DUMP);
+		err = abi_call(&t_abi, &m, &e, NULL, NULL);
+		assert_true(err == -EPERM || err == -EOPNOTSUPP);
+	}
+	err = abi_genl.open(&other, "module");
+	assert_int_equal(restore_net_admin(), 0);
+	assert_int_equal(err, -EPERM);
+	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, 1);
+}
+
+static void delete_device(const char *name)
+{
+	struct nxm_error e;
+	struct nxm m;
+	size_t nest;
+
+	abi_begin(&t_abi, &m, NQD_CMD_DELETE_DEVICE, 0);
+	nest = nxm_nest_begin(&m, NQD_A_DEVICE);
+	nxm_put_str(&m, NQD_A_DEVICE_IFNAME, name);
+	nxm_nest_end(&m, nest);
+	t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), 0, &e, NULL);
+}
+
+/* By whatever means the device goes, its sessions go with it. */
+static void device_goes(void **state)
+{
+	struct abi_session s = t_session(1);
+	struct nxm_error e;
+	int held;
+
+	T_ONLY_MODULE();
+	held = t_held();
+	t_add_route(&s, "10.7.0.5", 32);
+	t_add_route(&s, "fd07::5", 128);
+	s.flags = NQD_SESSION_F_DEFAULT_ROUTE;
+	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+	s.id = s.number = 2;
+	s.flags = 0;
+	s.no_keys = true;
+	s.n_routes = 0;
+	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+	assert_int_equal(system("ip link delete nxt0"), 0);
+	await_event(NQD_EVENT_SESSION_DOWN, 2);
+	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, 0);
+	assert_int_equal(t_held(), held - 1);
+}
+
+/* Interfaces of other kinds are not ours to make or delete. */
+static void other_interfaces(void **state)
+{
+	struct nxm_error e;
+	struct nxm m;
+	size_t nest;
+
+	T_ONLY_MODULE();
+	t_expect(abi_create_device(&t_abi, 0, "lo", &e), -EEXIST, &e, "NQD_A_DEVICE_IFNAME");
+	delete_device("lo");
+	assert_true(if_nametoindex("lo"));
+	abi_begin(&t_abi, &m, NQD_CMD_CREATE_DEVICE, 0);
+	nest = nxm_nest_begin(&m, NQD_A_DEVICE);
+	nxm_put_u32(&m, NQD_A_DEVICE_IFINDEX, if_nametoindex("lo"));
+	nxm_nest_end(&m, nest);
+	t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), -ENODEV, &e, "NQD_A_DEVICE_IFINDEX");
+	abi_begin(&t_abi, &m, NQD_CMD_CREATE_DEVICE, 0);
+	nest = nxm_nest_begin(&m, NQD_A_DEVICE);
+	nxm_put_str(&m, NQD_A_DEVICE_IFNAME, "no/good");
+	nxm_nest_end(&m, nest);
+	t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), -EINVAL, &e, "NQD_A_DEVICE_IFNAME");
+	abi_begin(&t_abi, &m, NQD_CMD_CREATE_DEVICE, 0);
+	nest = nxm_nest_begin(&m, NQD_A_DEVICE);
+	abi_put_fd(&t_abi, &m, NQD_A_DEVICE_TUN_FD, 0);
+	nxm_nest_end(&m, nest);
+	t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), -EOPNOTSUPP, &e, "NQD_A_DEVICE_TUN_FD");
+}
+
+/* ---- allocations that fail ---- */
+
+static bool set_fault(unsigned int n)
+{
+	char text[16];
+	int fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC), len;
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	len = snprintf(text, sizeof(text), "%u", n);
+	ok = write(fd, text, len) == len;
+	close(fd);
+	return ok;
+}
+
+/* What is left of the count: 0 if the fault has happened. */
+static unsigned int fault_left(void)
+{
+	char text[16] = "";
+	int fd = open("/proc/thread-self/fail-nth", O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_true(read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	return strtoul(text, NULL, 10);
+}
+
+/* Requests of every kind. */
+static int try_device(struct nxm_error *e)
+{
+	return abi_create_device(&t_abi, 0, "nxt9", e);
+}
+
+static int try_session(struct nxm_error *e)
+{
+	struct abi_session s = t_session(7);
+
+	s.secrets = true;
+	t_add_route(&s, "10.7.0.5", 32);
+	t_add_route(&s, "10.7.0.0", 16);
+	t_add_route(&s, "fd07::5", 128);
+	s.flags = NQD_SESSION_F_REPLACE;
+	s.user = 9;
+	return abi_add_session(&t_abi, &s, e);
+}
+
+static int try_keyless(struct nxm_error *e)
+{
+	struct abi_session s = t_session(7);
+
+	s.no_keys = true;
+	return abi_add_session(&t_abi, &s, e);
+}
+
+static int try_keys(struct nxm_error *e)
+{
+	struct abi_session s = t_session(8);
+	struct nxm m;
+
+	s.secrets = true;
+	s.cipher = NQD_CIPHER_AES_256_GCM;
+	nxm_nest_end(&m, t_begin_session(&m, NQD_CMD_SET_KEYS, 8));
+	abi_put_keys(&m, &s);
+	return abi_call(&t_abi, &m, e, NULL, NULL);
+}
+
+static int try_route(struct nxm_error *e)
+{
+	static const uint8_t net[] = { 10, 8, 1, 0 };
+
+	return t_route_command(NQD_CMD_ADD_ROUTE, 6, net, 4, 24, e);
+}
+
+static int try_update(struct nxm_error *e)
+{
+	struct nxm m;
+	size_t nest = t_begin_session(&m, NQD_CMD_UPDATE_SESSION, 6);
+
+	nxm_put_u32(&m, NQD_A_SESSION_PEER_GROUP, 5);
+	nxm_put(&m, NQD_A_SESSION_TX_FRAMES, "\x01", 1);
+	nxm_nest_end(&m, nest);
+	return abi_call(&t_abi, &m, e, NULL, NULL);
+}
+
+static int try_stats(struct nxm_error *e)
+{
+	return t_simple(NQD_CMD_GET_STATS, 6, 0, e);
+}
+
+static int try_dump(struct nxm_error *e)
+{
+	struct nxm m;
+
+	abi_begin(&t_abi, &m, NQD_CMD_GET_EVENTS, NLM_F_DUMP);
+	return abi_call(&t_abi, &m, e, NULL, NULL);
+}
+
+static int try_delete(struct nxm_error *e)
+{
+	return t_simple(NQD_CMD_DELETE_SESSION, 7, 0, e);
+}
+
+/* A session that is there to be asked about, and one that waits for keys; 7 is the subject. */
+static void make_scene(bool subject)
+{
+	struct abi_session s = t_session(6);
+	struct nxm_error e;
+
+	s.secrets = true;
+	s.user = 9;
+	t_add_route(&s, "10.8.0.0", 24);
+	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+	s = t_session(8);
+	s.cipher = NQD_CIPHER_AES_256_GCM;
+	s.no_keys = true;
+	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+	if (subject)
+		t_expect(try_keyless(&e), 0, &e, NULL);
+}
+
+static void clear_scene(void)
+{
+	struct nxm_error e;
+	uint64_t id;
+
+	for (id = 6; id <= 8; id++)
+		t_expect(t_simple(NQD_CMD_DELETE_SESSION, id, 0, &e), 0, &e, NULL);
+	delete_device("nxt9");
+	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, 0);
+}
+
+static void allocation_failures(void **state)
+{
+	static const struct {
+		const char *name;
+		int (*fn)(struct nxm_error *e);
+		bool subject;
+	} requests[] = {
+		{ "device", try_device },	 { "session", try_session },
+		{ "without keys", try_keyless }, { "keys", try_keys },
+		{ "route", try_route },		 { "update", try_update },
+		{ "statistics", try_stats },	 { "events", try_dump },
+		{ "delete", try_delete, true },
+	};
+	unsigned int i, n, left, failed;
+	struct nxm_error e;
+	int held, err;
+
+	T_ONLY_MODULE();
+	if (!set_fault(0))
+		skip();
+	held = t_held();
+	for (i = 0; i < sizeof(requests) / sizeof(*requests); i++) {
+		failed = 0;
+		for (n = 1, left = 0; !left; n++) {
+			make_scene(requests[i].subject);
+			assert_true(set_fault(n));
+			err = requests[i].fn(&e);
+			left = fault_left();
+			set_fault(0);
+			failed += !!err;
+			if (left && err)
+				fail_msg("%s: %d though no allocation failed: %s", requests[i].name,
+					 err, e.text);
+			clear_scene();
+			assert_int_equal(t_held(), held);
+		}
+		print_message("  %s: %u allocations, %u refusals\n", requests[i].name, n - 2,
+			      failed);
+		/* Sending a request takes memory at least. */
+		assert_true(failed > 0);
+	}
+}
+
+int main(int argc, char **argv)
+{
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, t_setup, t_teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(socket_is_closed),	   CASE(socket_of_devices_is_closed),
+		CASE(process_dies),	   CASE(foreign_sockets),
+		CASE(namespaces),	   CASE(not_an_administrator),
+		CASE(device_goes),	   CASE(other_interfaces),
+		CASE(allocation_failures),
+	};
+
+	t_program = "module";
+	return cmocka_run_group_tests(tests, t_group_setup, NULL);
+}

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Starts a guest on the folder of a run and waits for its end. The kernel's log goes to the file
+# $run_log, the script's output to standard output. Everything a guest starts is in a PID namespace of
+# its own and ends with it.
+
+# QEMU 7.2 emulates cmpxchg16b in a way that kernel 6.12 does not survive.
+qemu_cpu=max,cx16=off
+
+# A /dev/kvm that exists may still not run a guest, or only the start of one: a boot sector that ends QEMU
+# through its debug port (with status 2 * 1 + 1) is asked. The answer holds until the machine starts anew.
+kvm_probe() {
+	local sector status
+	sector=$(mktemp)
+	printf '\xb0\x01\xe6\xf4\xf4' >"$sector"
+	truncate -s 510 "$sector" && printf '\x55\xaa' >>"$sector"
+	timeout -k 1 5 qemu-system-x86_64 -machine pc -accel kvm -cpu host -nodefaults -display none \
+		-device isa-debug-exit,iobase=0xf4,iosize=4 -drive "file=$sector,format=raw" \
+		</dev/null >/dev/null 2>&1
+	status=$?
+	rm -f "$sector"
+	[ $status = 3 ]
+}
+
+have_kvm() {
+	local boot answer
+	read -r boot </proc/sys/kernel/random/boot_id
+	answer=$lab_cache/kvm-$boot
+	if [ ! -s "$answer" ]; then
+		rm -f "$lab_cache"/kvm-*
+		if [ -w /dev/kvm ] && kvm_probe; then echo yes; else echo no; fi >"$answer"
+	fi
+	[ "$(<"$answer")" = yes ]
+}
+
+# boot_guest DIR SECONDS [icount]: 0, or 124 if the guest was still running at the end of its time.
+boot_guest() {
+	local dir=$1 seconds=$2 mode=${3:-} command
+	run_log=$dir/kernel.log
+	: >"$run_log"
+	if [ "$kernel_name" = uml ]; then
+		uml_command "$dir"
+	else
+		qemu_command "$dir" "$mode" || return
+	fi
+	nice -n 10 unshare --mount --pid --fork --kill-child --mount-proc -- \
+		timeout -k 5 "$seconds" "${command[@]}" </dev/null
+}
+
+# What all kernels are told: say warnings at once, and end when all is lost.
+boot_words=(loglevel=5 panic=-1 kunit.enable=1 kunit.autorun=1)
+
+# ttyS1 of a guest is its standard output.
+uml_command() {
+	command=("$lab_dir/lib/uml-start" "$1" "$kernel_dir/linux" "mem=${test_memory_mib}M" root=none
+		rootfstype=hostfs rootflags=/ ro "init=$lab_dir/guest/init" "nexus_lab=$1"
+		"nexus_tree=$NX_TOP" con=null ssl=null con0=null,fd:1 ssl1=null,fd:3
+		rng_core.default_quality=1000 "${boot_words[@]}" "${test_append[@]}")
+}
+
+qemu_command() {
+	local dir=$1 mode=$2 image=$kernel_dir/vmlinuz accel=(-accel tcg,thread=multi) cpu=$qemu_cpu smp=2
+	[ "$kernel_name" != dbg ] || image=$kernel_dir/bzImage
+	(cd "$dir" && pack . "$dir.cpio") && cat "$tools_cpio" "$dir.cpio" >"$dir/initrd" && rm -f "$dir.cpio" || return
+	if [ "$mode" = icount ]; then
+		# Guest time is the number of instructions executed. Copies by "rep movsb" would count each byte.
+		accel=(-accel tcg,thread=single -icount shift=0,sleep=off) cpu+=,erms=off,fsrm=off smp=1
+	elif have_kvm; then
+		accel=(-accel kvm) cpu=host
+	fi
+	command=(qemu-system-x86_64 -machine q35 "${accel[@]}" -cpu "$cpu" -smp "$smp" -m "$test_memory_mib"
+		-nodefaults -no-reboot -display none -serial "file:$run_log" -serial file:/dev/stdout
+		-object rng-random,id=rng0,filename=/dev/urandom -device virtio-rng-pci,rng=rng0
+		-kernel "$image" -initrd "$dir/initrd"
+		-append "console=ttyS0 oops=panic nokaslr mitigations=off random.trust_cpu=on ${boot_words[*]} ${test_append[*]}")
+}

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Decides what a run was worth. The script's TAP is passed on as it comes, without its plan; what the
+# lab itself finds is added as one more result, and a plan for all of it ends the output.
+
+# A line of the kernel's log that must not be there. KUnit's results appear there too.
+log_faults='BUG:|WARNING:|KASAN|KCSAN|KFENCE|UBSAN|Oops|Kernel panic|general protection fault|kmemleak: [0-9]|INFO: |possible .*deadlock|suspicious RCU|refcount_t|leaked reference|unreferenced object|list_(add|del) corruption|unregister_netdevice: waiting|blocked for more than|detected stall|\] +not ok '
+
+# log_findings FILE
+log_findings() {
+	tr -d '\r\0' <"$1" | grep -aE -- "$log_faults" | grep -vE 'kasan: KernelAddressSanitizer initialized'
+}
+
+# judge STATUS-FILE: reads what the guest printed; boot_guest's status is in the file by then. Sets
+# nothing, returns 0 if all is well.
+judge() {
+	local status_file=$1 line count=0 failed=0 planned='' ended='' problems=()
+	while IFS= read -r line; do
+		line=${line%$'\r'}
+		case $line in
+		'ok '*) count=$((count + 1)) ;;
+		'not ok '*) count=$((count + 1)) failed=$((failed + 1)) ;;
+		'1..'*) planned=${line#1..}; continue ;;
+		'nexus-lab: exit '*) ended=${line##* }; continue ;;
+		'nexus-lab: '*) problems+=("${line#nexus-lab: }"); continue ;;
+		esac
+		printf '%s\n' "$line"
+	done
+	case $(cat "$status_file" 2>/dev/null) in
+	0) [ -n "$ended" ] || problems+=("the guest ended before the script did") ;;
+	124|137) problems+=("the guest was stopped after $test_seconds s") ;;
+	*) problems+=("the guest failed with status $(cat "$status_file")") ;;
+	esac
+	if [ -z "$planned" ]; then
+		problems+=("the script printed no plan")
+	elif [ "$planned" != "$count" ]; then
+		problems+=("the script planned $planned results and printed $count")
+	fi
+	[ "$count" -gt 0 ] || problems+=("the script printed no result")
+	[ "${ended:-0}" = 0 ] || [ $failed -gt 0 ] || problems+=("the script failed with status $ended")
+	local findings
+	findings=$(log_findings "$run_log")
+	[ -z "$findings" ] || problems+=("the kernel's log has faults")
+	count=$((count + 1))
+	if [ ${#problems[@]} = 0 ]; then
+		echo "ok $count - $kernel_version: nothing wrong"
+	else
+		failed=$((failed + 1))
+		echo "not ok $count - $kernel_version: $(printf '%s; ' "${problems[@]}" | sed 's/; $//')"
+		log_excerpt "$findings"
+	fi
+	echo "1..$count"
+	[ $failed = 0 ]
+}
+
+# log_excerpt FINDINGS: the log from the first finding on, or its end.
+log_excerpt() {
+	if [ -n "$1" ]; then
+		tr -d '\r\0' <"$run_log" | grep -aF -A 60 -- "${1%%$'\n'*}" | head -n 60
+	else
+		tr -d '\r\0' <"$run_log" | tail -n 25
+	fi | sed 's/^/# /'
+}
