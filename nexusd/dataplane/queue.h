@@ -16,7 +16,7 @@
  * read. Two delays are no sign of a sender that is too fast, but look like it:
  *  - nexus-dp did not run. What came meanwhile is read in one go, and waits here until the pile is
  *    worn down. The reader notices and tells: dp_fq_excuse().
- *  - nothing could leave for a quarter of an interval although it waited: the path was silent, its end
+ *  - nothing could leave for an eighth of an interval although it waited: the path was silent, its end
  *    did not run, the socket was full. dp_fq_next() notices.
  * After a gap of D, flows forget what CoDel held against them, and nothing is marked or dropped for an
  * interval and 2 D (D at most a second): a path of which the senders use two thirds wears the pile
@@ -46,7 +46,7 @@
 #define DP_FQ_INTERVAL_US	100000
 /* CoDel's target and the gap that is excused, in parts of that interval. */
 #define DP_FQ_TARGET_PART	10
-#define DP_FQ_GAP_PART		4
+#define DP_FQ_GAP_PART		8
 /* Bounds of one queue, for senders that do not listen. Packets and super-packets. */
 #define DP_FQ_MAX_PACKETS	8192
 #define DP_FQ_MAX_BYTES		(4 << 20)
