@@ -100,25 +100,20 @@ static inline u64 dp_csum_pseudo(const u8 *pkt, u8 proto, u32 l4_len)
 	return sum + htons(proto) + htonl(l4_len);
 }
 
-/* RFC 6040 for a tunnel whose own controller already reacts to CE: a CE mark outside goes inside if
- * the inner packet is ECN-capable; a packet that is not stays as it is instead of being dropped.
- */
-static inline void dp_carry_ce(u8 *pkt)
+/* Mark an IP packet CE; its IPv4 checksum follows. False, and nothing is changed: not ECN-capable. */
+static inline bool dp_mark_ce(u8 *pkt)
 {
-	u8 ecn;
+	bool v4 = pkt[0] >> 4 == 4;
+	u8 shift = v4 ? 0 : 4;
 
-	if (pkt[0] >> 4 == 4) {
-		ecn = pkt[1] & DP_ECN_MASK;
-		if (!ecn || ecn == DP_ECN_CE)
-			return;
-		pkt[1] |= DP_ECN_CE;
+	if (!(pkt[1] >> shift & DP_ECN_MASK))
+		return false;
+	pkt[1] |= DP_ECN_CE << shift;
+	if (v4) {
 		memset(pkt + 10, 0, 2);
 		dp_put_csum(pkt + 10, dp_csum_portable(pkt, (pkt[0] & 15) * 4));
-		return;
 	}
-	ecn = pkt[1] >> 4 & DP_ECN_MASK;
-	if (ecn)
-		pkt[1] |= DP_ECN_CE << 4;
+	return true;
 }
 
 #endif /* DP_INET_H */

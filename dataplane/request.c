@@ -397,6 +397,8 @@ void nqd_fill_counters(u64 *v, const struct nqd_counters *c, const struct nq_cou
 	v[NQD_A_STATS_PMTU_PROBES] = q->pmtu_probes;
 	v[NQD_A_STATS_CWND_DELAYS] = q->cwnd_delays;
 	v[NQD_A_STATS_DATAGRAM_DROPS] = q->datagram_drops;
+	v[NQD_A_STATS_TX_QUEUE_OVERFLOW_DROPS] = c->tx_queue_overflow_drops;
+	v[NQD_A_STATS_TX_QUEUE_CE_MARKS] = c->tx_queue_ce_marks;
 }
 
 u8 nqd_down_reason(u8 close_cause)

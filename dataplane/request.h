@@ -106,6 +106,7 @@ struct nqd_counters {
 	u64 l3_tx_packets, l3_tx_bytes, l3_rx_packets, l3_rx_bytes;
 	u64 source_prefix_drops, peer_group_drops, address_drops, mtu_drops;
 	u64 congestion_drops, route_epoch_drops, tx_queue_drops, rx_queue_drops, no_route_drops;
+	u64 tx_queue_overflow_drops, tx_queue_ce_marks;
 	u64 gso_tx_packets, gso_tx_segments, gro_rx_coalesced, malformed_drops;
 };
 

@@ -14,7 +14,8 @@ static int complete_csum(const struct virtio_net_hdr *vh, u8 *pkt, u32 len)
 	u32 at = (u32)vh->csum_start + vh->csum_offset;
 	u16 v;
 
-	if (at + 2 > len || vh->csum_start >= len)
+	/* Not over what has been looked at already. */
+	if (at + 2 > len || vh->csum_start >= len || vh->csum_start < DP_IP4_HDR_LEN)
 		return -EINVAL;
 	v = ~dp_csum_fold(dp_csum(pkt + vh->csum_start, len - vh->csum_start));
 	/* Right for UDP, and for TCP 0 and 0xffff are the same number. */
@@ -24,18 +25,36 @@ static int complete_csum(const struct virtio_net_hdr *vh, u8 *pkt, u32 len)
 	return 0;
 }
 
-static int init_ip(struct dp_segs *s)
+/* What all segments of a super-packet have in common of the IPv4 header. */
+static u64 common_ip_sum(const u8 *pkt, u32 hdr_len)
 {
 	u8 hdr[60];
 
+	memcpy(hdr, pkt, hdr_len);
+	memset(hdr + 2, 0, 4); /* length, id */
+	memset(hdr + 10, 0, 2); /* checksum */
+	return dp_csum_portable(hdr, hdr_len);
+}
+
+/* What all fragments have: the id is theirs too. */
+static u64 fragment_ip_sum(const u8 *pkt)
+{
+	u8 hdr[DP_IP4_HDR_LEN];
+
+	memcpy(hdr, pkt, sizeof(hdr));
+	memset(hdr + 2, 0, 2); /* length */
+	memset(hdr + 6, 0, 2); /* flags and offset */
+	memset(hdr + 10, 0, 2); /* checksum */
+	return dp_csum_portable(hdr, sizeof(hdr));
+}
+
+static int init_ip(struct dp_segs *s)
+{
 	if (s->version == 6)
 		return s->l4_off < DP_IP6_HDR_LEN ? -EINVAL : 0;
 	if (s->l4_off != (s->pkt[0] & 15) * 4 || s->l4_off < DP_IP4_HDR_LEN)
 		return -EINVAL;
-	memcpy(hdr, s->pkt, s->l4_off);
-	memset(hdr + 2, 0, 4); /* length, id */
-	memset(hdr + 10, 0, 2); /* checksum */
-	s->ip_sum = dp_csum_portable(hdr, s->l4_off);
+	s->ip_sum = common_ip_sum(s->pkt, s->l4_off);
 	return 0;
 }
 
@@ -119,17 +138,11 @@ int dp_segs_init(struct dp_segs *s, const struct virtio_net_hdr *vh, u8 *pkt, u3
 
 bool dp_segs_fragment(struct dp_segs *s, u32 mtu)
 {
-	u8 hdr[DP_IP4_HDR_LEN];
-
 	if (s->kind != DP_SEG_PLAIN || s->version != 4 || (s->pkt[0] & 15) * 4 != DP_IP4_HDR_LEN ||
 	    dp_get16(s->pkt + 6) & DP_IP4_DF || dp_get16(s->pkt + 2) != s->len ||
 	    mtu < DP_IP4_HDR_LEN + 8)
 		return false;
-	memcpy(hdr, s->pkt, sizeof(hdr));
-	memset(hdr + 2, 0, 2); /* length */
-	memset(hdr + 6, 0, 2); /* flags and offset */
-	memset(hdr + 10, 0, 2); /* checksum */
-	s->ip_sum = dp_csum_portable(hdr, sizeof(hdr));
+	s->ip_sum = fragment_ip_sum(s->pkt);
 	s->kind = DP_SEG_FRAGMENT;
 	s->hdr_len = DP_IP4_HDR_LEN;
 	s->payload_len = s->len - DP_IP4_HDR_LEN;
@@ -193,9 +206,47 @@ static void write_udp(const struct dp_segs *s, u8 *out, u64 payload_sum, u32 l4_
 	dp_put_udp_csum(udp + 6, s->l4_sum + htons(l4_len) + htonl(l4_len) + payload_sum);
 }
 
-u32 dp_segs_next(struct dp_segs *s, u8 *out)
+/* Bytes of payload in the next segment. */
+static u32 next_payload(const struct dp_segs *s)
 {
 	u32 n = s->payload_len - s->pos;
+
+	return n > s->gso_size ? s->gso_size : n;
+}
+
+static void advance(struct dp_segs *s, u32 payload)
+{
+	s->pos += payload;
+	s->index++;
+	s->left--;
+}
+
+void dp_segs_skip(struct dp_segs *s)
+{
+	if (s->kind == DP_SEG_PLAIN)
+		s->left = 0;
+	else
+		advance(s, next_payload(s));
+}
+
+bool dp_segs_mark_ce(struct dp_segs *s)
+{
+	u32 ihl = (s->pkt[0] & 15) * 4;
+
+	if (s->version == 4 && (ihl < DP_IP4_HDR_LEN || ihl > s->len))
+		return false;
+	if (!dp_mark_ce(s->pkt))
+		return false;
+	if (s->version == 4 && s->kind == DP_SEG_FRAGMENT)
+		s->ip_sum = fragment_ip_sum(s->pkt);
+	else if (s->version == 4 && s->kind != DP_SEG_PLAIN)
+		s->ip_sum = common_ip_sum(s->pkt, s->l4_off);
+	return true;
+}
+
+u32 dp_segs_next(struct dp_segs *s, u8 *out)
+{
+	u32 n = next_payload(s);
 	bool last = s->left == 1;
 	u64 sum;
 
@@ -204,8 +255,6 @@ u32 dp_segs_next(struct dp_segs *s, u8 *out)
 		s->left = 0;
 		return s->len;
 	}
-	if (n > s->gso_size)
-		n = s->gso_size;
 	memcpy(out, s->pkt, s->hdr_len);
 	sum = dp_segs_copy_payload(s, out + s->hdr_len, n);
 	if (s->kind == DP_SEG_FRAGMENT)
@@ -216,8 +265,6 @@ u32 dp_segs_next(struct dp_segs *s, u8 *out)
 		write_tcp(s, out, sum, s->hdr_len - s->l4_off + n, last);
 	else if (s->kind == DP_SEG_UDP)
 		write_udp(s, out, sum, DP_UDP_HDR_LEN + n);
-	s->pos += n;
-	s->index++;
-	s->left--;
+	advance(s, n);
 	return s->hdr_len + n;
 }

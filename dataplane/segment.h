@@ -103,4 +103,10 @@ static inline u64 dp_segs_copy_payload(const struct dp_segs *s, u8 *out, u32 len
  */
 u32 dp_segs_next(struct dp_segs *s, u8 *out);
 
+/* As dp_segs_next(), but the segment is written nowhere: it is lost. */
+void dp_segs_skip(struct dp_segs *s);
+
+/* Mark what is left CE (RFC 3168). False, and nothing is changed: the packet is not ECN-capable. */
+bool dp_segs_mark_ce(struct dp_segs *s);
+
 #endif /* DP_SEGMENT_H */

@@ -205,7 +205,7 @@ static void deliver(struct nqd_rx *rx, struct nqd_session *s, u8 *pkt, u32 len, 
 	    !inner_allowed(s, nd, pkt, len, &rx->counters))
 		return;
 	if (ecn == INET_ECN_CE)
-		dp_carry_ce(pkt);
+		dp_mark_ce(pkt);
 	rx->counters.l3_rx_packets++;
 	rx->counters.l3_rx_bytes += len;
 	if (rx->dev == nd->dev && dp_co_add(&rx->co, pkt, len))

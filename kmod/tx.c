@@ -562,10 +562,15 @@ void nqd_tx_flush(struct nqd_session *s, u64 now_us)
 	unsigned int want;
 	bool more = true;
 	u32 pkt_bytes;
+	u64 overflow;
 
 	s->dp.retry_us = NQ_TIME_NEVER;
-	s->counters.tx_queue_drops += atomic64_xchg(&s->dp.queue_drops, 0);
+	overflow = atomic64_xchg(&s->dp.queue_drops, 0);
+	s->counters.tx_queue_drops += overflow;
+	s->counters.tx_queue_overflow_drops += overflow;
 	take_queue(s);
+	/* Probes of the packet size go first: data that always waits would leave them no room. */
+	send_alone(s, now_us);
 	while (more) {
 		want = s->down ? 0 : plan(s, &pkt_bytes);
 		if (!want)

@@ -103,6 +103,20 @@ static void print_traffic(const struct model_tunnel *t, const char *name, const 
 	putchar('\n');
 }
 
+/* What the tunnel's own queue had to do, if anything. */
+static void print_queue(const struct model_stats *s)
+{
+	uint64_t marks = model_stat(s, "tx-queue-ce-marks");
+
+	if (!model_stat(s, "tx-queue-delay-max-us"))
+		return;
+	label("queue");
+	printf("longest wait %.1f ms", model_stat(s, "tx-queue-delay-max-us") / 1e3);
+	if (marks)
+		printf(", %" PRIu64 " packets marked", marks);
+	putchar('\n');
+}
+
 /* A server's sum over its sessions has no round-trip time. */
 static void print_path(const struct model_stats *s)
 {
@@ -270,6 +284,7 @@ static void print_tunnel(const struct model_tunnel *t)
 		print_traffic(t, "sent", "tx");
 		print_traffic(t, "received", "rx");
 		print_path(&t->stats);
+		print_queue(&t->stats);
 		print_drops(&t->stats);
 		print_handshakes(&t->stats);
 		print_old_key(t);

@@ -56,15 +56,21 @@ struct query {
 
 static bool is_gauge(unsigned int i)
 {
-	return i >= NQD_A_STATS_SRTT_US;
+	return (i >= NQD_A_STATS_SRTT_US && i <= NQD_A_STATS_HANDSHAKE_AGO_MS) ||
+	       i == NQD_A_STATS_TX_QUEUE_DELAY_MAX_US;
 }
 
-/* Sums of counters; of the gauges a server has only those that add up. */
+/* Sums of counters; of the gauges a server has only those that add up, or whose largest tells. */
 static void add_stats(struct query *q, const struct nxa *st, bool ends)
 {
 	for (unsigned int i = 1; i <= NQD_A_STATS_MAX; i++) {
 		if (!st[i].present)
 			continue;
+		if (i == NQD_A_STATS_TX_QUEUE_DELAY_MAX_US) {
+			if (q->dp[i] < nxa_u64(&st[i]))
+				q->dp[i] = nxa_u64(&st[i]);
+			continue;
+		}
 		if (q->sum && is_gauge(i) && i != NQD_A_STATS_CWND_BYTES &&
 		    i != NQD_A_STATS_BYTES_IN_FLIGHT && i != NQD_A_STATS_PACING_RATE_BYTES_PER_S)
 			continue;

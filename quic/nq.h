@@ -207,7 +207,9 @@ int nq_tx_control(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us);
 /*
  * The same for packets that must leave as datagrams of their own, unfragmented and without an ECN
  * mark: what is said on another path than the active one, and probes of the packet size, so @cap is
- * at least what nq_set_path_mtu() was told. *@path: where it goes.
+ * at least what nq_set_path_mtu() was told. *@path: where it goes. They are to be asked for before
+ * every burst as well: data that always waits would leave a probe neither window nor credit of the
+ * pacer, and a path that swallows full packets would be sent more of them for ever.
  */
 bool nq_tx_alone_wanted(const struct nq_conn *c, u64 now_us);
 int nq_tx_alone(struct nq_conn *c, u8 *buf, u32 cap, u64 now_us, u8 *path);

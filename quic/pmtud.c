@@ -8,7 +8,7 @@
  * three of a size are lost, or two after full packets were lost in a row, the size does not pass:
  * the connection falls to 1200 bytes and searches upwards by halves. After ten minutes it tries
  * larger ones again. ICMP is not listened to: anybody can send it. Lost probes say nothing about
- * congestion.
+ * congestion. They need room in the window, so callers send them before data (nq.h).
  *
  * path_mtu is what is used: low, or larger while a probe of just that size is out.
  */

@@ -117,6 +117,7 @@ static void fill_gauges(u64 *v, const struct nq_stats *q, const struct dp_sessio
 							    : 0;
 	v[NQD_A_STATS_UPTIME_MS] = (now_us - s->connected_us) / 1000;
 	v[NQD_A_STATS_HANDSHAKE_AGO_MS] = (now_us - s->started_us) / 1000;
+	v[NQD_A_STATS_TX_QUEUE_DELAY_MAX_US] = dp_fq_delay_max_us(s->fq);
 }
 
 static int send_stats(struct dp *dp, const struct nxm_hdr *req, struct dp_session *s, u16 flags)

@@ -290,21 +290,12 @@ void dp_session_installed(struct dp *dp, struct dp_session *s)
 	dp_mark_dirty(dp, s);
 }
 
-/* A device with several sessions must not be held up by one. */
-static void begin_sending(struct dp *dp, struct dp_session *s)
+static void begin_sending(struct dp_session *s)
 {
-	struct dp_session *other;
-
 	if (s->flags & NQD_SESSION_F_DEFAULT_ROUTE)
 		s->dev->default_session = s;
 	s->sends = true;
 	s->dev->n_sessions++;
-	for (other = s->dev->blocked ? TAILQ_FIRST(&dp->sessions) : NULL; other;
-	     other = TAILQ_NEXT(other, entry))
-		if (other->dev == s->dev)
-			dp_tx_settle(dp, other);
-	if (s->dev->blocked && !s->dev->arena_refs)
-		dp_device_resume(dp, s->dev);
 }
 
 /* Nothing below fails halfway: there is room for all routes or for none, the rest cannot fail. */
@@ -324,7 +315,7 @@ static int link_session(struct dp *dp, struct dp_request *r, struct new_session 
 	ns->routes = (struct routes){ 0 };
 	if (!s->unheard) {
 		dp_take_routes(s);
-		begin_sending(dp, s);
+		begin_sending(s);
 	}
 	dp_session_link(dp, s);
 	return 0;
@@ -425,7 +416,7 @@ int dp_cmd_add_session(struct dp *dp, struct dp_request *r)
 		return -ENOMEM;
 	}
 	SLIST_INIT(&ns->s->cids);
-	TAILQ_INIT(&ns->s->txq);
+	TAILQ_INIT(&ns->s->fresh);
 	ns->s->retry_us = NQ_TIME_NEVER;
 	ns->s->migrating_to = NQ_PATHS_MAX;
 	ns->s->deadline_us = NQ_TIME_NEVER;

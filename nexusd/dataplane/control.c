@@ -246,6 +246,7 @@ static int cmd_flush_stats(struct dp *dp, struct dp_request *r)
 		memset(&s->counters, 0, sizeof(s->counters));
 		memset(&s->inherited, 0, sizeof(s->inherited));
 		s->duplicates_reported = 0;
+		dp_fq_reset_delay_max(s->fq);
 		if (s->conn)
 			nq_flush_stats(s->conn);
 	}

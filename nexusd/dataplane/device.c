@@ -216,13 +216,3 @@ bool dp_device_write(struct dp_device *dev, const struct iovec *iov, unsigned in
 	} while (r < 0 && errno == EINTR);
 	return r >= 0;
 }
-
-/* The session that held the device up has sent: read on. */
-void dp_device_resume(struct dp *dp, struct dp_device *dev)
-{
-	unsigned int i;
-
-	dev->blocked = false;
-	for (i = 0; i < dev->n_queues && !dev->dead; i++)
-		dp_watch_mod(dp, &dev->queues[i].watch, EPOLLIN);
-}

@@ -27,6 +27,7 @@
 #include "../../lib/nlcodec.h"
 #include "../../quic/nq.h"
 #include "icmp.h"
+#include "queue.h"
 #include <linux/nexus_quic_dco.h>
 
 #define DP_MAX_SESSIONS		16384
@@ -43,9 +44,6 @@
 #define DP_OUT_BYTES		(DP_GSO_MAX_BYTES + 2048)
 /* Sealed bursts that wait for a full UDP socket. */
 #define DP_SOCKET_PENDING_MAX	64
-/* Waiting inner packets of one session: what congestion control does not admit yet. */
-#define DP_TXQ_PACKETS		1024
-#define DP_TXQ_BYTES		(1024 * 1024)
 #define DP_TUN_READ_MAX		(DP_VNET_HDR_LEN + DP_IP_MAX_BYTES + 1)
 /* Rings of packets in flight that grew, all sessions together. */
 #define DP_RINGS_MAX_BYTES	(512ull << 20)
@@ -89,7 +87,6 @@ TAILQ_HEAD(dp_socket_list, dp_socket);
 struct dp_queue {
 	struct dp_watch watch;
 	struct dp_device *dev;
-
 };
 
 struct dp_device {
@@ -104,24 +101,21 @@ struct dp_device {
 	struct dp_session *default_session;
 	unsigned int n_sessions;	/* that may send */
 	bool uso;
-	bool blocked;			/* its only session may not send: reading stopped */
 	bool dead;			/* the interface is gone */
 	u64 icmp_window_us;
 	unsigned int icmp_sent;
 	u64 no_route_drops;
-	/* What was read and not sent yet: packets stand one behind the other. */
+	/* What is being read and sent: packets stand one behind the other. Empty between two events. */
 	u8 *arena;
-	u32 arena_len;
-	unsigned int arena_refs;	/* queued packets that point into it */
+	u64 read_us;			/* when that was last done */
 	struct dp_coalesce co;
 };
 TAILQ_HEAD(dp_device_list, dp_device);
 
-/* An inner packet (or super-packet) on its way out. */
+/* An inner packet (or super-packet) in the device's arena. */
 struct dp_tx_item {
 	TAILQ_ENTRY(dp_tx_item) entry;
 	struct dp_segs segs;
-	bool owned;			/* packet memory is ours, else the device's arena */
 };
 TAILQ_HEAD(dp_tx_list, dp_tx_item);
 
@@ -187,9 +181,8 @@ struct dp_session {
 	u64 deadline_us, replaced_us;
 	struct dp_cid_list cids;
 	u64 next_cid_seq;
-	struct dp_tx_list txq;
-	unsigned int txq_packets;
-	u32 txq_bytes;
+	struct dp_tx_list fresh;	/* just read, while the arena is in use */
+	struct dp_fq *fq;		/* what waits; NULL: nothing has yet */
 	u64 retry_us;			/* paced until */
 	size_t timer_slot;		/* position in the heap plus 1, 0 = not in it */
 	u64 timer_us;
@@ -247,6 +240,8 @@ struct dp {
 	unsigned int n_free_out;
 	struct dp_tx_list free_items;
 	unsigned int n_free_items;
+	struct dp_fq_pool fq_pool;
+	u64 flow_key;			/* of dp_flow_hash(), random */
 	struct dp_ended ended[DP_ENDED_MAX];
 	unsigned int n_ended;
 	u64 punt_drops, unknown_drops;
@@ -337,7 +332,6 @@ void dp_device_destroy(struct dp *dp, struct dp_device *dev);
 bool dp_in_limbo(const struct dp *dp);
 /* False: the kernel did not take it. */
 bool dp_device_write(struct dp_device *dev, const struct iovec *iov, unsigned int n);
-void dp_device_resume(struct dp *dp, struct dp_device *dev);
 struct dp_device *dp_device_find(struct dp *dp, u32 ifindex, const char *ifname);
 
 /* path.c */
@@ -422,11 +416,13 @@ void dp_stats_add(struct nq_counters *to, const struct nq_counters *from);
 void dp_ring_grow(struct dp *dp, struct dp_session *s, u32 packets);
 void dp_ring_free(struct dp *dp, struct dp_session *s);
 
-/* tx.c */
+/* tx-read.c */
 void dp_tx_readable(struct dp *dp, struct dp_queue *q);
+
+/* tx.c */
+/* Send what may leave now; if more may than one session's turn, its retry_us is now. */
 void dp_tx_flush(struct dp *dp, struct dp_session *s);
 void dp_tx_drop_queue(struct dp *dp, struct dp_session *s);
-void dp_tx_settle(struct dp *dp, struct dp_session *s);
 
 /* rx.c */
 int dp_rx_init(void);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -318,7 +319,7 @@ int dp_init(struct dp *dp)
 	dp->reply = malloc(NQD_MSG_MAX_LEN);
 	if (!dp->heap || !dp->msg || !dp->reply || dp_rx_init())
 		return -ENOMEM;
-	if (dp_reset_init(dp))
+	if (dp_reset_init(dp) || getrandom(&dp->flow_key, sizeof(dp->flow_key), 0) < 0)
 		return -EIO;
 	dp->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (dp->epoll_fd < 0)

@@ -134,11 +134,12 @@ void dp_replace_installed(struct dp *dp, struct dp_session *s)
 
 static void move_queue(struct dp_session *to, struct dp_session *from)
 {
-	TAILQ_CONCAT(&to->txq, &from->txq, entry);
-	to->txq_packets += from->txq_packets;
-	to->txq_bytes += from->txq_bytes;
-	from->txq_packets = 0;
-	from->txq_bytes = 0;
+	if (to->fq && from->fq)
+		dp_fq_move(to->fq, from->fq, &to->counters);
+	if (to->fq)
+		return;
+	to->fq = from->fq;
+	from->fq = NULL;
 }
 
 static bool on_one_path(struct dp_session *a, struct dp_session *b)

@@ -106,8 +106,12 @@ static void deliver(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len, u8 ec
 	/* One without content only says that the peer's data plane is there. */
 	if (!s || s->down || !len || !inner_allowed(s, pkt, len))
 		return;
+	/* RFC 6040 for a tunnel whose own controller already reacts to CE: a CE mark outside goes
+	 * inside if the inner packet is ECN-capable; one that is not stays as it is instead of
+	 * being dropped.
+	 */
 	if (ecn == DP_ECN_CE)
-		dp_carry_ce(pkt);
+		dp_mark_ce(pkt);
 	s->counters.l3_rx_packets++;
 	s->counters.l3_rx_bytes += len;
 	if (dp_co_add(&s->dev->co, pkt, len))

@@ -342,7 +342,6 @@ static void run_session(struct dp *dp, struct dp_session *s)
 	if (packets)
 		dp_ring_grow(dp, s, packets);
 	dp_tx_flush(dp, s);
-	dp_tx_settle(dp, s);
 	dp_session_events(dp, s);
 	/* Reactions to events (new CIDs, keys) may have something to say. */
 	if (nq_tx_control_wanted(s->conn, dp->now_us) || nq_tx_alone_wanted(s->conn, dp->now_us))

@@ -275,12 +275,12 @@ enum nqd_stats_attr {
 	NQD_A_STATS_PEER_GROUP_DROPS,
 	NQD_A_STATS_ADDRESS_DROPS,	/* packets from an address the session does not have */
 	NQD_A_STATS_MTU_DROPS,
-	NQD_A_STATS_CONGESTION_DROPS,
+	NQD_A_STATS_CONGESTION_DROPS,	/* of tx-queue-drops: had waited too long (CoDel) */
 	NQD_A_STATS_PACING_DELAYS,
 	NQD_A_STATS_KEY_UPDATES,
 	NQD_A_STATS_KEY_UPDATE_FAILURES,
 	NQD_A_STATS_ROUTE_EPOCH_DROPS,
-	NQD_A_STATS_TX_QUEUE_DROPS,
+	NQD_A_STATS_TX_QUEUE_DROPS,	/* by the session's own queue, for whatever reason */
 	NQD_A_STATS_RX_QUEUE_DROPS,
 	NQD_A_STATS_NO_ROUTE_DROPS,
 	NQD_A_STATS_GSO_TX_PACKETS,
@@ -296,7 +296,7 @@ enum nqd_stats_attr {
 	NQD_A_STATS_PMTU_PROBES,
 	NQD_A_STATS_CWND_DELAYS,	/* bursts that the congestion window cut short */
 	NQD_A_STATS_DATAGRAM_DROPS,	/* received, of an unknown context or too many at once */
-	NQD_A_STATS_SRTT_US,		/* the rest are gauges; FLUSH_STATS leaves them */
+	NQD_A_STATS_SRTT_US,		/* from here gauges; FLUSH_STATS leaves them */
 	NQD_A_STATS_RTTVAR_US,
 	NQD_A_STATS_MIN_RTT_US,
 	NQD_A_STATS_CWND_BYTES,
@@ -304,7 +304,10 @@ enum nqd_stats_attr {
 	NQD_A_STATS_PACING_RATE_BYTES_PER_S,
 	NQD_A_STATS_LAST_RX_AGO_MS,
 	NQD_A_STATS_UPTIME_MS,		/* of the line of sessions that replaced each other */
-	NQD_A_STATS_HANDSHAKE_AGO_MS,	/* since the last of it was added */
+	NQD_A_STATS_HANDSHAKE_AGO_MS,	/* since the last of it was added; end of the gauges */
+	NQD_A_STATS_TX_QUEUE_OVERFLOW_DROPS, /* of tx-queue-drops: a bound was reached */
+	NQD_A_STATS_TX_QUEUE_CE_MARKS,	/* segments marked CE because they had waited too long */
+	NQD_A_STATS_TX_QUEUE_DELAY_MAX_US, /* the longest wait since the last FLUSH_STATS */
 	__NQD_A_STATS_MAX,
 	NQD_A_STATS_MAX = __NQD_A_STATS_MAX - 1,
 };
