@@ -182,7 +182,8 @@ static void expect_refused(struct kunit *test, u16 cipher, u32 secret_len, const
 
 static void derive_refuses(struct kunit *test)
 {
-	static const char long_label[] = "a label that leaves no room for the rest of the structure";
+	static const char long_label[] =
+		"a label that leaves no room for the rest of the structure";
 
 	expect_refused(test, 0x1304, 32, "quic key", 16, -EOPNOTSUPP);
 	expect_refused(test, NQ_AES_128_GCM, 48, "quic key", 16, -EINVAL);
