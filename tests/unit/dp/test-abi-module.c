@@ -352,35 +352,38 @@ static void namespaces_come_and_go(void **state)
 	/* They are cleaned up behind us. */
 	for (i = 0; known_namespaces() > known && i < 600; i++)
 		usleep(100000);
-	assert_int_equal(known_namespaces(), known);
+	/* One of an earlier case may have gone as well. */
+	assert_true(known_namespaces() <= known);
 }
 
 /* ---- allocations that fail ---- */
 
-static bool set_fault(unsigned int n)
-{
-	char text[16];
-	int fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC), len;
-	bool ok;
+/*
+ * The requests are answered while they are sent, by the sender's own task: so the fault is armed
+ * for that long, and never strikes the test's own calls.
+ */
+static struct {
+	int fd; /* /proc/thread-self/fail-nth: opening it takes memory */
+	unsigned int nth; /* the allocation of the next request that fails */
+	bool hit;
+} fault;
 
-	if (fd < 0)
-		return false;
-	len = snprintf(text, sizeof(text), "%u", n);
-	ok = write(fd, text, len) == len;
-	close(fd);
-	return ok;
-}
-
-/* What is left of the count: 0 if the fault has happened. */
-static unsigned int fault_left(void)
+static int faulty_send(struct abi *abi, const void *msg, size_t len)
 {
 	char text[16] = "";
-	int fd = open("/proc/thread-self/fail-nth", O_RDONLY | O_CLOEXEC);
+	int err, n;
 
-	assert_true(fd >= 0);
-	assert_true(read(fd, text, sizeof(text) - 1) > 0);
-	close(fd);
-	return strtoul(text, NULL, 10);
+	n = snprintf(text, sizeof(text), "%u", fault.nth);
+	if (pwrite(fault.fd, text, n, 0) != n)
+		return -EIO;
+	err = abi_genl.send(abi, msg, len);
+	/* What is left of the count; copying it out may be what fails then. */
+	memset(text, 0, sizeof(text));
+	n = pread(fault.fd, text, sizeof(text) - 1, 0);
+	fault.hit = n > 0 && !strtoul(text, NULL, 10);
+	while (pwrite(fault.fd, "0", 1, 0) != 1)
+		;
+	return err;
 }
 
 /* Requests of every kind. */
@@ -500,34 +503,39 @@ static void allocation_failures(void **state)
 		{ "statistics", try_stats },	 { "events", try_dump },
 		{ "delete", try_delete, true },
 	};
-	unsigned int i, n, left, failed;
+	struct abi_transport faulty = abi_genl;
+	unsigned int i, failed;
 	struct nxm_error e;
 	int held, err;
 
 	T_ONLY_MODULE();
-	if (!set_fault(0))
+	fault.fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (fault.fd < 0)
 		skip();
+	faulty.send = faulty_send;
 	held = t_held();
 	for (i = 0; i < sizeof(requests) / sizeof(*requests); i++) {
 		failed = 0;
-		for (n = 1, left = 0; !left; n++) {
+		fault.nth = 0;
+		do {
 			make_scene(requests[i].subject);
-			assert_true(set_fault(n));
+			fault.nth++;
+			t_abi.ops = &faulty;
 			err = requests[i].fn(&e);
-			left = fault_left();
-			set_fault(0);
+			t_abi.ops = &abi_genl;
 			failed += !!err;
-			if (left && err)
+			if (!fault.hit && err)
 				fail_msg("%s: %d though no allocation failed: %s", requests[i].name,
 					 err, e.text);
 			clear_scene();
 			assert_int_equal(t_held(), held);
-		}
-		print_message("  %s: %u allocations, %u refusals\n", requests[i].name, n - 2,
-			      failed);
+		} while (fault.hit);
+		print_message("  %s: %u allocations, %u refusals\n", requests[i].name,
+			      fault.nth - 1, failed);
 		/* Sending a request takes memory at least. */
 		assert_true(failed > 0);
 	}
+	close(fault.fd);
 }
 
 int main(int argc, char **argv)
@@ -546,6 +554,9 @@ int main(int argc, char **argv)
 		CASE(allocation_failures),
 	};
 
+	/* One case alone, by its name (or a pattern). */
+	if (argc == 2)
+		cmocka_set_test_filter(argv[1]);
 	t_program = "module";
 	return cmocka_run_group_tests(tests, t_group_setup, NULL);
 }
