@@ -29,6 +29,8 @@ struct nqd_device;
 struct nqd_session;
 struct nqd_socket;
 
+/* No outer packet is larger, whatever its path takes: so much stands in one piece of memory. */
+#define NQD_PACKET_MAX		16384
 /* Waiting inner packets of one session: what congestion control does not admit yet. */
 #define NQD_QUEUE_MAX_BYTES	(1024 * 1024)
 /* What waits beyond this, of one of several sessions, is no longer charged to its sender: or a peer

@@ -38,7 +38,7 @@ int nqd_session_link(struct nqd_session *s)
 	struct nqd_net *nn = s->nn;
 	int err;
 
-	err = rhashtable_insert_fast(&nn->by_id, &s->by_id, id_params);
+	err = rhashtable_lookup_insert_fast(&nn->by_id, &s->by_id, id_params);
 	if (err)
 		return err;
 	s->serial = ++nn->last_serial;
@@ -233,6 +233,7 @@ int nqd_session_start(struct nqd_session *s, struct nqd_new_session *req,
 	int err;
 
 	p->crypto = &nqd_crypto_ops;
+	p->path_mtu_bytes = min_t(u32, p->path_mtu_bytes, NQD_PACKET_MAX);
 	get_random_bytes(p->path_secret, sizeof(p->path_secret));
 	err = nqd_keys_load(p);
 	if (err)

@@ -4,6 +4,7 @@
  * namespaces, privileges, interfaces of other kinds, memory that is not there.
  */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -305,6 +306,55 @@ static void other_interfaces(void **state)
 	t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), -EOPNOTSUPP, &e, "NQD_A_DEVICE_TUN_FD");
 }
 
+/* Network namespaces that the module knows. */
+static int known_namespaces(void)
+{
+	DIR *d = opendir("/sys/kernel/debug/nexus_quic_dco");
+	int n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* Each with a device, sessions and sockets in use, and deleted with all of them. */
+static void namespaces_come_and_go(void **state)
+{
+	int i, known, own, cycles = getenv("T_CYCLES") ? atoi(getenv("T_CYCLES")) : 1000;
+	struct abi here = t_abi;
+
+	T_ONLY_MODULE();
+	known = known_namespaces();
+	own = open("/proc/self/ns/net", O_RDONLY);
+	for (i = 0; i < cycles; i++) {
+		struct abi_session s = t_session(1);
+		struct sockaddr_storage bound;
+		struct nxm_error e;
+
+		assert_int_equal(unshare(CLONE_NEWNET), 0);
+		s.socket = abi_open_udp("0.0.0.0", 0, &bound);
+		assert_int_equal(abi_genl.open(&t_abi, "module"), 0);
+		t_expect(abi_create_device(&t_abi, 0, "nxt0", &e), 0, &e, NULL);
+		t_add_route(&s, "10.7.0.5", 32);
+		t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+		s.id = s.number = 2;
+		s.n_routes = 0;
+		s.no_keys = true;
+		t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+		abi_genl.close(&t_abi);
+		close(s.socket);
+	}
+	assert_int_equal(setns(own, CLONE_NEWNET), 0);
+	close(own);
+	t_abi = here;
+	/* They are cleaned up behind us. */
+	for (i = 0; known_namespaces() > known && i < 600; i++)
+		usleep(100000);
+	assert_int_equal(known_namespaces(), known);
+}
+
 /* ---- allocations that fail ---- */
 
 static bool set_fault(unsigned int n)
@@ -484,10 +534,15 @@ int main(int argc, char **argv)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, t_setup, t_teardown)
 	const struct CMUnitTest tests[] = {
-		CASE(socket_is_closed),	   CASE(socket_of_devices_is_closed),
-		CASE(process_dies),	   CASE(foreign_sockets),
-		CASE(namespaces),	   CASE(not_an_administrator),
-		CASE(device_goes),	   CASE(other_interfaces),
+		CASE(socket_is_closed),
+		CASE(socket_of_devices_is_closed),
+		CASE(process_dies),
+		CASE(foreign_sockets),
+		CASE(namespaces),
+		CASE(not_an_administrator),
+		CASE(device_goes),
+		CASE(other_interfaces),
+		CASE(namespaces_come_and_go),
 		CASE(allocation_failures),
 	};
 

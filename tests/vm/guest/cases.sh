@@ -7,10 +7,13 @@ cases() {
 	output=$(CMOCKA_MESSAGE_OUTPUT=TAP "$@" 2>&1)
 	status=$?
 	while IFS= read -r line; do
-		case $line in
-		'ok '*'# SKIP'*) number=$((number + 1)); line=${line#ok * - }; tap_skip "$name: ${line%% #*}" "the other data plane" ;;
-		'ok '*) number=$((number + 1)); tap_ok "$name: ${line#ok * - }" ;;
-		'not ok '*) number=$((number + 1)); tap_fail "$name: ${line#not ok * - }" "$output" ;;
+		# What is skipped is "not ok 3 # SKIP name".
+		[[ $line =~ ^(not\ )?ok\ [0-9]+\ (-|\#\ SKIP)\ (.*)$ ]] || continue
+		number=$((number + 1))
+		case ${BASH_REMATCH[2]}${BASH_REMATCH[1]} in
+		-) tap_ok "$name: ${BASH_REMATCH[3]}" ;;
+		-*) tap_fail "$name: ${BASH_REMATCH[3]}" "$output" ;;
+		*) tap_skip "$name: ${BASH_REMATCH[3]}" "not on this data plane or kernel" ;;
 		esac
 	done <<<"$output"
 	[ "$number" -gt 0 ] || tap_fail "$name: no case was run" "$output"
