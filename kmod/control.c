@@ -584,7 +584,7 @@ static void apply_update(struct nqd_session *s, const struct nxa *a)
 		nq_set_keepalive(s->conn, nxa_u32(&a[NQD_A_SESSION_KEEPALIVE_MS]), nqd_now_us());
 	if (a[NQD_A_SESSION_PATH_MTU_BYTES].present) {
 		s->path_mtu = nxa_u32(&a[NQD_A_SESSION_PATH_MTU_BYTES]);
-		nq_set_path_mtu(s->conn, s->path_mtu);
+		nq_set_path_mtu(s->conn, min_t(u32, s->path_mtu, NQD_PACKET_MAX));
 	}
 	if (a[NQD_A_SESSION_PEER_GROUP].present)
 		WRITE_ONCE(s->peer_group, nxa_u32(&a[NQD_A_SESSION_PEER_GROUP]));
