@@ -38,7 +38,7 @@ int nqd_session_link(struct nqd_session *s)
 	struct nqd_net *nn = s->nn;
 	int err;
 
-	err = rhashtable_insert_fast(&nn->by_id, &s->by_id, id_params);
+	err = rhashtable_lookup_insert_fast(&nn->by_id, &s->by_id, id_params);
 	if (err)
 		return err;
 	s->serial = ++nn->last_serial;
