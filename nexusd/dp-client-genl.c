@@ -4,9 +4,11 @@
  * but for nlmsg_type, which holds the number that the kernel has given the family.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
 #include <netlink/attr.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -264,6 +266,45 @@ static void handle_ctrl(struct nx_genl *g, const struct nxm_hdr *hdr)
 	g->ops->found(g->userdata, g->version);
 }
 
+struct question {
+	int fd; /* a copy: the answer comes on the socket */
+	size_t len;
+	uint8_t buf[64];
+};
+
+/* The kernel may load the module while we send, which takes its time. */
+static void *ask_controller(void *arg)
+{
+	struct question *q = arg;
+	int r = send_parts(q->fd, q->buf, q->len, NULL, 0);
+
+	if (r)
+		nx_err("the kernel cannot be asked for its module: %s", strerror(-r));
+	close(q->fd);
+	free(q);
+	return NULL;
+}
+
+/* In a thread of its own. @q is consumed. */
+static int start_question(struct question *q)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r;
+
+	r = pthread_attr_init(&attr);
+	if (!r) {
+		(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+		r = pthread_create(&thread, &attr, ask_controller, q);
+		pthread_attr_destroy(&attr);
+	}
+	if (r) {
+		close(q->fd);
+		free(q);
+	}
+	return -r;
+}
+
 int nx_genl_find(struct nx_genl *g)
 {
 	struct nxm_hdr hdr = {
@@ -273,16 +314,26 @@ int nx_genl_find(struct nx_genl *g)
 		.cmd = CTRL_CMD_GETFAMILY,
 		.version = 1,
 	};
-	uint8_t buf[64];
+	struct question *q;
 	struct nxm m;
 	ssize_t len;
 
 	if (g->family)
 		return -EALREADY;
-	nxm_begin(&m, buf, sizeof(buf), &hdr);
+	q = calloc(1, sizeof(*q));
+	if (!q)
+		return -ENOMEM;
+	nxm_begin(&m, q->buf, sizeof(q->buf), &hdr);
 	nxm_put_str(&m, CTRL_ATTR_FAMILY_NAME, NQD_GENL_NAME);
 	len = nxm_end(&m);
-	return len < 0 ? (int)len : send_parts(g->fd, buf, (size_t)len, NULL, 0);
+	q->len = len < 0 ? 0 : (size_t)len;
+	q->fd = fcntl(g->fd, F_DUPFD_CLOEXEC, 3);
+	if (q->fd >= 0 && len > 0)
+		return start_question(q);
+	if (q->fd >= 0)
+		close(q->fd);
+	free(q);
+	return len < 0 ? (int)len : -EMFILE;
 }
 
 const char *nx_genl_device_kind(const struct nx_genl *g)

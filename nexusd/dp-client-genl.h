@@ -8,7 +8,8 @@
  * kernel takes one dump at a time of a socket: others wait here.
  *
  * Asking for the family by name lets the kernel load the module (CTRL_CMD_GETFAMILY). So nobody asks
- * after it was unloaded, nor at all with dco_mode = "disabled".
+ * after it was unloaded, nor at all with dco_mode = "disabled". The question is sent by a thread, because
+ * the kernel answers when the module is loaded, and loads it in the system call.
  */
 #ifndef NX_DP_CLIENT_GENL_H
 #define NX_DP_CLIENT_GENL_H
