@@ -14,7 +14,8 @@ static int complete_csum(const struct virtio_net_hdr *vh, u8 *pkt, u32 len)
 	u32 at = (u32)vh->csum_start + vh->csum_offset;
 	u16 v;
 
-	if (at + 2 > len || vh->csum_start >= len)
+	/* Not over what has been looked at already. */
+	if (at + 2 > len || vh->csum_start >= len || vh->csum_start < DP_IP4_HDR_LEN)
 		return -EINVAL;
 	v = ~dp_csum_fold(dp_csum(pkt + vh->csum_start, len - vh->csum_start));
 	/* Right for UDP, and for TCP 0 and 0xffff are the same number. */
