@@ -10,6 +10,8 @@
  *
  * ChaCha20-Poly1305. The library's functions, because its AEAD takes nonces of 64 bits.
  */
+#include <linux/types.h>
+#include <asm/simd.h>
 #include <crypto/aead.h>
 #include <crypto/internal/simd.h>
 #include <crypto/poly1305.h>
