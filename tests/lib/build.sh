@@ -31,6 +31,6 @@ build_asan() {
 }
 
 build_fuzz() {
-	CC=clang meson_build build-fuzz "$NX_LOGS/build-fuzz.log" '' -Dwerror=true \
+	CC=clang meson_build build-fuzz "$NX_LOGS/build-fuzz.log" "${1:-}" -Dwerror=true \
 		-Db_sanitize=address,undefined -Db_lundef=false -Dfuzzers=true
 }

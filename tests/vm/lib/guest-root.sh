@@ -129,14 +129,11 @@ guest_modules_folder() {
 guest_run_folder() {
 	local dir=$1 need file
 	mkdir -p "$dir/nexus-lab" "$dir/lib" || return
-	cp -al "$modules_dir/lib/modules" "$dir/lib/modules" 2>/dev/null ||
-		cp -a "$modules_dir/lib/modules" "$dir/lib/modules" || return
+	cp -a "$modules_dir/lib/modules" "$dir/lib" || return
 	if [ ${#module_files[@]} -gt 0 ]; then
 		mkdir -p "$dir/lib/modules/$kernel_version/updates" &&
 			cp "${module_files[@]}" "$dir/lib/modules/$kernel_version/updates" || return
 	fi
-	# A new file: the cached one must not be written to through the link.
-	rm -f "$dir/lib/modules/$kernel_version"/modules.dep*
 	depmod -b "$dir" "$kernel_version" || return
 	[ "$kernel_name" != uml ] || return 0
 	# Below usr, because /lib is a link.
