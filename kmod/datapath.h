@@ -5,7 +5,7 @@
  * Out:  nqd_dp_xmit() -> the session's queue -> run.c: CoDel -> reserve -> segments written into a
  *       burst (burst.c) -> seal -> one outer skb per run of equal sizes -> udp.c
  * In:   data_ready() -> NAPI poll (rx.c) -> runs of packets of one session opened in place ->
- *       checked, joined -> napi_gro_receive()
+ *       checked, joined -> netif_receive_skb_list()
  *
  * Rounds. Whatever gives a session something to do (a packet from the stack, received ones, its
  * timer, the control side) asks for a round: nqd_dp_session_wake(). A round runs under the
@@ -46,6 +46,7 @@ struct nqd_socket;
 enum nqd_dp_state {
 	NQD_DP_WANTED,		/* a round is wanted */
 	NQD_DP_BUSY,		/* who holds the lock looks for NQD_DP_WANTED after it */
+	NQD_DP_DELIVERING,	/* packets of its go to the stack: a round comes when all have */
 	NQD_DP_STOPPED,		/* no round any more */
 };
 

@@ -103,6 +103,12 @@ static void rounds(struct nqd_session *s)
 	unsigned int i;
 
 	for (i = 0; test_bit(NQD_DP_WANTED, &dp->state); i++) {
+		/*
+		 * What the stack answers at once leaves in one burst with what the engine has to
+		 * say, and not from the depth of the stack's receive path.
+		 */
+		if (test_bit(NQD_DP_DELIVERING, &dp->state))
+			return;
 		if (i == ROUNDS_MAX || !nqd_crypto_usable()) {
 			leave_to_worker(s);
 			return;

@@ -8,7 +8,8 @@
  *   rx_packet()      finds the session by the DCID and gathers the packets of one
  *   open_batch()     opens them in one call of the engine, in place, under the session's lock
  *   deliver()        checks the inner packet against the session's prefixes, carries a CE mark
- *   flush_run()      what dp_co_add() has joined becomes one skb for the stack
+ *   flush_run()      what dp_co_add() has joined becomes one skb
+ *   deliver_all()    all of a batch goes to the stack
  *
  * There is no encap_rcv: the UDP layer would take GRO buffers apart for it. A packet of ours that
  * cannot be opened is silence: counted, never answered. What is nobody's is left to the socket's
@@ -74,6 +75,7 @@ struct nqd_rx {
 	/* The run that is being joined, and for which device. */
 	struct dp_coalesce co;
 	struct net_device *dev;
+	struct list_head inner; /* skbs for the stack */
 };
 
 static struct workqueue_struct *poll_wq;
@@ -164,7 +166,7 @@ static void flush_run(struct nqd_rx *rx)
 	}
 	dress(skb, dev);
 	count_rx(dev, packets, skb->len);
-	napi_gro_receive(&rx->napi, skb);
+	list_add_tail(&skb->list, &rx->inner);
 }
 
 /* May this session send this packet? Counted if not. */
@@ -287,11 +289,33 @@ static unsigned int open_packets(struct nqd_rx *rx, struct nqd_session *s, u64 n
 	return n;
 }
 
+/*
+ * @n datagrams of the batch to the stack, as one list. Nothing is left to GRO: what would join has
+ * been joined.
+ */
+static void deliver_all(struct nqd_rx *rx, struct nqd_session *s, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		deliver(rx, s, rx->datagrams[i].data, rx->datagrams[i].len,
+			rx->pkts[rx->datagrams[i].pkt].ecn);
+	flush_run(rx);
+	set_bit(NQD_DP_DELIVERING, &s->dp.state);
+	netif_receive_skb_list(&rx->inner);
+	clear_bit(NQD_DP_DELIVERING, &s->dp.state);
+	INIT_LIST_HEAD(&rx->inner);
+	spin_lock(&s->lock);
+	nqd_add_counters(&s->counters, &rx->counters);
+	spin_unlock(&s->lock);
+	memset(&rx->counters, 0, sizeof(rx->counters));
+}
+
 /* The batch is opened and delivered, its packets are no longer needed. */
 static void open_batch(struct nqd_rx *rx)
 {
 	struct nqd_session *s = rx->session, *to;
-	unsigned int i, n = 0;
+	unsigned int n = 0;
 
 	if (!rx->n)
 		return;
@@ -306,18 +330,10 @@ static void open_batch(struct nqd_rx *rx)
 	/* Whoever wanted a round meanwhile left it to us: it comes below. */
 
 	to = READ_ONCE(s->replaced) ? READ_ONCE(s->heir) : s;
-	if (likely(to)) {
-		for (i = 0; i < n; i++)
-			deliver(rx, to, rx->datagrams[i].data, rx->datagrams[i].len,
-				rx->pkts[rx->datagrams[i].pkt].ecn);
-		flush_run(rx);
-		spin_lock(&to->lock);
-		nqd_add_counters(&to->counters, &rx->counters);
-		spin_unlock(&to->lock);
-		memset(&rx->counters, 0, sizeof(rx->counters));
-		if (to != s)
-			nqd_dp_session_wake(to);
-	}
+	if (likely(to))
+		deliver_all(rx, to, n);
+	if (to && to != s)
+		nqd_dp_session_wake(to);
 	rx->n = 0;
 	nqd_dp_session_wake(s);
 }
@@ -626,6 +642,7 @@ int nqd_dp_socket_attach(struct nqd_socket *sock)
 	INIT_WORK(&rx->work, poll_again);
 	skb_queue_head_init(&rx->todo);
 	__skb_queue_head_init(&rx->held);
+	INIT_LIST_HEAD(&rx->inner);
 	dp_co_init(&rx->co, true);
 	netif_napi_add(rx->netdev, &rx->napi, poll);
 	napi_enable(&rx->napi);
