@@ -226,12 +226,13 @@ static void fill_user(struct nx_tunnel *t, struct nx_session *s)
 	s->n_addresses = u->n_addresses;
 }
 
-struct ages {
+struct history {
 	uint64_t uptime_ms, handshake_ms;
+	bool heard; /* a DATAGRAM of the peer's has come */
 };
 
 /* One session of the dump: keep it, or delete it. */
-static void adopt_session(struct nx_dp *d, const struct nxa *ses, const struct ages *ages)
+static void adopt_session(struct nx_dp *d, const struct nxa *ses, const struct history *h)
 {
 	struct nx_manager *m = d->userdata;
 	const struct nxa *name = &ses[NQD_A_SESSION_TUNNEL];
@@ -258,28 +259,31 @@ static void adopt_session(struct nx_dp *d, const struct nxa *ses, const struct a
 		fill_user(t, s);
 		(void)nx_dp_set_peer_group(d, id, nx_group_id(nx_server_user(t, s->user)->group));
 	}
+	s->heard = h->heard;
 	TAILQ_REMOVE(&t->priv->installing, s, entry);
 	TAILQ_INSERT_TAIL(&t->sessions, s, entry);
 	s->installed = true;
-	s->connected_since_s = (uint64_t)time(NULL) - ages->uptime_ms / 1000;
-	s->last_handshake_s = (uint64_t)time(NULL) - ages->handshake_ms / 1000;
+	s->connected_since_s = (uint64_t)time(NULL) - h->uptime_ms / 1000;
+	s->last_handshake_s = (uint64_t)time(NULL) - h->handshake_ms / 1000;
 	nx_log_full(LOG_NOTICE, "SessionAdopted", t->config->name, "session of %s goes on",
 		    s->user_name[0] ? s->user_name : "the server");
 }
 
-static struct ages ages_of(const struct nxa *stats, const void *base)
+static struct history history_of(const struct nxa *stats, const void *base)
 {
 	struct nxa st[NQD_A_STATS_MAX + 1];
-	struct ages ages = { 0 };
+	struct history h = { 0 };
 	struct nxm_error e;
 
 	if (!stats->present || nxa_parse_nest(stats, &nqd_stats_set, st, base, &e) < 0)
-		return ages;
+		return h;
 	if (st[NQD_A_STATS_UPTIME_MS].present)
-		ages.uptime_ms = nxa_u64(&st[NQD_A_STATS_UPTIME_MS]);
+		h.uptime_ms = nxa_u64(&st[NQD_A_STATS_UPTIME_MS]);
 	if (st[NQD_A_STATS_HANDSHAKE_AGO_MS].present)
-		ages.handshake_ms = nxa_u64(&st[NQD_A_STATS_HANDSHAKE_AGO_MS]);
-	return ages;
+		h.handshake_ms = nxa_u64(&st[NQD_A_STATS_HANDSHAKE_AGO_MS]);
+	h.heard = st[NQD_A_STATS_DATAGRAM_RX_FRAMES].present &&
+		  nxa_u64(&st[NQD_A_STATS_DATAGRAM_RX_FRAMES]);
+	return h;
 }
 
 static void known(struct nx_manager *m);
@@ -288,7 +292,7 @@ static void on_dump(void *userdata, const struct nx_chan_msg *msg, int err, cons
 {
 	struct nxa tb[NQD_A_MAX + 1], ses[NQD_A_SESSION_MAX + 1];
 	struct nx_dp *d = userdata;
-	struct ages ages;
+	struct history h;
 	struct nxm_error e;
 
 	if (!msg) {
@@ -301,8 +305,8 @@ static void on_dump(void *userdata, const struct nx_chan_msg *msg, int err, cons
 	    tb[NQD_A_SESSION].present &&
 	    nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, msg->buf, &e) == 0 &&
 	    ses[NQD_A_SESSION_ID].present) {
-		ages = ages_of(&tb[NQD_A_STATS], msg->buf);
-		adopt_session(d, ses, &ages);
+		h = history_of(&tb[NQD_A_STATS], msg->buf);
+		adopt_session(d, ses, &h);
 	}
 }
 
@@ -333,8 +337,10 @@ static void settle_device(struct nx_tunnel *t)
 	struct nx_session *s;
 	bool moved = false;
 
+	/* One that the server may not have is no use while there is another. */
 	TAILQ_FOREACH (s, &t->sessions, entry)
-		moved |= p->coming.dp && s->dp == p->coming.dp;
+		moved |= p->coming.dp && s->dp == p->coming.dp &&
+			 (s->heard || !nx_session_other(s));
 	if (p->coming.dp)
 		nx_move_adopt(t, moved);
 	/* Its data sockets are read by one data plane; a client opens others when it needs them. */

@@ -8,17 +8,18 @@
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
 #include <netlink/attr.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 #include "lib/ipc.h"
 #include "lib/log.h"
 #include "dp-client-genl.h"
+#include "thread.h"
 
 /* The group of the controller's messages about families coming and going: always this one. */
 #define CTRL_NOTIFY_GROUP GENL_ID_CTRL
@@ -28,6 +29,8 @@
 #define DUMPS_MAX 64
 /* Messages taken per wake-up, so that a flood of events does not starve the loop. */
 #define BATCH 64
+/* Loading the module takes a fraction of that; whoever waits for the answer then goes on without. */
+#define FIND_MAX_US 30000000
 /* Answers before events: what happened to a session may be told before its installation is. */
 #define ANSWERS_FIRST (-10)
 
@@ -44,7 +47,7 @@ struct nx_genl {
 	const struct nx_genl_ops *ops;
 	void *userdata;
 	int fd, ev_fd;
-	sd_event_source *source, *ev_source;
+	sd_event_source *source, *ev_source, *find_timer;
 	uint16_t family; /* 0: not there */
 	uint32_t group, version;
 	uint32_t dump_seq; /* under way; 0 = none */
@@ -257,6 +260,7 @@ static void handle_ctrl(struct nx_genl *g, const struct nxm_hdr *hdr)
 			lost(g);
 		return;
 	}
+	g->find_timer = sd_event_source_disable_unref(g->find_timer);
 	if (hdr->cmd != CTRL_CMD_NEWFAMILY || !family || family == g->family)
 		return;
 	lost(g);
@@ -285,24 +289,15 @@ static void *ask_controller(void *arg)
 	return NULL;
 }
 
-/* In a thread of its own. @q is consumed. */
-static int start_question(struct question *q)
+static int on_no_answer(sd_event_source *s, uint64_t usec, void *userdata)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
-	int r;
+	struct nx_genl *g = userdata;
 
-	r = pthread_attr_init(&attr);
-	if (!r) {
-		(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-		r = pthread_create(&thread, &attr, ask_controller, q);
-		pthread_attr_destroy(&attr);
-	}
-	if (r) {
-		close(q->fd);
-		free(q);
-	}
-	return -r;
+	g->find_timer = sd_event_source_disable_unref(g->find_timer);
+	nx_warn("the kernel does not say whether its module is there");
+	if (!g->family)
+		g->ops->absent(g->userdata);
+	return 0;
 }
 
 int nx_genl_find(struct nx_genl *g)
@@ -317,6 +312,7 @@ int nx_genl_find(struct nx_genl *g)
 	struct question *q;
 	struct nxm m;
 	ssize_t len;
+	int r;
 
 	if (g->family)
 		return -EALREADY;
@@ -328,12 +324,20 @@ int nx_genl_find(struct nx_genl *g)
 	len = nxm_end(&m);
 	q->len = len < 0 ? 0 : (size_t)len;
 	q->fd = fcntl(g->fd, F_DUPFD_CLOEXEC, 3);
-	if (q->fd >= 0 && len > 0)
-		return start_question(q);
+	r = len < 0 ? (int)len : q->fd < 0 ? -EMFILE : 0;
+	g->find_timer = sd_event_source_disable_unref(g->find_timer);
+	if (!r)
+		r = sd_event_add_time_relative(g->dp->event, &g->find_timer, CLOCK_MONOTONIC,
+					       FIND_MAX_US, 0, on_no_answer, g);
+	if (r >= 0)
+		r = nx_thread_start(ask_controller, q);
+	if (!r)
+		return 0;
+	g->find_timer = sd_event_source_disable_unref(g->find_timer);
 	if (q->fd >= 0)
 		close(q->fd);
 	free(q);
-	return len < 0 ? (int)len : -EMFILE;
+	return r;
 }
 
 const char *nx_genl_device_kind(const struct nx_genl *g)
@@ -372,6 +376,7 @@ static void handle_message(struct nx_genl *g, uint8_t *data, size_t len)
 		return;
 	}
 	if (msg.hdr.seq == CTRL_SEQ) {
+		g->find_timer = sd_event_source_disable_unref(g->find_timer);
 		if (nlh->nlmsg_type == NLMSG_ERROR && !g->family)
 			g->ops->absent(g->userdata);
 		return;
@@ -534,6 +539,7 @@ void nx_genl_free(struct nx_genl *g)
 	drop_dumps(g);
 	sd_event_source_disable_unref(g->source);
 	sd_event_source_disable_unref(g->ev_source);
+	sd_event_source_disable_unref(g->find_timer);
 	if (g->fd >= 0)
 		close(g->fd);
 	if (g->ev_fd >= 0)

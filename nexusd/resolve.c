@@ -5,8 +5,6 @@
  */
 #include <errno.h>
 #include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +14,7 @@
 #include <unistd.h>
 #include "prefix.h"
 #include "resolve.h"
+#include "thread.h"
 
 struct nx_resolve {
 	atomic_int references;
@@ -76,25 +75,6 @@ static int on_answer(sd_event_source *s, int fd, uint32_t revents, void *userdat
 	return 0;
 }
 
-/* All signals stay with the event loop. */
-static int start_thread(struct nx_resolve *r)
-{
-	pthread_attr_t attr;
-	sigset_t all, old;
-	pthread_t thread;
-	int err;
-
-	sigfillset(&all);
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, 256 * 1024);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	err = pthread_create(&thread, &attr, resolver_thread, r);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return -err;
-}
-
 int nx_resolve_start(sd_event *event, const char *hostport, nx_resolve_fn fn, void *userdata,
 		     struct nx_resolve **out)
 {
@@ -119,7 +99,7 @@ int nx_resolve_start(sd_event *event, const char *hostport, nx_resolve_fn fn, vo
 	}
 	err = sd_event_add_io(event, &r->source, r->event_fd, EPOLLIN, on_answer, r);
 	if (err >= 0)
-		err = start_thread(r);
+		err = nx_thread_start(resolver_thread, r);
 	if (err < 0) {
 		sd_event_source_disable_unref(r->source);
 		close(r->event_fd);

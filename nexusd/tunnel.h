@@ -70,6 +70,7 @@ struct nx_session {
 	uint64_t peer_id;		/* of its D-Bus object: that of the session it replaced */
 	bool installed;			/* the data plane has it */
 	bool old_key;			/* came in with the server's old key; false if adopted */
+	bool heard;			/* adopted: the peer has it as well */
 	bool waits;			/* to take the place of another, which carries on */
 	sd_event_source *age_timer;	/* server: when it is too old */
 	bool superseded;		/* by one whose installation was not answered yet */

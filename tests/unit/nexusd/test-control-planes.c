@@ -698,7 +698,29 @@ static void test_restart_newer(void **state)
 	assert_non_null(strstr(office(f)->data_plane_reason, "ABI version 2"));
 }
 
-/* In the middle of a move: before it is heard, and after. */
+/* In the middle of a move, before the server was heard: all is as before, and the move begins anew. */
+static void test_restart_not_heard(void **state)
+{
+	struct fake *f = *state;
+	struct t_planes *k = f->planes;
+	struct nx_tunnel *t;
+	uint64_t id;
+
+	T_NEED(f);
+	begin_move(f, &id);
+	t_planes_restart(f);
+	t = office(f);
+	t_expect_state(f, NX_TUNNEL_CONNECTED);
+	assert_true(TAILQ_FIRST(&t->sessions)->id == id);
+	assert_string_equal(t->data_plane, "nexus-dp");
+	assert_int_equal(device_to(f, "10.66.0.9:1"), t->ifindex);
+	t_run_until(f, k->module.n_sessions == 0);
+	k->module.heard = true;
+	t_report_session(f, t_planes_attempt(f), true);
+	t_run_until(f, !strcmp(t->data_plane, "nexus_quic_dco"));
+}
+
+/* And after, but before this process knew. */
 static void test_restart_moving(void **state)
 {
 	struct fake *f = *state;
@@ -709,6 +731,7 @@ static void test_restart_moving(void **state)
 	T_NEED(f);
 	t = begin_move(f, &id);
 	id = k->module.sessions[0].id;
+	k->module.heard = true;
 	t_planes_restart(f);
 	t = office(f);
 	t_expect_state(f, NX_TUNNEL_CONNECTED);
@@ -838,6 +861,7 @@ int main(void)
 		TEST(test_restart, setup_preferred),
 		TEST(test_restart_unloaded, setup_preferred),
 		TEST(test_restart_newer, setup_preferred),
+		TEST(test_restart_not_heard, setup_absent),
 		TEST(test_restart_moving, setup_absent),
 		TEST(test_server, setup_server),
 		TEST(test_server_restart, setup_server),
