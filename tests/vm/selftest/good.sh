@@ -13,6 +13,7 @@ check "ping" wait_until 10 ping -c1 -W1 10.0.0.2
 check "netem" tc -n lab qdisc add dev v1 root netem delay 1ms
 check "TUN" test -c /dev/net/tun
 check "writable root" touch /root/file
+check "writable tree" touch /nexus/tests/vm/selftest/written
 if [ "$nexus_kernel" = uml ] || [ "$nexus_kernel" = dbg ]; then
 	check "KUnit" test -d /sys/kernel/debug/kunit
 	check "kmemleak" test -e /sys/kernel/debug/kmemleak
