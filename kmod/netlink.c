@@ -137,6 +137,21 @@ static int nqd_doit(struct sk_buff *skb, struct genl_info *info)
 	return err ? refuse(&r, err) : 0;
 }
 
+/* A dump is told by what it is, not by attributes; those it knows are checked all the same. */
+static int nqd_dump_start(struct netlink_callback *cb)
+{
+	const struct genlmsghdr *hdr = nlmsg_data(cb->nlh);
+	struct nxa top[NQD_A_MAX + 1];
+	int err;
+
+	err = nxa_parse(genlmsg_data(hdr), genlmsg_len(hdr), &nqd_top_set, top, cb->nlh, NULL);
+	if (!err)
+		err = nqd_check_command(hdr->cmd, top, NULL);
+	if (err)
+		NL_SET_ERR_MSG(cb->extack, "an attribute that this dump does not take");
+	return err;
+}
+
 /* Every command, the reading ones too, is for the administrator of the network namespace. */
 #define OP(c, ...)                                                                        \
 	{                                                                                 \
@@ -154,10 +169,10 @@ static const struct genl_ops nqd_ops[] = {
 	OP(NQD_CMD_DELETE_ROUTE),
 	OP(NQD_CMD_SET_KEYS),
 	OP(NQD_CMD_KEY_UPDATE),
-	OP(NQD_CMD_GET_STATS, .dumpit = nqd_dump_stats),
+	OP(NQD_CMD_GET_STATS, .start = nqd_dump_start, .dumpit = nqd_dump_stats),
 	OP(NQD_CMD_FLUSH_STATS),
 	OP(NQD_CMD_SET_DEBUG),
-	OP(NQD_CMD_GET_EVENTS, .dumpit = nqd_dump_events),
+	OP(NQD_CMD_GET_EVENTS, .start = nqd_dump_start, .dumpit = nqd_dump_events),
 };
 
 static const struct genl_multicast_group nqd_groups[] = {

@@ -259,6 +259,13 @@ static void malformed_messages(void **state)
 		nxm_nest_end(&m, nxm_nest_begin(&m, NQD_A_STATS));
 		t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), -EINVAL, &e, NULL);
 	}
+	/* In a dump that takes none, and one that nobody knows. */
+	abi_begin(&t_abi, &m, NQD_CMD_GET_EVENTS, NLM_F_DUMP);
+	nxm_nest_end(&m, nxm_nest_begin(&m, NQD_A_STATS));
+	t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), -EINVAL, &e, NULL);
+	abi_begin(&t_abi, &m, NQD_CMD_GET_STATS, NLM_F_DUMP);
+	nxm_put_u32(&m, NQD_A_MAX + 1, 0);
+	t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), -EOPNOTSUPP, &e, NULL);
 	abi_begin(&t_abi, &m, NQD_CMD_SET_DEBUG, 0);
 	nest = nxm_nest_begin(&m, NQD_A_DEBUG);
 	nxm_put_u8(&m, NQD_A_DEBUG_LEVEL, 4);
