@@ -799,6 +799,6 @@ int nqd_cmd_set_debug(struct nqd_request *r)
 	if (rate->present)
 		r->nn->fixed_rate_bytes_per_s = nxa_u64(rate);
 	if (d[NQD_A_DEBUG_LEVEL].present)
-		r->nn->debug_level = nxa_u8(&d[NQD_A_DEBUG_LEVEL]);
+		WRITE_ONCE(r->nn->debug_level, nxa_u8(&d[NQD_A_DEBUG_LEVEL]));
 	return 0;
 }
