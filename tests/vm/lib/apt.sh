@@ -42,7 +42,7 @@ fill_apt() {
 	mkdir -p "$1/state/lists/partial" "$1/cache/archives/partial" &&
 		touch "$1/state/status" &&
 		apt_sources "$2" >"$1/sources.list" &&
-		apt_of "$2.new" apt-get -qqy update
+		apt_of "$2.new" apt-get -qqy -o APT::Update::Error-Mode=any update
 }
 
 # apt_lists SOURCE: makes sure that its lists are there.
@@ -51,7 +51,7 @@ apt_lists() {
 }
 
 apt_refresh() {
-	apt_lists "$1" && apt_of "$1" apt-get -qqy update ||
+	apt_lists "$1" && apt_of "$1" apt-get -qqy -o APT::Update::Error-Mode=any update ||
 		{ say "the package lists of $1 could not be fetched"; return 77; }
 }
 

@@ -9,6 +9,8 @@
 # Any other X.Y of trixie-backports can be asked for like 7.2.
 
 all_kernels=(uml 6.1 6.12 7.2 dbg)
+# Where its suite has moved on, the newest it has takes its place.
+newest_series=7.2
 # The cloud flavour has the same code and fewer drivers, so it starts sooner.
 kernel_flavour=cloud-amd64
 
@@ -60,7 +62,7 @@ kernel_newest() {
 		return
 	fi
 	found=$(apt_newest "$source" "linux-headers-${name/./[.]}[.].*-$kernel_flavour")
-	if [ -z "$found" ]; then
+	if [ -z "$found" ] && [ "$name" = "$newest_series" ]; then
 		found=$(apt_newest "$source" "linux-headers-[1-9][.].*-$kernel_flavour")
 		[ -n "$found" ] && say "$source has no Linux $name any more, but ${found#linux-headers-}"
 	fi
