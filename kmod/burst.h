@@ -16,13 +16,12 @@
 #include <linux/skbuff.h>
 
 #include "../quic/nq.h"
+#include "datapath.h"
 
 /* The engine's burst and control packets behind it. */
 #define NQD_BURST_PACKETS	(NQ_BURST_MAX + 8)
 /* If there are only single pages, two packets go into one. */
 #define NQD_BURST_PAGES		48
-/* No packet is larger: so much stands in one piece of memory. */
-#define NQD_PACKET_MAX		16384
 /* UDP payload of one outer skb. */
 #define NQD_GSO_MAX_BYTES	65000
 #define NQD_GSO_MAX_SEGS	64

@@ -584,7 +584,7 @@ static void apply_update(struct nqd_session *s, const struct nxa *a)
 		nq_set_keepalive(s->conn, nxa_u32(&a[NQD_A_SESSION_KEEPALIVE_MS]), nqd_now_us());
 	if (a[NQD_A_SESSION_PATH_MTU_BYTES].present) {
 		s->path_mtu = nxa_u32(&a[NQD_A_SESSION_PATH_MTU_BYTES]);
-		nq_set_path_mtu(s->conn, s->path_mtu);
+		nq_set_path_mtu(s->conn, min_t(u32, s->path_mtu, NQD_PACKET_MAX));
 	}
 	if (a[NQD_A_SESSION_PEER_GROUP].present)
 		WRITE_ONCE(s->peer_group, nxa_u32(&a[NQD_A_SESSION_PEER_GROUP]));
@@ -799,6 +799,6 @@ int nqd_cmd_set_debug(struct nqd_request *r)
 	if (rate->present)
 		r->nn->fixed_rate_bytes_per_s = nxa_u64(rate);
 	if (d[NQD_A_DEBUG_LEVEL].present)
-		r->nn->debug_level = nxa_u8(&d[NQD_A_DEBUG_LEVEL]);
+		WRITE_ONCE(r->nn->debug_level, nxa_u8(&d[NQD_A_DEBUG_LEVEL]));
 	return 0;
 }

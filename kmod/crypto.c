@@ -65,13 +65,41 @@ struct key_ctx {
 	struct nqd_key *key;
 };
 
+/*
+ * Which algorithms, chosen once: a name that nobody has makes the crypto layer look for a module
+ * each time it is asked for.
+ */
+struct algorithm {
+	const char *name;
+	u32 type;
+};
+
+static struct algorithm gcm, ecb;
+
 /* Frees keys; drained at exit, so that no module is left with work of ours. */
 static struct workqueue_struct *free_wq;
 
+#if IS_ENABLED(CONFIG_KUNIT)
+/* Tests: as if every second softirq had interrupted a user of the vector registers. */
+static bool refuse_softirq;
+module_param(refuse_softirq, bool, 0600);
+
+static bool is_refused(void)
+{
+	static unsigned int asked;
+
+	return READ_ONCE(refuse_softirq) && asked++ % 2;
+}
+#else
+static inline bool is_refused(void)
+{
+	return false;
+}
+#endif
+
 bool nqd_crypto_usable(void)
 {
-	/* User-mode Linux has no vector instructions, and says so in every softirq. */
-	return IS_ENABLED(CONFIG_UML) || crypto_simd_usable();
+	return crypto_simd_usable() && !is_refused();
 }
 
 /* ---- keys ---- */
@@ -109,10 +137,7 @@ static int set_gcm(struct nqd_key *key, const u8 *bytes)
 	struct crypto_aead *tfm;
 	int err;
 
-	tfm = crypto_alloc_aead("__gcm(aes)", CRYPTO_ALG_INTERNAL,
-				CRYPTO_ALG_INTERNAL | CRYPTO_ALG_ASYNC);
-	if (PTR_ERR_OR_ZERO(tfm) == -ENOENT)
-		tfm = crypto_alloc_aead("gcm(aes)", 0, CRYPTO_ALG_ASYNC);
+	tfm = crypto_alloc_aead(gcm.name, gcm.type, gcm.type | CRYPTO_ALG_ASYNC);
 	if (IS_ERR(tfm))
 		return PTR_ERR(tfm);
 	key->aead.tfm = tfm;
@@ -133,10 +158,7 @@ static int set_ecb(struct nqd_key *key, const u8 *bytes)
 	struct crypto_skcipher *tfm;
 	int err;
 
-	tfm = crypto_alloc_skcipher("__ecb(aes)", CRYPTO_ALG_INTERNAL,
-				    CRYPTO_ALG_INTERNAL | CRYPTO_ALG_ASYNC);
-	if (PTR_ERR_OR_ZERO(tfm) == -ENOENT)
-		tfm = crypto_alloc_skcipher("ecb(aes)", 0, CRYPTO_ALG_ASYNC);
+	tfm = crypto_alloc_skcipher(ecb.name, ecb.type, ecb.type | CRYPTO_ALG_ASYNC);
 	if (IS_ERR(tfm))
 		return PTR_ERR(tfm);
 	key->ecb.tfm = tfm;
@@ -504,12 +526,27 @@ static int check_ciphers(void)
 	return err;
 }
 
+static void choose_algorithms(void)
+{
+	static const struct algorithm internal_gcm = { "__gcm(aes)", CRYPTO_ALG_INTERNAL };
+	static const struct algorithm internal_ecb = { "__ecb(aes)", CRYPTO_ALG_INTERNAL };
+	u32 mask = CRYPTO_ALG_INTERNAL | CRYPTO_ALG_ASYNC;
+
+	gcm = (struct algorithm){ "gcm(aes)", 0 };
+	ecb = (struct algorithm){ "ecb(aes)", 0 };
+	/* Nothing names the internal algorithms' module when they are asked for. */
+	request_module("crypto-aes");
+	if (crypto_has_alg(internal_gcm.name, CRYPTO_ALG_INTERNAL, mask))
+		gcm = internal_gcm;
+	if (crypto_has_alg(internal_ecb.name, CRYPTO_ALG_INTERNAL, mask))
+		ecb = internal_ecb;
+}
+
 int nqd_crypto_init(void)
 {
 	int err;
 
-	/* Nothing names the internal algorithms' module when they are asked for. */
-	request_module("crypto-aes");
+	choose_algorithms();
 	free_wq = alloc_workqueue("nexusq_keys", WQ_UNBOUND, 0);
 	if (!free_wq)
 		return -ENOMEM;
@@ -519,7 +556,13 @@ int nqd_crypto_init(void)
 	return err;
 }
 
+bool nqd_crypto_is_up(void)
+{
+	return free_wq;
+}
+
 void nqd_crypto_exit(void)
 {
 	destroy_workqueue(free_wq);
+	free_wq = NULL;
 }

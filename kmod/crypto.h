@@ -21,6 +21,8 @@ extern const struct nq_crypto_ops nqd_crypto_ops;
 
 /* Module init: 0, or -errno if a cipher is missing (it is then logged which) or miscomputes. */
 int nqd_crypto_init(void);
+/* Is it so? For tests, which some kernels run before module init. */
+bool nqd_crypto_is_up(void);
 /* Every key has been dropped; waits until all are freed. May sleep. */
 void nqd_crypto_exit(void);
 

@@ -29,6 +29,8 @@ struct nqd_device;
 struct nqd_session;
 struct nqd_socket;
 
+/* No outer packet is larger, whatever its path takes: so much stands in one piece of memory. */
+#define NQD_PACKET_MAX		16384
 /* Waiting inner packets of one session: what congestion control does not admit yet. */
 #define NQD_QUEUE_MAX_BYTES	(1024 * 1024)
 /* What waits beyond this, of one of several sessions, is no longer charged to its sender: or a peer
@@ -52,7 +54,7 @@ struct nqd_session_dp {
 	struct sk_buff_head queue;
 	u32 queue_bytes;		/* of it */
 	atomic_t held_bytes;		/* of queue, waiting and staged */
-	atomic64_t queue_drops;		/* packets; go into the counters with the next round */
+	atomic64_t queue_drops, mtu_drops; /* packets; counted in the next round */
 	unsigned long state;		/* enum nqd_dp_state */
 	struct hrtimer timer;
 	struct work_struct work;
@@ -62,13 +64,14 @@ struct nqd_session_dp {
 	u32 waiting_bytes;
 	struct sk_buff_head staged;	/* will leave; the first may have left in part */
 	unsigned int staged_segs;
-	struct dp_segs segs;		/* what is left of the first; segs.left == 0: not begun */
+	struct dp_segs segs;		/* what is left of the first; left == 0: not begun */
 	struct codel_vars codel;
 	struct codel_stats codel_stats;
 	struct dst_cache dst;		/* of the active path */
 	u8 dst_path;			/* whose it is */
 	u64 retry_us;			/* paced until */
-	u64 timer_us;			/* what the timer is set to; NQ_TIME_NEVER: to nothing */
+	u32 mtu;			/* largest inner packet; read without the lock, 0: unknown */
+	u64 timer_us;			/* what the timer is set to, or NQ_TIME_NEVER */
 	u32 ring_asked;			/* a ring of so many packets was asked for */
 };
 

@@ -70,6 +70,9 @@ static int refuse(struct nqd_request *r, int err)
 {
 	struct netlink_ext_ack extack = { ._msg = r->e.err ? r->e.text : NULL };
 
+	if (READ_ONCE(r->nn->debug_level))
+		net_info_ratelimited("nexusq: command %u refused: %d %s\n", r->info->genlhdr->cmd,
+				     err, r->e.text);
 	if (r->e.offset)
 		extack.bad_attr = (const struct nlattr *)(r->msg + r->e.offset);
 	netlink_ack(r->skb, (struct nlmsghdr *)r->info->nlhdr, err, &extack);

@@ -67,14 +67,14 @@ struct nqd_net {
 	struct net *net;
 	struct mutex lock;		/* see above */
 	struct list_head devices;	/* struct nqd_device.entry */
-	struct list_head sessions;	/* struct nqd_session.entry, in the order of their serials */
+	struct list_head sessions;	/* struct nqd_session.entry, by their serials */
 	struct list_head sockets;	/* struct nqd_socket.entry */
 	struct list_head ended;		/* struct nqd_ended.entry, oldest first */
 	unsigned int n_devices, n_sessions, n_sockets, n_ended;
 	u64 last_serial;		/* of sessions and of what is in @ended */
 	u64 fixed_rate_bytes_per_s;	/* of "fixed_rate_test"; 0: nobody may ask for it */
 	u64 ring_bytes;			/* of rings that grew, all sessions together */
-	u8 debug_level;
+	u8 debug_level;			/* from 1 on refusals are logged */
 	struct rhashtable by_id;	/* struct nqd_session.by_id */
 	struct rhltable cids;		/* struct nqd_cid.node; lookups under RCU */
 	struct rhltable tokens;		/* struct nqd_token.node; lookups under RCU */

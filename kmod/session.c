@@ -233,6 +233,7 @@ int nqd_session_start(struct nqd_session *s, struct nqd_new_session *req,
 	int err;
 
 	p->crypto = &nqd_crypto_ops;
+	p->path_mtu_bytes = min_t(u32, p->path_mtu_bytes, NQD_PACKET_MAX);
 	get_random_bytes(p->path_secret, sizeof(p->path_secret));
 	err = nqd_keys_load(p);
 	if (err)

@@ -106,6 +106,42 @@ static void drop(const struct nqd_session *s, struct sk_buff *skb, enum nqd_drop
 	kfree_skb(skb);
 }
 
+/* Tell the inner sender what fits; a sender that does not listen costs at most this rate. */
+static void send_too_big(struct nqd_device *nd, struct sk_buff *skb, u32 mtu)
+{
+	struct nqd_device_dp *dp = &nd->dp;
+
+	if (time_after64(get_jiffies_64(), READ_ONCE(dp->icmp_window) + HZ)) {
+		WRITE_ONCE(dp->icmp_window, get_jiffies_64());
+		WRITE_ONCE(dp->icmp_sent, 0);
+	}
+	if (READ_ONCE(dp->icmp_sent) >= ICMP_PER_SECOND)
+		return;
+	WRITE_ONCE(dp->icmp_sent, dp->icmp_sent + 1);
+	/* What is in the control block is ours; icmp_send() takes it for IP options. */
+	memset(skb->cb, 0, sizeof(skb->cb));
+	if (skb->protocol == htons(ETH_P_IP))
+		icmp_ndo_send(skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, htonl(mtu));
+	else
+		icmpv6_ndo_send(skb, ICMPV6_PKT_TOOBIG, 0, mtu);
+}
+
+/*
+ * Normally the stack has cut to the device's MTU; but the path of a session may take less. Then an
+ * IPv4 packet without DF is fragmented when it leaves, of everything else the sender is told now.
+ */
+static bool fits(struct nqd_session *s, struct nqd_device *nd, struct sk_buff *skb,
+		 struct dp_segs *segs)
+{
+	u32 mtu = READ_ONCE(s->dp.mtu);
+
+	if (likely(!mtu || dp_segs_max_len(segs) <= mtu || dp_segs_fragment(segs, mtu)))
+		return true;
+	atomic64_add(segs->left, &s->dp.mtu_drops);
+	send_too_big(nd, skb, mtu);
+	return false;
+}
+
 /* @alone: its device has no other. False: the queue is full, or there is no session any more. */
 static bool enqueue(struct nqd_session *s, struct sk_buff *skb, bool alone)
 {
@@ -171,6 +207,10 @@ netdev_tx_t nqd_dp_xmit(struct sk_buff *skb, struct net_device *dev)
 		trace_nqd_drop(dev->ifindex, 0, NQD_DROP_NO_ROUTE);
 		goto drop;
 	}
+	if (unlikely(!fits(s, nd, skb, &segs))) {
+		drop(s, skb, NQD_DROP_MTU);
+		goto wake;
+	}
 	cb = nqd_skb_cb(skb);
 	cb->queued = codel_get_time();
 	cb->max_len = dp_segs_max_len(&segs);
@@ -184,6 +224,7 @@ netdev_tx_t nqd_dp_xmit(struct sk_buff *skb, struct net_device *dev)
 	} else if (alone) {
 		hold_back(s, dev);
 	}
+wake:
 	nqd_dp_session_wake(s);
 	rcu_read_unlock();
 	return NETDEV_TX_OK;
@@ -313,33 +354,9 @@ void nqd_tx_move(struct nqd_session *to, struct nqd_session *from)
 
 /* ---- bursts ---- */
 
-/* Tell the inner sender what fits; a sender that does not listen costs at most this rate. */
-static void send_too_big(struct nqd_session *s, struct sk_buff *skb, u32 mtu)
-{
-	struct nqd_device_dp *dp;
-
-	if (!s->nd)
-		return;
-	dp = &s->nd->dp;
-	if (time_after64(get_jiffies_64(), READ_ONCE(dp->icmp_window) + HZ)) {
-		WRITE_ONCE(dp->icmp_window, get_jiffies_64());
-		WRITE_ONCE(dp->icmp_sent, 0);
-	}
-	if (READ_ONCE(dp->icmp_sent) >= ICMP_PER_SECOND)
-		return;
-	WRITE_ONCE(dp->icmp_sent, dp->icmp_sent + 1);
-	/* What is in the control block is ours; icmp_send() takes it for IP options. */
-	memset(skb->cb, 0, sizeof(skb->cb));
-	if (skb->protocol == htons(ETH_P_IP))
-		icmp_ndo_send(skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, htonl(mtu));
-	else
-		icmpv6_ndo_send(skb, ICMPV6_PKT_TOOBIG, 0, mtu);
-}
-
 /*
- * Make the first staged packet ready to be written. Normally the stack has cut to the device's MTU;
- * but the path of a session may take less. Then an IPv4 packet without DF is fragmented here, of
- * everything else the sender is told. False: there is none.
+ * Make the first staged packet ready to be written: of those that no longer fit, because the path
+ * takes less than when they came, the sender is told. False: there is none.
  */
 static bool begin_first(struct nqd_session *s, u32 mtu)
 {
@@ -358,7 +375,8 @@ static bool begin_first(struct nqd_session *s, u32 mtu)
 		}
 		s->counters.mtu_drops += nqd_skb_cb(skb)->segs;
 		skb = unstage(s);
-		send_too_big(s, skb, mtu);
+		if (s->nd)
+			send_too_big(s->nd, skb, mtu);
 		drop(s, skb, NQD_DROP_MTU);
 	}
 	return false;
@@ -565,6 +583,8 @@ void nqd_tx_flush(struct nqd_session *s, u64 now_us)
 
 	s->dp.retry_us = NQ_TIME_NEVER;
 	s->counters.tx_queue_drops += atomic64_xchg(&s->dp.queue_drops, 0);
+	s->counters.mtu_drops += atomic64_xchg(&s->dp.mtu_drops, 0);
+	WRITE_ONCE(s->dp.mtu, nq_max_payload_bytes(s->conn));
 	take_queue(s);
 	while (more) {
 		want = s->down ? 0 : plan(s, &pkt_bytes);

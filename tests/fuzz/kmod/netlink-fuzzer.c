@@ -7,6 +7,8 @@
  * The device fuzz0 and two UDP sockets, descriptors 0 and 1, are there before every input, as the corpus
  * of fuzz-dp-control expects; all sessions and other devices are gone after it. Every input runs in the
  * order of its messages, in one task, so what KCOV counts is what they did.
+ *
+ * With NETLINK_FUZZER_FAULTS set an allocation fails in most messages; which one follows from the input.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +43,7 @@ size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 __attribute__((section("__libfuzzer_extra_counters"))) static uint8_t counters[COUNTERS];
 
 static struct nl_sock *sock;
-static int family, kcov, last_input = -1;
+static int family, kcov, last_input = -1, fail_nth = -1;
 static unsigned long *cover;
 
 static void fatal(const char *what)
@@ -80,6 +82,20 @@ static void drain(void)
 
 	while (recv(nl_socket_get_fd(sock), buf, sizeof(buf), MSG_DONTWAIT) > 0 || errno == ENOBUFS)
 		errno = 0;
+}
+
+/* Let allocation @n from now on fail, in this task; 0: none. */
+static void fail_allocation(unsigned int n)
+{
+	char text[12];
+	int len;
+
+	if (fail_nth < 0)
+		return;
+	len = snprintf(text, sizeof(text), "%u", n);
+	/* Reading @text may be what fails; it does only once. */
+	if (pwrite(fail_nth, text, len, 0) != len && pwrite(fail_nth, text, len, 0) != len)
+		fatal("fail-nth");
 }
 
 static void send_message(uint8_t *msg, size_t len)
@@ -170,6 +186,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		fatal("the module's family");
 	if (name)
 		last_input = open(name, O_RDWR | O_CREAT | O_TRUNC | O_SYNC | O_CLOEXEC, 0600);
+	if (getenv("NETLINK_FUZZER_FAULTS"))
+		fail_nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	device_command(NQD_CMD_CREATE_DEVICE, DEVICE);
 	if (!if_nametoindex(DEVICE))
 		fatal("no device " DEVICE);
@@ -185,6 +203,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t msg[1 << 16];
 	bool devices = false;
+	uint32_t hash = 2166136261u;
 
 	if (last_input >= 0 &&
 	    (ftruncate(last_input, 0) || pwrite(last_input, data, size, 0) != (ssize_t)size))
@@ -201,7 +220,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (len > NLMSG_HDRLEN && (msg[NLMSG_HDRLEN] == NQD_CMD_CREATE_DEVICE ||
 					   msg[NLMSG_HDRLEN] == NQD_CMD_DELETE_DEVICE))
 			devices = true;
+		for (size_t i = 0; i < len; i++)
+			hash = (hash ^ data[i]) * 16777619u;
+		fail_allocation(hash % 4 ? 1 + hash / 4 % 64 : 0);
 		send_message(msg, len);
+		fail_allocation(0);
 		data += len;
 		size -= len;
 	}

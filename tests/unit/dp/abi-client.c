@@ -71,10 +71,13 @@ int abi_call(struct abi *abi, struct nxm *m, struct nxm_error *e, abi_answer_fn 
 		err = nxm_parse_hdr(abi->in, n, &hdr, e);
 		if (err)
 			return err;
-		if (hdr.type == NLMSG_DONE)
-			return 0;
-		if (hdr.cmd == NQD_CMD_EVENT && !(hdr.flags & NLM_F_MULTI))
+		if (hdr.type != NLMSG_DONE && hdr.cmd == NQD_CMD_EVENT &&
+		    !(hdr.flags & NLM_F_MULTI))
 			note_event(abi, abi->in, &hdr);
+		else if (hdr.seq != abi->seq)
+			continue; /* the answer to a request that was given up */
+		else if (hdr.type == NLMSG_DONE)
+			return 0;
 		else if (fn)
 			fn(arg, abi->in, &hdr);
 	}

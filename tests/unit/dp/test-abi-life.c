@@ -287,13 +287,14 @@ static void device_is_deleted(void **state)
 /* Every one is found, and together they fit into the memory of a small server. */
 static void many_sessions(void **state)
 {
+	uint32_t many = getenv("T_MANY") ? atoi(getenv("T_MANY")) : MANY;
 	unsigned long before, each_kib;
 	struct nxm_error e;
 	uint32_t i;
 
 	T_NEED_ROOT();
 	before = t_abi.ops->memory_kib(&t_abi);
-	for (i = 1; i <= MANY; i++) {
+	for (i = 1; i <= many; i++) {
 		struct abi_session s = t_session(i);
 
 		s.number = 0;
@@ -305,18 +306,20 @@ static void many_sessions(void **state)
 		memcpy(s.routes[0].addr, (uint8_t[]){ 10, i >> 16, i >> 8, i }, 4);
 		t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
 	}
-	each_kib = (t_abi.ops->memory_kib(&t_abi) - before) / MANY;
+	each_kib = (t_abi.ops->memory_kib(&t_abi) - before) / many;
 	print_message("  %lu KiB each\n", each_kib);
 #ifndef __SANITIZE_ADDRESS__
-	assert_true(each_kib <= MANY_KIB);
+	/* A kernel that is watched closely is given fewer, and takes more for each. */
+	if (many == MANY)
+		assert_true(each_kib <= MANY_KIB);
 #endif
-	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, MANY);
-	for (i = 1; i <= MANY; i++) {
+	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, many);
+	for (i = 1; i <= many; i++) {
 		t_expect(t_simple(NQD_CMD_UPDATE_SESSION, i, 2, &e), 0, &e, NULL);
 		if (i % 2)
 			t_expect(t_simple(NQD_CMD_DELETE_SESSION, i, 3, &e), 0, &e, NULL);
 	}
-	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, MANY / 2);
+	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, many / 2);
 	t_expect(t_simple(NQD_CMD_UPDATE_SESSION, 1, 0, &e), -ENOENT, &e, "NQD_A_SESSION_ID");
 }
 

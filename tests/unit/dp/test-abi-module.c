@@ -352,35 +352,38 @@ static void namespaces_come_and_go(void **state)
 	/* They are cleaned up behind us. */
 	for (i = 0; known_namespaces() > known && i < 600; i++)
 		usleep(100000);
-	assert_int_equal(known_namespaces(), known);
+	/* One of an earlier case may have gone as well. */
+	assert_true(known_namespaces() <= known);
 }
 
 /* ---- allocations that fail ---- */
 
-static bool set_fault(unsigned int n)
-{
-	char text[16];
-	int fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC), len;
-	bool ok;
+/*
+ * The requests are answered while they are sent, by the sender's own task: so the fault is armed
+ * for that long, and never strikes the test's own calls.
+ */
+static struct {
+	int fd; /* /proc/thread-self/fail-nth: opening it takes memory */
+	unsigned int nth; /* the allocation of the next request that fails */
+	bool hit;
+} fault;
 
-	if (fd < 0)
-		return false;
-	len = snprintf(text, sizeof(text), "%u", n);
-	ok = write(fd, text, len) == len;
-	close(fd);
-	return ok;
-}
-
-/* What is left of the count: 0 if the fault has happened. */
-static unsigned int fault_left(void)
+static int faulty_send(struct abi *abi, const void *msg, size_t len)
 {
 	char text[16] = "";
-	int fd = open("/proc/thread-self/fail-nth", O_RDONLY | O_CLOEXEC);
+	int err, n;
 
-	assert_true(fd >= 0);
-	assert_true(read(fd, text, sizeof(text) - 1) > 0);
-	close(fd);
-	return strtoul(text, NULL, 10);
+	n = snprintf(text, sizeof(text), "%u", fault.nth);
+	if (pwrite(fault.fd, text, n, 0) != n)
+		return -EIO;
+	err = abi_genl.send(abi, msg, len);
+	/* What is left of the count; copying it out may be what fails then. */
+	memset(text, 0, sizeof(text));
+	n = pread(fault.fd, text, sizeof(text) - 1, 0);
+	fault.hit = n > 0 && !strtoul(text, NULL, 10);
+	while (pwrite(fault.fd, "0", 1, 0) != 1)
+		;
+	return err;
 }
 
 /* Requests of every kind. */
@@ -458,8 +461,33 @@ static int try_delete(struct nxm_error *e)
 	return t_simple(NQD_CMD_DELETE_SESSION, 7, 0, e);
 }
 
-/* A session that is there to be asked about, and one that waits for keys; 7 is the subject. */
-static void make_scene(bool subject)
+static int try_sockets(struct nxm_error *e)
+{
+	struct sockaddr_storage bound;
+	int fd = abi_open_udp("127.0.0.1", 0, &bound), err;
+	struct nxm m;
+	size_t nest = t_begin_device(&m, NQD_CMD_CREATE_DEVICE);
+
+	abi_put_fd(&t_abi, &m, NQD_A_DEVICE_SOCKET_FD, t_udp);
+	abi_put_fd(&t_abi, &m, NQD_A_DEVICE_SOCKET_FD, fd);
+	nxm_nest_end(&m, nest);
+	err = abi_call(&t_abi, &m, e, NULL, NULL);
+	close(fd);
+	return err;
+}
+
+/* What the requests are about: 6 is asked and changed, 8 waits for keys. */
+static void add_eight(void)
+{
+	struct abi_session s = t_session(8);
+	struct nxm_error e;
+
+	s.cipher = NQD_CIPHER_AES_256_GCM;
+	s.no_keys = true;
+	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+}
+
+static void make_scene(void)
 {
 	struct abi_session s = t_session(6);
 	struct nxm_error e;
@@ -468,66 +496,115 @@ static void make_scene(bool subject)
 	s.user = 9;
 	t_add_route(&s, "10.8.0.0", 24);
 	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
-	s = t_session(8);
-	s.cipher = NQD_CIPHER_AES_256_GCM;
-	s.no_keys = true;
-	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
-	if (subject)
-		t_expect(try_keyless(&e), 0, &e, NULL);
+	add_eight();
 }
 
-static void clear_scene(void)
+/* ---- after each try the scene is as it was ---- */
+
+static void undo_device(void)
+{
+	delete_device("nxt9");
+}
+
+static void undo_session(void)
 {
 	struct nxm_error e;
-	uint64_t id;
 
-	for (id = 6; id <= 8; id++)
-		t_expect(t_simple(NQD_CMD_DELETE_SESSION, id, 0, &e), 0, &e, NULL);
-	delete_device("nxt9");
-	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, 0);
+	t_expect(t_simple(NQD_CMD_DELETE_SESSION, 7, 0, &e), 0, &e, NULL);
+}
+
+static void undo_keys(void)
+{
+	struct nxm_error e;
+
+	t_expect(t_simple(NQD_CMD_DELETE_SESSION, 8, 0, &e), 0, &e, NULL);
+	add_eight();
+}
+
+static void undo_route(void)
+{
+	static const uint8_t net[] = { 10, 8, 1, 0 };
+	struct nxm_error e;
+
+	t_expect(t_route_command(NQD_CMD_DELETE_ROUTE, 6, net, 4, 24, &e), 0, &e, NULL);
+}
+
+static void undo_sockets(void)
+{
+	struct nxm_error e;
+	struct nxm m;
+
+	nxm_nest_end(&m, t_begin_device(&m, NQD_CMD_CREATE_DEVICE));
+	t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), 0, &e, NULL);
+}
+
+static void undo_nothing(void)
+{
+}
+
+static const struct {
+	const char *name;
+	int (*fn)(struct nxm_error *e);
+	void (*undo)(void);
+	unsigned int step; /* most allocations of a device are the core's */
+} requests[] = {
+	{ "session", try_session, undo_session, 1 },
+	{ "session without keys", try_keyless, undo_session, 1 },
+	{ "keys", try_keys, undo_keys, 1 },
+	{ "route", try_route, undo_route, 1 },
+	{ "update", try_update, undo_nothing, 1 },
+	{ "statistics", try_stats, undo_nothing, 1 },
+	{ "events", try_dump, undo_nothing, 1 },
+	{ "delete", try_delete, undo_nothing, 1 },
+	{ "sockets", try_sockets, undo_sockets, 1 },
+	{ "device", try_device, undo_device, 7 },
+};
+
+/* Every allocation of request @i fails once. Returns how many refusals that made. */
+static unsigned int fail_each(const struct abi_transport *faulty, unsigned int i, int held)
+{
+	unsigned int failed = 0;
+	struct nxm_error e;
+	int err;
+
+	for (fault.nth = 1, fault.hit = true; fault.hit; fault.nth += requests[i].step) {
+		if (requests[i].fn == try_delete)
+			t_expect(try_keyless(&e), 0, &e, NULL);
+		t_abi.ops = faulty;
+		err = requests[i].fn(&e);
+		t_abi.ops = &abi_genl;
+		failed += !!err;
+		if (!fault.hit && err)
+			fail_msg("%s: %d though no allocation failed: %s", requests[i].name, err,
+				 e.text);
+		if (requests[i].fn == try_delete)
+			undo_session();
+		requests[i].undo();
+		await_held(held);
+		assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, 2);
+	}
+	print_message("  %s: %u allocations, %u refusals\n", requests[i].name,
+		      fault.nth - 1 - requests[i].step, failed);
+	return failed;
 }
 
 static void allocation_failures(void **state)
 {
-	static const struct {
-		const char *name;
-		int (*fn)(struct nxm_error *e);
-		bool subject;
-	} requests[] = {
-		{ "device", try_device },	 { "session", try_session },
-		{ "without keys", try_keyless }, { "keys", try_keys },
-		{ "route", try_route },		 { "update", try_update },
-		{ "statistics", try_stats },	 { "events", try_dump },
-		{ "delete", try_delete, true },
-	};
-	unsigned int i, n, left, failed;
-	struct nxm_error e;
-	int held, err;
+	struct abi_transport faulty = abi_genl;
+	unsigned int i;
+	int held;
 
 	T_ONLY_MODULE();
-	if (!set_fault(0))
+	fault.fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (fault.fd < 0)
 		skip();
+	faulty.send = faulty_send;
+	make_scene();
 	held = t_held();
-	for (i = 0; i < sizeof(requests) / sizeof(*requests); i++) {
-		failed = 0;
-		for (n = 1, left = 0; !left; n++) {
-			make_scene(requests[i].subject);
-			assert_true(set_fault(n));
-			err = requests[i].fn(&e);
-			left = fault_left();
-			set_fault(0);
-			failed += !!err;
-			if (left && err)
-				fail_msg("%s: %d though no allocation failed: %s", requests[i].name,
-					 err, e.text);
-			clear_scene();
-			assert_int_equal(t_held(), held);
-		}
-		print_message("  %s: %u allocations, %u refusals\n", requests[i].name, n - 2,
-			      failed);
-		/* Sending a request takes memory at least. */
-		assert_true(failed > 0);
-	}
+	/* Sending a request takes memory at least. */
+	for (i = 0; i < sizeof(requests) / sizeof(*requests); i++)
+		assert_true(fail_each(&faulty, i, held) > 0);
+	close(fault.fd);
 }
 
 int main(int argc, char **argv)
@@ -546,6 +623,9 @@ int main(int argc, char **argv)
 		CASE(allocation_failures),
 	};
 
+	/* One case alone, by its name (or a pattern). */
+	if (argc == 2)
+		cmocka_set_test_filter(argv[1]);
 	t_program = "module";
 	return cmocka_run_group_tests(tests, t_group_setup, NULL);
 }

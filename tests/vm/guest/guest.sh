@@ -37,3 +37,13 @@ kunit_results() {
 	done <"$file"
 	[ $cases -gt 0 ] || tap_fail "$1: no case was run" "$(cat "$file")"
 }
+
+# faults_ready: from now on "echo N >/proc/thread-self/fail-nth" makes the N-th allocation of that task fail,
+# of whatever kind, and only that; nothing is said about it in the log. Debug kernels only.
+faults_ready() {
+	local kind
+	for kind in failslab fail_page_alloc; do
+		echo N >"/sys/kernel/debug/$kind/ignore-gfp-wait" && echo 0 >"/sys/kernel/debug/$kind/verbose" || return
+	done
+	echo 0 >/sys/kernel/debug/fail_page_alloc/min-order
+}
