@@ -115,7 +115,7 @@ static bool send_journal(int level, const struct fields *f, const char *text)
 	return sendmsg(journal_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 
-__attribute__((format(printf, 3, 0))) static void log_line(int level, const struct fields *f,
+static __attribute__((format(printf, 3, 0))) void log_line(int level, const struct fields *f,
 							   const char *fmt, va_list ap)
 {
 	char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES + 128];
