@@ -1001,11 +1001,11 @@ static bool super_packet_comes(int fd)
 static void add_source(void)
 {
 	u64 deadline = now_us() + TIMEOUT_MS * 1000ull;
-	struct sockaddr_storage bound;
+	struct sockaddr_storage source;
 	int fd;
 
 	assert_int_equal(system("ip addr add " SOURCE "/128 dev lo"), 0);
-	while ((fd = abi_open_udp(SOURCE, 0, &bound)) < 0)
+	while ((fd = abi_open_udp(SOURCE, 0, &source)) < 0)
 		assert_true(now_us() < deadline);
 	close(fd);
 }
