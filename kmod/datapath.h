@@ -71,7 +71,7 @@ struct nqd_session_dp {
 	struct dst_cache dst;		/* of the active path */
 	u8 dst_path;			/* whose it is */
 	u64 retry_us;			/* paced until */
-	u32 mtu;			/* largest inner packet; read without the lock, 0: unknown */
+	u32 mtu;			/* largest inner packet; 0: not known yet */
 	u64 timer_us;			/* what the timer is set to, or NQ_TIME_NEVER */
 	u32 ring_asked;			/* a ring of so many packets was asked for */
 };

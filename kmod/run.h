@@ -28,7 +28,6 @@ static inline void nqd_add_counters(struct nqd_counters *to, const struct nqd_co
 		t[i] += f[i];
 }
 
-
 /* tx.c: as many bursts as the engine admits, and what it has to say itself. Under s->lock. */
 void nqd_tx_flush(struct nqd_session *s, u64 now_us);
 /* Its queue is empty enough: let the stack send again. */
