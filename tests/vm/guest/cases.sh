@@ -13,7 +13,8 @@ cases() {
 		case ${BASH_REMATCH[2]}${BASH_REMATCH[1]} in
 		-) tap_ok "$name: ${BASH_REMATCH[3]}" ;;
 		-*) tap_fail "$name: ${BASH_REMATCH[3]}" "$output" ;;
-		*) tap_skip "$name: ${BASH_REMATCH[3]}" "not on this data plane or kernel" ;;
+		# It belongs to the other data plane, or wants a debug kernel: nothing that is missing here.
+		*) echo "# $name: ${BASH_REMATCH[3]} is not for this data plane or kernel" ;;
 		esac
 	done <<<"$output"
 	[ "$number" -gt 0 ] || tap_fail "$name: no case was run" "$output"
