@@ -3,6 +3,7 @@
  * Blocks of calm rounds, and how far chance takes a count from its average. See floor.h.
  */
 #include "floor.h"
+#include "isqrt.h"
 
 static void end_block(struct nq_floor *f)
 {
@@ -35,20 +36,8 @@ void nq_floor_on_round(struct nq_floor *f, bool calm, bool next, u32 mss)
 	f->open = next;
 }
 
-/* Rounded down, without division. */
-static u64 square_root(u64 x)
-{
-	u64 r = 0, bit;
-
-	for (bit = 1ULL << 31; bit; bit >>= 1) {
-		if ((r + bit) * (r + bit) <= x)
-			r += bit;
-	}
-	return r;
-}
-
 u64 nq_floor_chance(const struct nq_floor *f, u64 bytes, u32 mss)
 {
 	/* The count of losses varies by its root; in bytes that is the root of bytes times size. */
-	return NQ_FLOOR_DEVIATIONS * square_root(nq_floor_mean(f, bytes) * mss);
+	return NQ_FLOOR_DEVIATIONS * nq_isqrt(nq_floor_mean(f, bytes) * mss);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+#include "../../quic/isqrt.h"
 #include "queue.h"
 
 /* The longest gap that is excused for its length, and all excuses of a queue that never ends. */
@@ -132,22 +133,12 @@ static void remove_item(struct dp_fq *q, struct flow *f, struct item *item)
 
 /* ---- CoDel ---- */
 
-static u32 square_root(u32 v)
-{
-	u32 root = 0, bit;
-
-	for (bit = 1 << 15; bit; bit >>= 1)
-		if ((u64)(root | bit) * (root | bit) <= v)
-			root |= bit;
-	return root;
-}
-
 /* The next drop of @f comes after interval / sqrt(count). */
 static u64 control_law(const struct dp_fq *q, const struct flow *f, u64 from_us)
 {
 	u32 count = f->count < 65535 ? f->count : 65535;
 
-	return from_us + (q->interval_us << 8) / square_root(count << 16);
+	return from_us + (q->interval_us << 8) / nq_isqrt((u64)count << 16);
 }
 
 /* Has a packet of @f, now at its head, been waiting for too long, as all did for an interval? */
