@@ -327,25 +327,54 @@ static void removed_user(void **state)
 	stop(&s);
 }
 
+/* What the two ends have told of the session that they establish. */
+struct established {
+	struct t_session client, server;
+	struct t_dp dp; /* the client's */
+	bool client_done, server_done;
+};
+
+/* Take what is told; from then on the client has a data plane, which answers. */
+static void take_sessions(struct scene *s, struct established *e)
+{
+	struct t_msg m;
+
+	if (!e->client_done && t_next_msg(&s->client, &m, 0)) {
+		t_parse_session(&m, &e->client);
+		e->client_done = true;
+		t_dp_install(&e->dp, &s->client, &e->client, s->client_sock);
+	}
+	if (e->client_done)
+		t_dp_pump(&e->dp);
+	if (!e->server_done && t_next_msg(&s->server, &m, 0)) {
+		t_parse_session(&m, &e->server);
+		e->server_done = true;
+	}
+}
+
+static void free_sessions(struct established *e)
+{
+	t_session_free(&e->server);
+	t_session_free(&e->client);
+	t_dp_free(&e->dp);
+}
+
 /* Short packets arrive at the data plane's socket and come over the punt socket instead. */
 static void punted_with(uint16_t flags)
 {
-	struct t_session ss, cs;
+	struct established e = { 0 };
 	struct hs_punt_hdr hdr;
-	struct t_dp dp;
 	uint8_t buf[4096];
 	struct pollfd p;
 	struct scene s;
 	struct t_net net;
-	bool server_done = false, client_done = false;
 	uint64_t limit = t_now_ms() + T_WAIT_MS;
-	struct t_msg m;
 	ssize_t n;
 
 	start(&s, &t_default_config);
 	t_net_open(&net, &s.server_addr);
 	assert_int_equal(t_connect(&s.client, 1, &net.front_name), 0);
-	while (!server_done || !client_done) {
+	while (!e.server_done || !e.client_done) {
 		assert_true(t_now_ms() < limit);
 		p = (struct pollfd){ .fd = net.front, .events = POLLIN };
 		poll(&p, 1, 2);
@@ -369,21 +398,9 @@ static void punted_with(uint16_t flags)
 				0);
 		}
 		t_net_pump(&net);
-		if (!client_done && t_next_msg(&s.client, &m, 0)) {
-			t_parse_session(&m, &cs);
-			client_done = true;
-			t_dp_install(&dp, &s.client, &cs, s.client_sock);
-		}
-		if (client_done)
-			t_dp_pump(&dp);
-		if (!server_done && t_next_msg(&s.server, &m, 0)) {
-			t_parse_session(&m, &ss);
-			server_done = true;
-		}
+		take_sessions(&s, &e);
 	}
-	t_session_free(&ss);
-	t_session_free(&cs);
-	t_dp_free(&dp);
+	free_sessions(&e);
 	t_net_close(&net);
 	stop(&s);
 }
@@ -429,37 +446,24 @@ static int data_socket(int sock, const struct sockaddr *addr)
 static void data_sockets(void **state)
 {
 	struct t_config c = t_default_config, other = t_default_config;
-	struct t_session ss, cs;
-	struct t_dp dp;
+	struct established e = { 0 };
 	struct t_net net;
 	struct scene s;
-	struct t_msg m;
 	uint8_t byte;
 	uint64_t limit = t_now_ms() + T_WAIT_MS;
-	bool server_done = false, client_done = false;
 
 	start(&s, &c);
 	c.data_sock = data_socket(s.server_sock, (struct sockaddr *)&s.server_addr);
 	assert_int_equal(t_set_server(&s.server, &c, s.server_sock), 0);
 	t_net_open(&net, &s.server_addr);
 	assert_int_equal(t_connect(&s.client, 1, &net.front_name), 0);
-	while (!server_done || !client_done) {
+	while (!e.server_done || !e.client_done) {
 		struct pollfd p = { .fd = net.front, .events = POLLIN };
 
 		assert_true(t_now_ms() < limit);
 		poll(&p, 1, 2);
 		t_net_pump(&net);
-		if (!client_done && t_next_msg(&s.client, &m, 0)) {
-			t_parse_session(&m, &cs);
-			client_done = true;
-			t_dp_install(&dp, &s.client, &cs, s.client_sock);
-		}
-		if (client_done)
-			t_dp_pump(&dp);
-		if (!server_done && t_next_msg(&s.server, &m, 0)) {
-			t_parse_session(&m, &ss);
-			server_done = true;
-		}
+		take_sessions(&s, &e);
 	}
 	/* One of another address is no data socket of this pair. */
 	other.data_sock = s.client_sock;
@@ -469,9 +473,7 @@ static void data_sockets(void **state)
 	assert_int_equal(sendto(net.back, "\x41 nobody's", 10, 0, NULL, 0), 10);
 	while (recv(c.data_sock, &byte, 1, MSG_DONTWAIT) < 0)
 		assert_true(t_now_ms() < limit);
-	t_session_free(&ss);
-	t_session_free(&cs);
-	t_dp_free(&dp);
+	free_sessions(&e);
 	t_net_close(&net);
 	close(c.data_sock);
 	stop(&s);
