@@ -104,6 +104,8 @@ void nqd_cid_free(struct nqd_cid *c)
 	lockdep_assert_held(&nn->lock);
 	rhltable_remove(&nn->cids, &c->node, cid_params);
 	list_del(&c->of_session);
+	/* With it whoever has it could end the session; lookups do not read it. */
+	memzero_explicit(c->cid.token, sizeof(c->cid.token));
 	kfree_rcu(c, rcu);
 }
 

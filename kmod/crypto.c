@@ -393,6 +393,8 @@ static int chacha_open(struct nqd_key *key, struct nq_aead_op *op)
 	else
 		nqd_chacha20_crypt(&state, op->text, op->text, op->text_len);
 	memzero_explicit(&state, sizeof(state));
+	/* The tag that a forger lacks. */
+	memzero_explicit(tag, sizeof(tag));
 	return err;
 }
 

@@ -28,6 +28,8 @@ void nqd_reset_forget(struct nqd_session *s)
 		return;
 	s->token = NULL;
 	rhltable_remove(&s->nn->tokens, &t->node, token_params);
+	/* A lookup that is at it finds that it is another token. */
+	memzero_explicit(t->token, sizeof(t->token));
 	kfree_rcu(t, rcu);
 }
 
@@ -52,10 +54,11 @@ void nqd_reset_update(struct nqd_session *s)
 	if (!t)
 		return;
 	memcpy(t->token, copy, sizeof(copy));
+	memzero_explicit(copy, sizeof(copy));
 	t->session = s;
 	t->seq = seq;
 	if (rhltable_insert(&s->nn->tokens, &t->node, token_params))
-		kfree(t);
+		kfree_sensitive(t);
 	else
 		s->token = t;
 }
