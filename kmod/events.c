@@ -117,16 +117,30 @@ static void path_mtu_changed(struct nqd_session *s)
 	nqd_event(s, NQD_EVENT_PATH_MTU_CHANGED, &info, NULL, 0);
 }
 
+/*
+ * What the engine's statistics say of an event. They are large, and what take_events() goes on to call
+ * sends packets.
+ */
+static noinline_for_stack void counted(struct nqd_session *s, u32 ev)
+{
+	struct nq_stats st;
+
+	spin_lock_bh(&s->lock);
+	nq_get_stats(s->conn, &st, nqd_now_us());
+	spin_unlock_bh(&s->lock);
+	if (ev & NQ_EV_CONGESTION)
+		congestion(s, &st);
+	if (ev & NQ_EV_DUPLICATE)
+		duplicates(s, &st);
+}
+
 /* The events of the engine, each acted on once. */
 static void take_events(struct nqd_session *s)
 {
-	struct nq_stats st;
 	u32 ev;
 
 	spin_lock_bh(&s->lock);
 	ev = nq_take_events(s->conn);
-	if (ev & (NQ_EV_CONGESTION | NQ_EV_DUPLICATE))
-		nq_get_stats(s->conn, &st, nqd_now_us());
 	spin_unlock_bh(&s->lock);
 	if (ev & NQ_EV_KEY_UPDATED)
 		keys_changed(s);
@@ -136,10 +150,8 @@ static void take_events(struct nqd_session *s)
 		nqd_session_refill_cids(s);
 	if (ev & NQ_EV_PATH)
 		nqd_session_paths(s);
-	if (ev & NQ_EV_CONGESTION)
-		congestion(s, &st);
-	if (ev & NQ_EV_DUPLICATE)
-		duplicates(s, &st);
+	if (ev & (NQ_EV_CONGESTION | NQ_EV_DUPLICATE))
+		counted(s, ev);
 	if (ev & NQ_EV_MTU)
 		path_mtu_changed(s);
 	if (ev & NQ_EV_SILENT)

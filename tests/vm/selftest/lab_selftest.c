@@ -7,6 +7,8 @@
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
+#include <linux/sched.h>
+#include <linux/sched/task_stack.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
@@ -109,6 +111,13 @@ static void fault_pinned(void)
 	__module_get(THIS_MODULE);
 }
 
+/* What a stack that was too small leaves behind. */
+static void fault_stack(void)
+{
+	*end_of_stack(current) = 0;
+	schedule();
+}
+
 static const struct {
 	const char *name;
 	void (*commit)(void);
@@ -125,6 +134,7 @@ static const struct {
 	{ "sleep", fault_sleep },
 	{ "refcount", fault_refcount },
 	{ "pinned", fault_pinned },
+	{ "stack", fault_stack },
 };
 
 static int __init lab_selftest_init(void)
