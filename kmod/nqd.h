@@ -1,27 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the files of the module share: its objects, who owns them, which lock guards what.
+ * What the files of the module share: its objects and functions. Which lock guards what, the order
+ * of locks, who holds each object and what ends it: docs/kernel.md, "Locks and lifetimes".
  *
- * Objects. A struct nqd_net per network namespace owns devices, sessions and sockets. A session
- * belongs to a device until that is deleted, and uses the sockets of its paths. Everything stays in
- * the namespace it was made in: devices cannot be moved, sockets of another one are refused.
- *
- * Locks, in the order they are taken:
- *   rtnl               devices come and go
- *   nqd_net.lock       mutex; the control side: every list, table and count of struct nqd_net, and
- *                      whatever is not said to belong to another lock
- *   lock_sock(sk)      attaching and detaching a socket
- *   nqd_session.lock   spinlock, bottom halves off; the engine's state and what the data path
- *                      changes. Nothing of the control side is taken inside it. Of two sessions,
- *                      one that replaces and one that is replaced, the former's is taken first, and
- *                      only under nqd_net.lock.
- *
- * Readers in softirq (packets) hold no lock but RCU: they find sessions by connection ID or by
- * route, and a session they found may have ended: under its lock, conn == NULL says so.
- *
- * Softirq never changes what the control side owns. What the engine has to tell (its events, keys
- * to derive, IDs to issue, the end of a session) is done by the session's worker,
- * nqd_session_kick().
+ * In short: rtnl, nqd_net.lock (mutex), lock_sock(), nqd_session.lock (spinlock, bottom halves
+ * off). Packets hold no lock but RCU when they find a session, which may have ended: under its lock
+ * conn == NULL says so. Softirq never changes what the control side owns; nqd_session_kick() has
+ * the session's worker do it.
  */
 #ifndef NQD_H
 #define NQD_H
@@ -66,7 +51,7 @@ extern struct genl_family nqd_family;
  */
 struct nqd_net {
 	struct net *net;
-	struct mutex lock;		/* see above */
+	struct mutex lock;		/* docs/kernel.md */
 	struct list_head devices;	/* struct nqd_device.entry */
 	struct list_head sessions;	/* struct nqd_session.entry, by their serials */
 	struct nqd_lines lines;		/* the same for replace.c */
@@ -217,7 +202,7 @@ struct nqd_session {
 	u32 peer_group;
 
 	/* @lock */
-	spinlock_t lock;		/* see the top of this file */
+	spinlock_t lock;		/* docs/kernel.md */
 	struct nq_conn *conn;		/* NULL without keys, and after the end */
 	void *conn_mem;
 	size_t conn_bytes;
