@@ -25,7 +25,11 @@ static inline u32 nqd_addr_len(const union nqd_addr *a)
 	return a->sa.sa_family == AF_INET ? sizeof(a->in) : sizeof(a->in6);
 }
 
-/* Address, port, and interface if both say. */
+/*
+ * Address, port, and interface if both say: an owner may not know the interface of a link-local peer,
+ * its packets tell it. So this is no equivalence, and no key of a table (nexus-hsd, whose addresses all
+ * come from packets and are keys, has hs_addr_equal()).
+ */
 bool nqd_addr_equal(const union nqd_addr *a, const union nqd_addr *b);
 /* The same but for the port; true also if both are none. */
 bool nqd_addr_same_host(const union nqd_addr *a, const union nqd_addr *b);

@@ -97,6 +97,57 @@ int nqd_parse_routes(const u8 *attrs, size_t len, const void *msg, struct nqd_pr
 	return n;
 }
 
+/* ---- a session that is there ---- */
+
+int nqd_parse_session_name(const struct nxa *nest, const void *msg, struct nxa *a, u64 *id,
+			   struct nxm_error *e)
+{
+	int err = nxa_parse_nest(nest, &nqd_session_set, a, msg, e);
+
+	if (!err)
+		err = nxa_require(a, &nqd_session_set, NQD_A_SESSION_ID, e);
+	if (!err)
+		*id = nxa_u64(&a[NQD_A_SESSION_ID]);
+	return err;
+}
+
+int nqd_check_generation(const struct nxa *a, u64 generation, struct nxm_error *e)
+{
+	const struct nxa *known = &a[NQD_A_SESSION_GENERATION];
+
+	if (known->present && nxa_u64(known) != generation)
+		return nxm_fail(e, -ESTALE, 0, "NQD_A_SESSION_GENERATION: the session is at %llu",
+				(unsigned long long)generation);
+	return 0;
+}
+
+int nqd_parse_deletion(const struct nxa *nest, const void *msg, bool has_device,
+		       struct nqd_deletion *d, struct nxm_error *e)
+{
+	const struct nxa *a = d->a;
+	int err;
+
+	memset(d, 0, sizeof(*d));
+	if (nest->present) {
+		err = nxa_parse_nest(nest, &nqd_session_set, d->a, msg, e);
+		if (err)
+			return err;
+	}
+	if (a[NQD_A_SESSION_ID].present) {
+		d->which = NQD_DELETE_ONE;
+	} else if (a[NQD_A_SESSION_USER].present) {
+		d->which = NQD_DELETE_USER;
+		d->user = nxa_u64(&a[NQD_A_SESSION_USER]);
+		if (!d->user)
+			return nxm_fail(e, -EINVAL, 0, "NQD_A_SESSION_USER: 0 is nobody");
+	} else if (has_device) {
+		d->which = NQD_DELETE_ALL;
+	} else {
+		return nxm_fail(e, -EINVAL, 0, "missing NQD_A_SESSION_ID");
+	}
+	return 0;
+}
+
 /* ---- a new session ---- */
 
 static u32 u32_or(const struct nxa *a, u32 fallback)
@@ -299,6 +350,35 @@ int nqd_parse_new_session(const struct nxa *nest, const void *msg, u64 fixed_rat
 	parse_transport(ns);
 	err = parse_congestion(ns, fixed_rate_bytes_per_s, e);
 	return err ?: parse_ranges(ns, e);
+}
+
+int nqd_parse_addrs(u16 family, const struct nxa *a, union nqd_addr *local, union nqd_addr *remote,
+		    struct nxm_error *e)
+{
+	const struct nxa *from = &a[NQD_A_SESSION_LOCAL_ADDR], *to = &a[NQD_A_SESSION_REMOTE_ADDR];
+
+	if (to->present ? nqd_addr_parse(family, to, remote) : remote->sa.sa_family != family)
+		return nxm_fail(e, -EINVAL, 0,
+				"NQD_A_SESSION_REMOTE_ADDR: not an address for this socket");
+	if (from->present && nqd_addr_parse(family, from, local))
+		return nxm_fail(e, -EINVAL, 0,
+				"NQD_A_SESSION_LOCAL_ADDR: not an address for this socket");
+	return 0;
+}
+
+bool nqd_next_early_datagram(const struct nxa *nest, const u8 *prefix, u8 prefix_len,
+			     const u8 **pos, struct nxa *datagram)
+{
+	struct nxa *d = datagram;
+
+	while (nxa_next(nest->data, nest->len, NQD_A_SESSION_RX_DATAGRAM, pos, d)) {
+		if (d->len < prefix_len || memcmp(d->data, prefix, prefix_len))
+			continue;
+		d->data += prefix_len;
+		d->len -= prefix_len;
+		return true;
+	}
+	return false;
 }
 
 /* ---- updates ---- */

@@ -12,6 +12,7 @@
 
 #include "../lib/nlparse.h"
 #include "../quic/nq.h"
+#include "addr.h"
 #include "route.h"
 #include <linux/nexus_quic_dco.h>
 
@@ -29,6 +30,12 @@ int nqd_check_command(u8 cmd, const struct nxa *top, struct nxm_error *e);
  */
 int nqd_parse_routes(const u8 *attrs, size_t len, const void *msg, struct nqd_prefix *p,
 		     struct nxm_error *e);
+
+/* Attributes of the session a request names, and its id. 0 or -errno. */
+int nqd_parse_session_name(const struct nxa *nest, const void *msg, struct nxa *a, u64 *id,
+			   struct nxm_error *e);
+/* Is the session, now at @generation, still the one the owner knows? 0 or -ESTALE. */
+int nqd_check_generation(const struct nxa *a, u64 generation, struct nxm_error *e);
 
 /* NQD_A_SESSION of ADD_SESSION: all but its socket, its addresses and its keys. */
 struct nqd_new_session {
@@ -49,6 +56,19 @@ struct nqd_new_session {
 int nqd_parse_new_session(const struct nxa *nest, const void *msg, u64 fixed_rate_bytes_per_s,
 			  struct nqd_new_session *ns, struct nxm_error *e);
 
+/*
+ * Addresses for a socket of @family into @local and @remote, which keep what is not named. 0 or
+ * -EINVAL.
+ */
+int nqd_parse_addrs(u16 family, const struct nxa *a, union nqd_addr *local, union nqd_addr *remote,
+		    struct nxm_error *e);
+/*
+ * The next DATAGRAM in NQD_A_SESSION that arrived before the hand-over: @datagram is its inner
+ * packet. Those that do not begin with the session's @prefix are passed over. False: no more.
+ */
+bool nqd_next_early_datagram(const struct nxa *nest, const u8 *prefix, u8 prefix_len,
+			     const u8 **pos, struct nxa *datagram);
+
 /* Only the server's owner may allow it to follow; a client hears its server from one address. */
 static inline bool nqd_follows(u8 role, u32 flags)
 {
@@ -67,6 +87,17 @@ bool nqd_update_moves(const struct nxa *a);
 /* 0, -EINVAL, -ESHUTDOWN, -EPERM, -ENOKEY, or -ESTALE: a route epoch of the past. */
 int nqd_check_update(const struct nxa *a, const struct nqd_update_state *state,
 		     struct nxm_error *e);
+
+/* Which sessions DELETE_SESSION means. */
+struct nqd_deletion {
+	enum { NQD_DELETE_ONE, NQD_DELETE_USER, NQD_DELETE_ALL } which;
+	u64 user;
+	struct nxa a[NQD_A_SESSION_MAX + 1];
+};
+
+/* @has_device: the request names a device that exists. 0 or -EINVAL. */
+int nqd_parse_deletion(const struct nxa *nest, const void *msg, bool has_device,
+		       struct nqd_deletion *d, struct nxm_error *e);
 
 /* ---- keys ---- */
 

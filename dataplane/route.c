@@ -283,6 +283,51 @@ void nqd_route_del_value(struct nqd_route_table *t, const void *value)
 	del_value(t, &t->v6, value);
 }
 
+/* ---- the prefixes of one request ---- */
+
+void *nqd_claims_rival(const struct nqd_route_table *t, const struct nqd_claims *c,
+		       const void *value, unsigned int *i)
+{
+	while (*i < c->n) {
+		void *holder = nqd_route_get(t, &c->p[(*i)++]);
+
+		if (holder && holder != value)
+			return holder;
+	}
+	return NULL;
+}
+
+int nqd_claims_install(struct nqd_route_table *t, struct nqd_claims *c, void *value, bool reserve)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < c->n && !err; i++) {
+		void *holder = nqd_route_get(t, &c->p[i]);
+
+		c->p[i].held = holder;
+		if (!holder || holder == value)
+			err = add(t, &c->p[i], value, reserve);
+	}
+	/* The last one failed, or nothing did. */
+	while (err && i--)
+		if (!c->p[i].held)
+			nqd_route_del(t, &c->p[i], value);
+	return err;
+}
+
+unsigned int nqd_claims_take(struct nqd_route_table *t, const struct nqd_claims *c, void *value)
+{
+	unsigned int i, failed = 0;
+
+	for (i = 0; i < c->n; i++)
+		if (nqd_route_replace(t, &c->p[i], value))
+			failed++;
+	return failed;
+}
+
+/* ---- lookups ---- */
+
 /*
  * @n is a snapshot: a node taken out beside a lookup still leads to where its child was, and its
  * place may have a node before it that this lookup does not see.

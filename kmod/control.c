@@ -18,33 +18,22 @@
 struct nqd_session *nqd_request_session(struct nqd_request *r, struct nxa *attrs)
 {
 	struct nqd_session *s;
+	u64 id;
 
-	if (nxa_parse_nest(&r->top[NQD_A_SESSION], &nqd_session_set, attrs, r->msg, &r->e) ||
-	    nxa_require(attrs, &nqd_session_set, NQD_A_SESSION_ID, &r->e))
+	if (nqd_parse_session_name(&r->top[NQD_A_SESSION], r->msg, attrs, &id, &r->e))
 		return NULL;
-	s = nqd_session_find(r->nn, nxa_u64(&attrs[NQD_A_SESSION_ID]));
-	if (!s) {
+	s = nqd_session_find(r->nn, id);
+	if (!s)
 		nqd_fail(r, -ENOENT, "NQD_A_SESSION_ID: no such session");
-		return NULL;
-	}
-	if (attrs[NQD_A_SESSION_GENERATION].present &&
-	    nxa_u64(&attrs[NQD_A_SESSION_GENERATION]) != s->generation) {
-		nqd_fail(r, -ESTALE, "NQD_A_SESSION_GENERATION: the session is at %llu",
-			 s->generation);
-		return NULL;
-	}
+	else if (nqd_check_generation(attrs, s->generation, &r->e))
+		s = NULL;
 	return s;
 }
 
 /* ---- routes ---- */
 
-struct routes {
-	struct nqd_prefix *p;
-	unsigned int n;
-};
-
 /* Every NQD_A_ROUTE of the request. The caller frees @routes->p. */
-static int parse_routes(struct nqd_request *r, struct routes *routes)
+static int parse_routes(struct nqd_request *r, struct nqd_claims *routes)
 {
 	struct nqd_prefix *fit;
 	int n;
@@ -69,59 +58,16 @@ static int parse_routes(struct nqd_request *r, struct routes *routes)
 }
 
 /* Is a prefix held by another session? @replacing: those that give it up to @s do not count. */
-static int check_conflicts(struct nqd_request *r, const struct nqd_device *nd,
-			   const struct routes *routes, const struct nqd_session *s, bool replacing)
+static int check_conflicts(struct nqd_request *r, const struct nqd_claims *routes,
+			   struct nqd_session *s, bool replacing)
 {
-	unsigned int i;
+	struct nqd_session *holder;
+	unsigned int i = 0;
 
-	for (i = 0; i < routes->n; i++) {
-		struct nqd_session *holder = nqd_route_get(&nd->routes, &routes->p[i]);
-
-		if (!holder || holder == s || (replacing && nqd_may_replace(s, holder)))
-			continue;
-		return nqd_fail(r, -EEXIST, "NQD_A_ROUTE: held by session %llu", holder->id);
-	}
-	return 0;
-}
-
-typedef int (*put_route_fn)(struct nqd_route_table *t, const struct nqd_prefix *p, void *value);
-
-/*
- * Install (or reserve, with @put) all prefixes, or none. Those that were there before stay in
- * either case, and so do those of a session that @s will replace.
- */
-static int install_routes(struct nqd_session *s, const struct routes *routes, put_route_fn put)
-{
-	struct nqd_route_table *t = &s->nd->routes;
-	unsigned long *had;
-	unsigned int i;
-	int err = 0;
-
-	if (!routes->n)
-		return 0;
-	had = bitmap_zalloc(routes->n, GFP_KERNEL);
-	if (!had)
-		return -ENOMEM;
-	for (i = 0; i < routes->n && !err; i++) {
-		struct nqd_session *holder = nqd_route_get(t, &routes->p[i]);
-
-		if (holder)
-			__set_bit(i, had);
-		if (!holder || holder == s)
-			err = put(t, &routes->p[i], s);
-	}
-	while (err && i--)
-		if (!test_bit(i, had))
-			nqd_route_del(t, &routes->p[i], s);
-	bitmap_free(had);
-	return err;
-}
-
-/* What a session takes over from another was settled when it was added. */
-static int check_settled(struct nqd_request *r, const struct nqd_session *s)
-{
-	if (s->unheard || (s->heir && !s->replaced))
-		return nqd_fail(r, -EBUSY, "NQD_A_SESSION_ID: a replacement is under way");
+	while ((holder = nqd_claims_rival(&s->nd->routes, routes, s, &i)))
+		if (!replacing || !nqd_may_replace(&r->nn->lines, &s->line, &holder->line))
+			return nqd_fail(r, -EEXIST, "NQD_A_ROUTE: held by session %llu",
+					holder->id);
 	return 0;
 }
 
@@ -129,21 +75,21 @@ int nqd_cmd_add_route(struct nqd_request *r)
 {
 	struct nxa attrs[NQD_A_SESSION_MAX + 1];
 	struct nqd_session *s = nqd_request_session(r, attrs);
-	struct routes routes;
+	struct nqd_claims routes;
 	int err;
 
 	if (!s)
 		return r->e.err;
 	if (s->down)
 		return nqd_fail(r, -ESHUTDOWN, "NQD_A_SESSION_ID: the session is closing");
-	err = check_settled(r, s);
+	err = nqd_check_settled(&s->line, &r->e);
 	if (err)
 		return err;
 	err = parse_routes(r, &routes);
 	if (!err)
-		err = check_conflicts(r, s->nd, &routes, s, false);
+		err = check_conflicts(r, &routes, s, false);
 	if (!err)
-		err = install_routes(s, &routes, nqd_route_add);
+		err = nqd_claims_install(&s->nd->routes, &routes, s, false);
 	if (!err)
 		s->generation++;
 	kfree(routes.p);
@@ -154,13 +100,13 @@ int nqd_cmd_delete_route(struct nqd_request *r)
 {
 	struct nxa attrs[NQD_A_SESSION_MAX + 1];
 	struct nqd_session *s = nqd_request_session(r, attrs);
-	struct routes routes;
+	struct nqd_claims routes;
 	unsigned int i;
 	int err;
 
 	if (!s && r->e.err != -ENOENT)
 		return r->e.err;
-	err = s ? check_settled(r, s) : 0;
+	err = s ? nqd_check_settled(&s->line, &r->e) : 0;
 	if (err)
 		return err;
 	err = parse_routes(r, &routes);
@@ -182,7 +128,7 @@ struct new_session {
 	struct nqd_session *s;
 	struct nqd_new_session *req; /* may become s->waiting */
 	struct nqd_secrets secrets;
-	struct routes routes;
+	struct nqd_claims routes;
 };
 
 static int take_identity(struct nqd_request *r, struct new_session *ns)
@@ -205,7 +151,7 @@ static int take_identity(struct nqd_request *r, struct new_session *ns)
 	s->cipher = req->cipher;
 	s->key_exchange = req->key_exchange;
 	s->path_mtu = req->params.path_mtu_bytes;
-	s->started_us = nqd_now_us();
+	s->line.started_us = nqd_now_us();
 	return 0;
 }
 
@@ -218,7 +164,6 @@ static int parse_path(struct nqd_request *r, const struct nxa *a, const struct n
 {
 	union nqd_addr local = now->local, remote = now->remote;
 	struct nqd_socket *sock = now->sock;
-	u16 family;
 	int err;
 
 	if (a[NQD_A_SESSION_SOCKET_FD].present) {
@@ -230,27 +175,13 @@ static int parse_path(struct nqd_request *r, const struct nxa *a, const struct n
 	} else {
 		nqd_socket_hold(sock);
 	}
-	family = sock->bound.sa.sa_family;
-	err = a[NQD_A_SESSION_REMOTE_ADDR].present
-		      ? nqd_addr_parse(family, &a[NQD_A_SESSION_REMOTE_ADDR], &remote)
-		      : remote.sa.sa_family != family;
+	err = nqd_parse_addrs(sock->bound.sa.sa_family, a, &local, &remote, &r->e);
 	if (err) {
-		err = nqd_fail(r, -EINVAL,
-			       "NQD_A_SESSION_REMOTE_ADDR: not an address for this socket");
-		goto put;
+		nqd_socket_put(sock);
+		return err;
 	}
-	if (a[NQD_A_SESSION_LOCAL_ADDR].present &&
-	    nqd_addr_parse(family, &a[NQD_A_SESSION_LOCAL_ADDR], &local)) {
-		err = nqd_fail(r, -EINVAL,
-			       "NQD_A_SESSION_LOCAL_ADDR: not an address for this socket");
-		goto put;
-	}
-	nqd_path_init(p, sock, &local, &remote);
+	nqd_path_init(p, sock, &sock->bound, &local, &remote);
 	return 0;
-
-put:
-	nqd_socket_put(sock);
-	return err;
 }
 
 static int take_path(struct nqd_request *r, struct new_session *ns)
@@ -290,11 +221,12 @@ static int add_cids(struct nqd_request *r, struct new_session *ns)
 	return 0;
 }
 
-static int check_default(struct nqd_request *r, const struct nqd_session *s)
+static int check_default(struct nqd_request *r, struct nqd_session *s)
 {
 	const struct nqd_session *now = s->nd->default_session;
 
-	if (s->flags & NQD_SESSION_F_DEFAULT_ROUTE && now && !nqd_may_replace(s, now))
+	if (s->flags & NQD_SESSION_F_DEFAULT_ROUTE && now &&
+	    !nqd_may_replace(&r->nn->lines, &s->line, &now->line))
 		return nqd_fail(r, -EEXIST,
 				"NQD_A_SESSION_FLAGS: the device has a default session");
 	return 0;
@@ -324,7 +256,7 @@ static int build_session(struct nqd_request *r, struct new_session *ns)
 	if (!err)
 		err = parse_routes(r, &ns->routes);
 	if (!err)
-		err = check_conflicts(r, s->nd, &ns->routes, s, true);
+		err = check_conflicts(r, &ns->routes, s, true);
 	if (!err)
 		err = check_default(r, s);
 	if (!err && keys->present)
@@ -342,36 +274,25 @@ static int build_session(struct nqd_request *r, struct new_session *ns)
 	return 0;
 }
 
-static void begin_sending(struct nqd_session *s)
-{
-	if (s->flags & NQD_SESSION_F_DEFAULT_ROUTE)
-		WRITE_ONCE(s->nd->default_session, s);
-	s->sends = true;
-	s->nd->n_sessions++;
-}
-
 /* Nothing below fails halfway: there is room for all routes or for none, the rest cannot fail. */
 static int link_session(struct new_session *ns)
 {
 	struct nqd_session *s = ns->s;
 	int err;
 
-	err = install_routes(s, &ns->routes, nqd_route_reserve);
+	err = nqd_claims_install(&s->nd->routes, &ns->routes, s, true);
 	if (err)
 		return err;
 	err = nqd_session_link(s);
 	if (err)
 		return err;
-	nqd_replace_link(s);
+	nqd_replace_link(&s->nn->lines, &s->line);
 	/* One that gave up has left what it had reserved; without memory it is not kept for us. */
-	(void)install_routes(s, &ns->routes, nqd_route_reserve);
-	s->claims = ns->routes.p;
-	s->n_claims = ns->routes.n;
-	ns->routes = (struct routes){};
-	if (!s->unheard) {
-		nqd_take_routes(s);
-		begin_sending(s);
-	}
+	(void)nqd_claims_install(&s->nd->routes, &ns->routes, s, true);
+	s->line.claims = ns->routes;
+	ns->routes = (struct nqd_claims){};
+	if (!s->line.unheard)
+		nqd_session_begin(s);
 	return 0;
 }
 
@@ -380,7 +301,7 @@ static void installed(struct nqd_session *s)
 {
 	s->generation++;
 	nqd_event(s, NQD_EVENT_SESSION_UP, NULL, NULL, 0);
-	nqd_replace_installed(s);
+	nqd_replace_installed(&s->nn->lines, &s->line);
 	nqd_reset_update(s);
 	nqd_dp_session_wake(s);
 	nqd_session_kick(s);
@@ -390,16 +311,13 @@ static void installed(struct nqd_session *s)
 static void inject_datagrams(struct nqd_request *r, struct nqd_session *s, const u8 *prefix,
 			     u8 prefix_len)
 {
-	const struct nxa *nest = &r->top[NQD_A_SESSION];
 	const u8 *pos = NULL;
-	struct nxa a;
+	struct nxa d;
 
-	while (nxa_next(nest->data, nest->len, NQD_A_SESSION_RX_DATAGRAM, &pos, &a)) {
-		if (a.len < prefix_len || memcmp(a.data, prefix, prefix_len))
-			continue;
-		if (s->unheard)
-			nqd_take_over(s);
-		nqd_dp_rx_inner(s, a.data + prefix_len, a.len - prefix_len);
+	while (nqd_next_early_datagram(&r->top[NQD_A_SESSION], prefix, prefix_len, &pos, &d)) {
+		if (s->line.unheard)
+			nqd_take_over(&s->nn->lines, &s->line);
+		nqd_dp_rx_inner(s, d.data, d.len);
 	}
 }
 
@@ -636,7 +554,7 @@ static void delete_session(struct nqd_session *s, const struct nxa *a)
 	const struct nxa *reason = &a[NQD_A_SESSION_CLOSE_REASON];
 
 	if (s->down && code->present) {
-		nqd_replace_end_drain(s);
+		nqd_replace_end_drain(&s->nn->lines, &s->line);
 		return;
 	}
 	nqd_session_down(s, NQD_DOWN_DELETED, code->present ? nxa_u64(code) : 0, "deleted");
@@ -654,39 +572,22 @@ static void delete_session(struct nqd_session *s, const struct nxa *a)
 }
 
 /* None of those that remain is freed by the deletion of another. */
-static void delete_matching(struct nqd_net *nn, const struct nqd_device *nd, const u64 *user,
-			    const struct nxa *a)
+static void delete_matching(struct nqd_net *nn, const struct nqd_device *nd,
+			    const struct nqd_deletion *d)
 {
 	struct nqd_session *s, *next;
 
 	list_for_each_entry_safe(s, next, &nn->sessions, entry)
-		if ((!nd || s->nd == nd) && (!user || s->user == *user))
-			delete_session(s, a);
-}
-
-static int delete_by(struct nqd_request *r, const struct nqd_device *nd, const struct nxa *a)
-{
-	u64 user;
-
-	if (a[NQD_A_SESSION_USER].present) {
-		user = nxa_u64(&a[NQD_A_SESSION_USER]);
-		if (!user)
-			return nqd_fail(r, -EINVAL, "NQD_A_SESSION_USER: 0 is nobody");
-		delete_matching(r->nn, nd, &user, a);
-	} else if (nd) {
-		delete_matching(r->nn, nd, NULL, a);
-	} else {
-		return nqd_fail(r, -EINVAL, "missing NQD_A_SESSION_ID");
-	}
-	return 0;
+		if ((!nd || s->nd == nd) && (d->which == NQD_DELETE_ALL || s->user == d->user))
+			delete_session(s, d->a);
 }
 
 int nqd_cmd_delete_session(struct nqd_request *r)
 {
-	struct nxa a[NQD_A_SESSION_MAX + 1] = {};
 	struct nqd_device *nd = NULL;
+	struct nqd_deletion d;
 	struct nqd_session *s;
-	int err = 0;
+	int err;
 
 	if (r->top[NQD_A_DEVICE].present) {
 		nd = nqd_request_device(r);
@@ -695,23 +596,20 @@ int nqd_cmd_delete_session(struct nqd_request *r)
 		if (!nd)
 			goto done;
 	}
-	if (r->top[NQD_A_SESSION].present) {
-		err = nxa_parse_nest(&r->top[NQD_A_SESSION], &nqd_session_set, a, r->msg, &r->e);
-		if (err)
-			return err;
-	}
-	if (a[NQD_A_SESSION_ID].present) {
-		s = nqd_request_session(r, a);
+	err = nqd_parse_deletion(&r->top[NQD_A_SESSION], r->msg, nd, &d, &r->e);
+	if (err)
+		return err;
+	if (d.which == NQD_DELETE_ONE) {
+		s = nqd_request_session(r, d.a);
 		if (s)
-			delete_session(s, a);
+			delete_session(s, d.a);
 		else if (r->e.err != -ENOENT)
 			return r->e.err;
 	} else {
-		err = delete_by(r, nd, a);
-		if (err)
-			return err;
+		delete_matching(r->nn, nd, &d);
 	}
 done:
+	/* What is not there, the device included, is already deleted. */
 	r->e = (struct nxm_error){};
 	return 0;
 }
@@ -721,14 +619,12 @@ done:
 /* Is CONNECTION_CLOSE on its way to the peer, once or twice? */
 static bool says_goodbye(struct nqd_session *s)
 {
-	struct nq_close_info info;
+	bool does;
 
-	if (!s->conn || s->gone)
-		return false;
 	spin_lock_bh(&s->lock);
-	nq_close_info(s->conn, &info);
+	does = !s->gone && nqd_says_goodbye(s->conn);
 	spin_unlock_bh(&s->lock);
-	return info.cause == NQ_CLOSE_LOCAL;
+	return does;
 }
 
 /* It needs its socket, no device. */
@@ -762,6 +658,7 @@ int nqd_cmd_flush_stats(struct nqd_request *r)
 {
 	struct nxa attrs[NQD_A_SESSION_MAX + 1];
 	struct nqd_session *s, *only = NULL;
+	struct nqd_account account;
 
 	if (r->top[NQD_A_SESSION].present) {
 		only = nqd_request_session(r, attrs);
@@ -771,13 +668,10 @@ int nqd_cmd_flush_stats(struct nqd_request *r)
 	list_for_each_entry(s, &r->nn->sessions, entry) {
 		if (only && s != only)
 			continue;
+		account = nqd_account_of(s);
 		spin_lock_bh(&s->lock);
-		memset(&s->counters, 0, sizeof(s->counters));
-		memset(&s->inherited, 0, sizeof(s->inherited));
-		if (s->conn)
-			nq_flush_stats(s->conn);
+		nqd_account_flush(&account);
 		spin_unlock_bh(&s->lock);
-		s->duplicates_reported = 0;
 	}
 	return 0;
 }

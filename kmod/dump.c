@@ -66,42 +66,21 @@ struct snapshot {
 	u32 path_mtu;
 };
 
-static void fill_gauges(u64 *v, const struct nq_stats *q, const struct nqd_session *s, u64 now_us)
-{
-	u64 last_rx_us = q->count.last_rx_us;
-
-	v[NQD_A_STATS_SRTT_US] = q->srtt_us;
-	v[NQD_A_STATS_RTTVAR_US] = q->rttvar_us;
-	v[NQD_A_STATS_MIN_RTT_US] = q->min_rtt_us;
-	v[NQD_A_STATS_CWND_BYTES] = q->cwnd_bytes;
-	v[NQD_A_STATS_BYTES_IN_FLIGHT] = q->bytes_in_flight;
-	v[NQD_A_STATS_PACING_RATE_BYTES_PER_S] = q->pacing_rate_bytes_per_s;
-	v[NQD_A_STATS_LAST_RX_AGO_MS] = last_rx_us ? div_u64(now_us - last_rx_us, 1000) : 0;
-	v[NQD_A_STATS_UPTIME_MS] = div_u64(now_us - s->connected_us, 1000);
-	v[NQD_A_STATS_HANDSHAKE_AGO_MS] = div_u64(now_us - s->started_us, 1000);
-}
-
 static void take_snapshot(struct nqd_session *s, struct snapshot *snap)
 {
-	struct nq_stats q = {};
+	struct nqd_account account = nqd_account_of(s);
 	struct nqd_path *path;
-	u64 now_us;
 
 	memset(snap, 0, sizeof(*snap));
 	spin_lock_bh(&s->lock);
-	now_us = nqd_now_us();
 	path = nqd_active_path(s);
 	snap->local = *nqd_path_local(path);
 	snap->remote = path->remote;
 	snap->path_mtu = s->path_mtu;
-	if (s->conn) {
-		nq_get_stats(s->conn, &q, now_us);
+	if (s->conn)
 		snap->congestion = nq_congestion_name(s->conn);
-	}
-	nqd_stats_add(&q.count, &s->inherited);
-	nqd_fill_counters(snap->stats, &s->counters, &q.count);
+	nqd_account_stats(&account, snap->stats, nqd_now_us());
 	spin_unlock_bh(&s->lock);
-	fill_gauges(snap->stats, &q, s, now_us);
 }
 
 /* What a session's owner may know about it: configuration and state, no CID, no key. */
@@ -177,8 +156,8 @@ int nqd_cmd_get_stats(struct nqd_request *r)
 	if (!s)
 		return r->e.err;
 	/* An owner that has not heard of it yet: its counters are the heir's. */
-	if (s->replaced && s->heir)
-		s = s->heir;
+	if (s->line.replaced && s->line.heir)
+		s = container_of(s->line.heir, struct nqd_session, line);
 	skb = nqd_reply_begin(r, NLMSG_GOODSIZE, &hdr);
 	if (!skb)
 		return -ENOMEM;

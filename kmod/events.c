@@ -8,7 +8,6 @@
 #include "nqd.h"
 #include "trace.h"
 
-#define DUPLICATE_EVENT_US 1000000
 /* Everything of an event but punted frames. */
 #define EVENT_BYTES 512
 
@@ -78,25 +77,20 @@ static void punted(struct nqd_session *s)
 
 static void congestion(struct nqd_session *s, const struct nq_stats *st)
 {
-	struct nqd_last_event info = {};
+	struct nqd_last_event info = { .congestion = nqd_congestion_state(st, s->path_mtu) };
 
-	/* Persistent congestion collapses the window; otherwise it is a recovery period. */
-	info.congestion = st->cwnd_bytes <= 2 * (u64)s->path_mtu ? 2 : !!st->congestion_state;
 	nqd_event(s, NQD_EVENT_CONGESTION_STATE, &info, NULL, 0);
 }
 
 /* At most one per second; the count says how many packets it stands for. */
 static void duplicates(struct nqd_session *s, const struct nq_stats *st)
 {
-	u64 all = st->count.duplicates + st->count.replay_window_drops, now_us = nqd_now_us();
-	struct nqd_last_event info = {};
+	struct nqd_last_event info = {
+		.count = nqd_duplicates_to_report(&s->line, st, nqd_now_us()),
+	};
 
-	if (all <= s->duplicates_reported || now_us - s->duplicate_event_us < DUPLICATE_EVENT_US)
-		return;
-	info.count = all - s->duplicates_reported;
-	s->duplicates_reported = all;
-	s->duplicate_event_us = now_us;
-	nqd_event(s, NQD_EVENT_REPLAY_OR_DUPLICATE_DROP, &info, NULL, 0);
+	if (info.count)
+		nqd_event(s, NQD_EVENT_REPLAY_OR_DUPLICATE_DROP, &info, NULL, 0);
 }
 
 static void keys_changed(struct nqd_session *s)
@@ -179,12 +173,12 @@ void nqd_session_run(struct nqd_session *s)
 	u32 packets;
 
 	lockdep_assert_held(&s->nn->lock);
-	if (s->unheard && READ_ONCE(s->heard))
-		nqd_take_over(s);
+	if (s->line.unheard && READ_ONCE(s->heard))
+		nqd_take_over(&s->nn->lines, &s->line);
 	if (!s->nd)
 		s->gone |= nqd_now_us() >= s->deadline_us;
-	else if (s->conn)
-		nqd_replace_timeout(s);
+	else if (s->conn && nqd_now_us() >= s->deadline_us)
+		nqd_replace_timeout(&s->nn->lines, &s->line);
 	if (s->conn) {
 		packets = ring_wanted(s);
 		if (packets)

@@ -1,27 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the files of the module share: its objects, who owns them, which lock guards what.
+ * What the files of the module share: its objects and functions. Which lock guards what, the order
+ * of locks, who holds each object and what ends it: docs/kernel.md, "Locks and lifetimes".
  *
- * Objects. A struct nqd_net per network namespace owns devices, sessions and sockets. A session
- * belongs to a device until that is deleted, and uses the sockets of its paths. Everything stays in
- * the namespace it was made in: devices cannot be moved, sockets of another one are refused.
- *
- * Locks, in the order they are taken:
- *   rtnl               devices come and go
- *   nqd_net.lock       mutex; the control side: every list, table and count of struct nqd_net, and
- *                      whatever is not said to belong to another lock
- *   lock_sock(sk)      attaching and detaching a socket
- *   nqd_session.lock   spinlock, bottom halves off; the engine's state and what the data path
- *                      changes. Nothing of the control side is taken inside it. Of two sessions,
- *                      one that replaces and one that is replaced, the former's is taken first, and
- *                      only under nqd_net.lock.
- *
- * Readers in softirq (packets) hold no lock but RCU: they find sessions by connection ID or by
- * route, and a session they found may have ended: under its lock, conn == NULL says so.
- *
- * Softirq never changes what the control side owns. What the engine has to tell (its events, keys
- * to derive, IDs to issue, the end of a session) is done by the session's worker,
- * nqd_session_kick().
+ * In short: rtnl, nqd_net.lock (mutex), lock_sock(), nqd_session.lock (spinlock, bottom halves
+ * off). Packets hold no lock but RCU when they find a session, which may have ended: under its lock
+ * conn == NULL says so. Softirq never changes what the control side owns; nqd_session_kick() has
+ * the session's worker do it.
  */
 #ifndef NQD_H
 #define NQD_H
@@ -39,7 +24,8 @@
 #include <net/genetlink.h>
 #include <net/net_namespace.h>
 
-#include "../dataplane/addr.h"
+#include "../dataplane/path.h"
+#include "../dataplane/replace.h"
 #include "../dataplane/request.h"
 #include "../dataplane/route.h"
 #include "../lib/nlparse.h"
@@ -65,9 +51,10 @@ extern struct genl_family nqd_family;
  */
 struct nqd_net {
 	struct net *net;
-	struct mutex lock;		/* see above */
+	struct mutex lock;		/* docs/kernel.md */
 	struct list_head devices;	/* struct nqd_device.entry */
 	struct list_head sessions;	/* struct nqd_session.entry, by their serials */
+	struct nqd_lines lines;		/* the same for replace.c */
 	struct list_head sockets;	/* struct nqd_socket.entry */
 	struct list_head ended;		/* struct nqd_ended.entry, oldest first */
 	unsigned int n_devices, n_sessions, n_sockets, n_ended;
@@ -119,19 +106,11 @@ struct nqd_socket {
 	struct sock *sk;		/* a reference */
 	unsigned int refs;		/* devices and paths */
 	union nqd_addr bound;
-	bool any;			/* bound to the wildcard address */
 	bool closed;			/* set by encap_destroy without a lock */
 	bool reaped;			/* what used it when it was closed has let go */
 	struct completion destroyed;	/* encap_destroy has been here */
 	struct rcu_head rcu;
 	struct nqd_socket_dp dp;
-};
-
-/* The addresses of one of the engine's paths. */
-struct nqd_path {
-	struct nqd_socket *sock;	/* one of the session's; NULL: the engine has no such path */
-	union nqd_addr local, remote;	/* local: family 0 = the socket's */
-	bool unreachable;		/* the last packets found no way out of this machine */
 };
 
 /* A local connection ID in nqd_net.cids. */
@@ -206,31 +185,24 @@ struct nqd_session {
 	u32 route_epoch;
 	bool linked, gone;
 	bool sends;			/* counted in its device's n_sessions */
-	u8 reported_path;		/* the active one that the owner knows of */
-	u8 migrating_to;		/* what the owner asked for, NQ_PATHS_MAX = nothing */
+	struct nqd_path_report path_report;
 	struct nqd_new_session *waiting; /* until SET_KEYS */
 	struct nqd_secrets secrets;	/* of the phase whose keys are installed as "next" */
 	void *ring_mem;			/* a ring that grew */
 	size_t ring_bytes;
-	u64 started_us, duplicates_reported, duplicate_event_us;
-	u64 connected_us;		/* started_us of the first of the line */
 	struct nqd_last_event last[NQD_EVENT_MAX + 1];
-	/* The same, for replace.c. */
-	unsigned int n_old;		/* whose heir it is */
-	struct nqd_prefix *claims;	/* routes to take when it takes over */
-	unsigned int n_claims;
-	u64 deadline_us, replaced_us;
+	struct nqd_line line;		/* its counters: also @lock */
+	u64 deadline_us;		/* replace.c's, or of one that closes after its device */
 
 	/* Written under nqd_net.lock and @lock, read under either, or with READ_ONCE under RCU. */
 	struct nqd_device *nd;		/* NULL: it closes after its device */
-	struct nqd_session *heir;
 	bool down;
-	bool unheard;			/* waits to take the place of others */
-	bool replaced;			/* what still comes here is its heir's */
+	struct nqd_session *heir;	/* these three as in @line, for packets */
+	bool unheard, replaced;
 	u32 peer_group;
 
 	/* @lock */
-	spinlock_t lock;		/* see the top of this file */
+	spinlock_t lock;		/* docs/kernel.md */
 	struct nq_conn *conn;		/* NULL without keys, and after the end */
 	void *conn_mem;
 	size_t conn_bytes;
@@ -239,7 +211,6 @@ struct nqd_session {
 	u32 path_mtu;
 	bool heard;			/* set by packets: a DATAGRAM came while @unheard */
 	struct nqd_counters counters;
-	struct nq_counters inherited;	/* counters of the sessions whose place it took */
 
 	struct delayed_work control;	/* nqd_session_kick(), and at @deadline_us */
 	struct nqd_session_dp dp;
@@ -362,9 +333,6 @@ u8 nqd_path_number(struct nqd_session *s, const struct nqd_socket *sock,
 		   const union nqd_addr *from);
 /* Is @sock one of the session's? Also without the lock, under RCU. */
 bool nqd_session_on(const struct nqd_session *s, const struct nqd_socket *sock);
-/* Addresses as a path has them: the source is named only where the socket does not fix it. */
-void nqd_path_init(struct nqd_path *p, struct nqd_socket *sock, const union nqd_addr *local,
-		   const union nqd_addr *remote);
 /*
  * For packets: the engine has given @number to these addresses (nq_rx_pkt.path). @sock is the one
  * the packet came on, and nqd_session_on() must have said under this lock, before the packet was
@@ -416,24 +384,11 @@ int nqd_put_event(struct sk_buff *skb, u8 type, const struct nqd_last_event *e,
 		  const struct nqd_ended *of, const u8 *frames, u32 frames_len);
 
 /* replace.c: under nqd_net.lock. */
-/* May @s, which is being added, take the routes of @old? */
-bool nqd_may_replace(const struct nqd_session *s, const struct nqd_session *old);
-/* Before @s is on the list: note whose place it will take. Cannot fail. */
-void nqd_replace_link(struct nqd_session *s);
-/* What @s claims is its own now. */
-void nqd_take_routes(struct nqd_session *s);
-/* @s has keys: greet the peer, wait to hear its greeting. */
-void nqd_replace_installed(struct nqd_session *s);
-/* @s waits and its peer was heard: now. */
-void nqd_take_over(struct nqd_session *s);
-/* @s is down: those it replaced drain no longer, those it would have replaced stay. */
-void nqd_replace_down(struct nqd_session *s);
-void nqd_replace_free(struct nqd_session *s);
-/* If @s still drains: close it now. */
-void nqd_replace_end_drain(struct nqd_session *s);
-/* Called in every round of @s. */
-void nqd_replace_timeout(struct nqd_session *s);
-void nqd_stats_add(struct nq_counters *to, const struct nq_counters *from);
+extern const struct nqd_line_ops nqd_line_ops;
+/* It sends from now on, and what it claims is its own. */
+void nqd_session_begin(struct nqd_session *s);
+/* Also under s->lock. */
+struct nqd_account nqd_account_of(struct nqd_session *s);
 
 /* ---- for packets, under RCU ---- */
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The addresses of a session's paths. The engine decides which paths there are, by number
- * (quic/nq.h); here stands for each number which socket and addresses it means, and who is told.
+ * The paths of the module's sessions (dataplane/path.h): their sockets, and what the owner is told.
  *
  * A path changes in softirq, where no reference can be taken: so a session holds its sockets, not
  * its paths, and packets only make paths on a socket that is one of them.
@@ -13,23 +12,9 @@ const union nqd_addr *nqd_path_local(const struct nqd_path *p)
 	return p->local.sa.sa_family || !p->sock ? &p->local : &p->sock->bound;
 }
 
-static bool is_path(const struct nqd_path *p, const struct nqd_socket *sock,
-		    const union nqd_addr *remote)
-{
-	return p->sock == sock && nqd_addr_equal(&p->remote, remote);
-}
-
 u8 nqd_path_number(struct nqd_session *s, const struct nqd_socket *sock, const union nqd_addr *from)
 {
-	struct nqd_path *active = nqd_active_path(s);
-	u8 i;
-
-	if (is_path(active, sock, from))
-		return active - s->paths;
-	for (i = 0; i < NQ_PATHS_MAX; i++)
-		if (is_path(&s->paths[i], sock, from))
-			return i;
-	return nqd_addr_same_host(&active->remote, from) ? NQ_PATH_NEW_PORT : NQ_PATH_NEW;
+	return nqd_path_find(s->paths, nqd_active_path(s) - s->paths, sock, from);
 }
 
 bool nqd_session_on(const struct nqd_session *s, const struct nqd_socket *sock)
@@ -42,22 +27,12 @@ bool nqd_session_on(const struct nqd_session *s, const struct nqd_socket *sock)
 	return false;
 }
 
-void nqd_path_init(struct nqd_path *p, struct nqd_socket *sock, const union nqd_addr *local,
-		   const union nqd_addr *remote)
-{
-	memset(p, 0, sizeof(*p));
-	p->sock = sock;
-	p->remote = *remote;
-	if (sock->any && nqd_addr_is_set(local))
-		p->local = *local;
-}
-
 void nqd_path_learn(struct nqd_session *s, u8 number, struct nqd_socket *sock,
 		    const union nqd_addr *local, const union nqd_addr *remote)
 {
 	lockdep_assert_held(&s->lock);
 	if (!WARN_ON_ONCE(!nqd_session_on(s, sock)))
-		nqd_path_init(&s->paths[number], sock, local, remote);
+		nqd_path_init(&s->paths[number], sock, &sock->bound, local, remote);
 }
 
 static bool is_used(const struct nqd_session *s, const struct nqd_socket *sock)
@@ -120,68 +95,47 @@ void nqd_session_paths(struct nqd_session *s)
 {
 	struct nqd_last_event info = {};
 	struct nqd_path *p;
-	bool ended, report;
-	u8 active, i;
+	bool news;
+	u8 i;
 
 	spin_lock_bh(&s->lock);
-	active = nq_active_path(s->conn);
-	p = &s->paths[active];
-	ended = s->migrating_to < NQ_PATHS_MAX &&
-		(active == s->migrating_to || !nq_path_used(s->conn, s->migrating_to));
-	/* A migration that failed is told as well: the path is the one it was. */
-	report = active != s->reported_path || ended;
+	news = nqd_path_news(&s->path_report, s->conn);
+	p = nqd_active_path(s);
 	info.local = *nqd_path_local(p);
 	info.remote = p->remote;
 	for (i = 0; i < NQ_PATHS_MAX; i++)
 		if (s->paths[i].sock && !nq_path_used(s->conn, i))
 			memset(&s->paths[i], 0, sizeof(s->paths[i]));
 	spin_unlock_bh(&s->lock);
-	if (ended)
-		s->migrating_to = NQ_PATHS_MAX;
-	s->reported_path = active;
-	if (report)
+	if (news)
 		nqd_event(s, NQD_EVENT_PATH_CHANGED, &info, NULL, 0);
 	nqd_session_prune_sockets(s);
-}
-
-/* What the engine wants to know of a move from @active to @path. */
-static unsigned int describe_move(const struct nqd_path *active, const struct nqd_path *path)
-{
-	bool same_local = nqd_addr_same_host(nqd_path_local(path), nqd_path_local(active)) &&
-			  (!path->sock->any || path->local.sa.sa_family);
-	unsigned int how = 0;
-
-	if (same_local)
-		how |= NQ_MIGRATE_SAME_LOCAL;
-	if (same_local && nqd_addr_same_host(&path->remote, &active->remote))
-		how |= NQ_MIGRATE_SAME_HOSTS;
-	if (active->unreachable)
-		how |= NQ_MIGRATE_AT_ONCE;
-	return how;
 }
 
 int nqd_session_migrate(struct nqd_request *r, struct nqd_session *s, const struct nqd_path *path)
 {
 	static const char no_id[] = "the peer has given no connection ID for another address";
 	struct nqd_path *active;
+	unsigned int how;
 	int number;
 
 	if (nqd_session_add_socket(s, path->sock))
 		return nqd_fail(r, -ENOBUFS, "NQD_A_SESSION_SOCKET_FD: too many moves under way");
 	spin_lock_bh(&s->lock);
 	active = nqd_active_path(s);
-	if (is_path(active, path->sock, &path->remote) &&
-	    nqd_addr_same_host(&path->local, &active->local)) {
+	if (nqd_path_equal(active, path)) {
 		nq_path_recheck(s->conn);
 		number = NQ_PATHS_MAX;
 	} else {
-		number = nq_path_migrate(s->conn, describe_move(active, path), nqd_now_us());
+		how = nqd_path_move_flags(active, nqd_path_local(active), path,
+					  nqd_path_local(path));
+		number = nq_path_migrate(s->conn, how, nqd_now_us());
 		if (number >= 0)
 			s->paths[number] = *path;
 	}
 	spin_unlock_bh(&s->lock);
 	if (number >= 0 && number < NQ_PATHS_MAX)
-		s->migrating_to = number;
+		s->path_report.migrating_to = number;
 	nqd_session_prune_sockets(s);
 	if (number == -ENOBUFS)
 		return nqd_fail(r, number, "NQD_A_SESSION_LOCAL_ADDR: %s", no_id);

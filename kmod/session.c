@@ -214,7 +214,7 @@ struct nqd_session *nqd_session_alloc(struct nqd_net *nn)
 		return NULL;
 	}
 	s->nn = nn;
-	s->migrating_to = NQ_PATHS_MAX;
+	s->path_report.migrating_to = NQ_PATHS_MAX;
 	s->deadline_us = NQ_TIME_NEVER;
 	INIT_LIST_HEAD(&s->entry);
 	INIT_LIST_HEAD(&s->cids);
@@ -272,18 +272,12 @@ unload:
 
 u8 nqd_session_state(struct nqd_session *s)
 {
-	struct nq_close_info info;
+	u8 state;
 
-	if (!s->conn)
-		return NQD_SESSION_NO_KEYS;
 	spin_lock_bh(&s->lock);
-	nq_close_info(s->conn, &info);
+	state = nqd_session_state_of(s->conn, s->down);
 	spin_unlock_bh(&s->lock);
-	if (info.cause == NQ_CLOSE_NONE)
-		return s->down ? NQD_SESSION_CLOSING : NQD_SESSION_ACTIVE;
-	return info.cause == NQ_CLOSE_LOCAL || info.cause == NQ_CLOSE_PROTOCOL
-		       ? NQD_SESSION_CLOSING
-		       : NQD_SESSION_DRAINING;
+	return state;
 }
 
 /* Packets of its device no longer lead to it. */
@@ -303,9 +297,9 @@ void nqd_session_down(struct nqd_session *s, u8 reason, u64 code, const char *te
 	lockdep_assert_held(&s->nn->lock);
 	if (s->down)
 		return;
-	if (s->heir && !s->replaced) {
+	if (s->line.heir && !s->line.replaced) {
 		/* Which ends it. */
-		nqd_take_over(s->heir);
+		nqd_take_over(&s->nn->lines, s->line.heir);
 		return;
 	}
 	spin_lock_bh(&s->lock);
@@ -315,7 +309,7 @@ void nqd_session_down(struct nqd_session *s, u8 reason, u64 code, const char *te
 	leave_routes(s);
 	nqd_dp_session_drop_queue(s);
 	nqd_event(s, NQD_EVENT_SESSION_DOWN, &info, NULL, 0);
-	nqd_replace_down(s);
+	nqd_replace_down(&s->nn->lines, &s->line);
 }
 
 /* What GET_EVENTS still tells of it. */
@@ -375,7 +369,7 @@ void nqd_session_free(struct nqd_session *s)
 	struct nqd_cid *c, *next;
 
 	lockdep_assert_held(&s->nn->lock);
-	nqd_replace_free(s);
+	nqd_replace_free(&s->nn->lines, &s->line);
 	remember_ended(s);
 	unlink_session(s);
 	list_for_each_entry_safe(c, next, &s->cids, of_session)
@@ -387,7 +381,7 @@ void nqd_session_free(struct nqd_session *s)
 	stop_engine(s);
 	ring_free(s);
 	nqd_paths_free(s);
-	kfree(s->claims);
+	kfree(s->line.claims.p);
 	kfree_sensitive(s->waiting);
 	memzero_explicit(&s->secrets, sizeof(s->secrets));
 	if (cancel_delayed_work(&s->control))
@@ -402,6 +396,7 @@ int nqd_sessions_init_net(struct nqd_net *nn)
 	int err;
 
 	INIT_LIST_HEAD(&nn->sessions);
+	nn->lines.ops = &nqd_line_ops;
 	INIT_LIST_HEAD(&nn->ended);
 	err = rhashtable_init(&nn->by_id, &id_params);
 	if (err)

@@ -61,7 +61,6 @@ static void set_bound(struct nqd_socket *sock)
 		if (ipv6_addr_type(&a->in6.sin6_addr) & IPV6_ADDR_LINKLOCAL)
 			a->in6.sin6_scope_id = sock->sk->sk_bound_dev_if;
 	}
-	sock->any = !nqd_addr_is_set(a);
 }
 
 /* Make @sk ours. Under lock_sock. */

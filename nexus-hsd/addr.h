@@ -20,6 +20,10 @@ union hs_addr {
 socklen_t hs_addr_size(const union hs_addr *a);
 /* Take a sockaddr_in or _in6 of exactly its size. 0 or -EINVAL. */
 int hs_addr_set(union hs_addr *a, const void *data, size_t len);
+/*
+ * Of the same bytes but for what hs_addr_set() takes out: tables have addresses as keys. The data
+ * planes' nqd_addr_equal() is more lenient about interfaces, and says why.
+ */
 bool hs_addr_equal(const union hs_addr *a, const union hs_addr *b);
 bool hs_addr_is_any(const union hs_addr *a);
 /* Network order. */

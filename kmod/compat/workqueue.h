@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* That a workqueue is per CPU must be said since 6.17; before, it was what is not said otherwise. */
+/* That a workqueue is per CPU must be said since 6.17; before, it was unless said otherwise. */
 #ifndef NQD_COMPAT_WORKQUEUE_H
 #define NQD_COMPAT_WORKQUEUE_H
 

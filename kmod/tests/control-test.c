@@ -29,7 +29,6 @@ static struct scene *open_scene(struct kunit *test)
 	sc->sock.nn = &sc->nn;
 	sc->sock.refs = 1000;
 	sc->sock.bound.in.sin_family = AF_INET;
-	sc->sock.any = true;
 	sc->other_sock = sc->sock;
 	sc->peer.in.sin_family = AF_INET;
 	sc->peer.in.sin_addr.s_addr = htonl(0x0a000001);
@@ -62,7 +61,7 @@ static struct nqd_session *add(struct kunit *test, struct scene *sc, u64 id,
 	s->id = id;
 	s->generation = 1;
 	KUNIT_ASSERT_EQ(test, nqd_session_add_socket(s, sock), 0);
-	nqd_path_init(&s->paths[0], sock, &sock->bound, peer);
+	nqd_path_init(&s->paths[0], sock, &sock->bound, &sock->bound, peer);
 	KUNIT_ASSERT_EQ(test, nqd_session_link(s), 0);
 	return s;
 }

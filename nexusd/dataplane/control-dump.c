@@ -82,7 +82,7 @@ int dp_cmd_get_caps(struct dp *dp, struct dp_request *r)
 /* What a session's owner may know about it: configuration and state, no CID, no key. */
 static void put_session(struct nxm *m, struct dp_session *s)
 {
-	const struct dp_path *path = dp_active_path(s);
+	const struct nqd_path *path = dp_active_path(s);
 	const union nqd_addr *local = dp_path_local(path);
 	size_t nest = nxm_nest_begin(m, NQD_A_SESSION);
 
@@ -101,39 +101,21 @@ static void put_session(struct nxm *m, struct dp_session *s)
 	nxm_put_u32(m, NQD_A_SESSION_PEER_GROUP, s->peer_group);
 	if (s->conn)
 		nxm_put_str(m, NQD_A_SESSION_CONGESTION, nq_congestion_name(s->conn));
-	nxm_put_u8(m, NQD_A_SESSION_STATE, dp_session_state(s));
+	nxm_put_u8(m, NQD_A_SESSION_STATE, nqd_session_state_of(s->conn, s->down));
 	nxm_nest_end(m, nest);
-}
-
-static void fill_gauges(u64 *v, const struct nq_stats *q, const struct dp_session *s, u64 now_us)
-{
-	v[NQD_A_STATS_SRTT_US] = q->srtt_us;
-	v[NQD_A_STATS_RTTVAR_US] = q->rttvar_us;
-	v[NQD_A_STATS_MIN_RTT_US] = q->min_rtt_us;
-	v[NQD_A_STATS_CWND_BYTES] = q->cwnd_bytes;
-	v[NQD_A_STATS_BYTES_IN_FLIGHT] = q->bytes_in_flight;
-	v[NQD_A_STATS_PACING_RATE_BYTES_PER_S] = q->pacing_rate_bytes_per_s;
-	v[NQD_A_STATS_LAST_RX_AGO_MS] = q->count.last_rx_us ? (now_us - q->count.last_rx_us) / 1000
-							    : 0;
-	v[NQD_A_STATS_UPTIME_MS] = (now_us - s->connected_us) / 1000;
-	v[NQD_A_STATS_HANDSHAKE_AGO_MS] = (now_us - s->started_us) / 1000;
-	v[NQD_A_STATS_TX_QUEUE_DELAY_MAX_US] = dp_fq_delay_max_us(s->fq);
 }
 
 static int send_stats(struct dp *dp, const struct nxm_hdr *req, struct dp_session *s, u16 flags)
 {
 	struct nxm_hdr hdr = *req;
 	u64 v[NQD_A_STATS_MAX + 1] = { 0 };
-	struct nq_stats q = { 0 };
+	struct nqd_account account = dp_account_of(s);
 	struct nxm m;
 	size_t nest;
 	int i;
 
-	if (s->conn)
-		nq_get_stats(s->conn, &q, dp->now_us);
-	dp_stats_add(&q.count, &s->inherited);
-	nqd_fill_counters(v, &s->counters, &q.count);
-	fill_gauges(v, &q, s, dp->now_us);
+	nqd_account_stats(&account, v, dp->now_us);
+	v[NQD_A_STATS_TX_QUEUE_DELAY_MAX_US] = dp_fq_delay_max_us(s->fq);
 	hdr.flags = flags;
 	nxm_begin(&m, dp->reply, NQD_MSG_MAX_LEN, &hdr);
 	nest = nxm_nest_begin(&m, NQD_A_DEVICE);
@@ -265,7 +247,7 @@ int dp_cmd_get_stats(struct dp *dp, struct dp_request *r)
 	if (!s)
 		return r->e.err;
 	/* An owner that has not heard of it yet: its counters are the heir's. */
-	send_stats(dp, &r->hdr, s->replaced && s->heir ? s->heir : s, 0);
+	send_stats(dp, &r->hdr, s->line.replaced && s->line.heir ? dp_heir(s) : s, 0);
 	return 0;
 }
 

@@ -16,37 +16,26 @@
 struct dp_session *dp_request_session(struct dp *dp, struct dp_request *r, struct nxa *attrs)
 {
 	struct dp_session *s;
+	u64 id;
 
-	if (nxa_parse_nest(&r->top[NQD_A_SESSION], &nqd_session_set, attrs, r->msg, &r->e) ||
-	    nxa_require(attrs, &nqd_session_set, NQD_A_SESSION_ID, &r->e))
+	if (nqd_parse_session_name(&r->top[NQD_A_SESSION], r->msg, attrs, &id, &r->e))
 		return NULL;
-	s = dp_session_find(dp, nxa_u64(&attrs[NQD_A_SESSION_ID]));
-	if (!s) {
+	s = dp_session_find(dp, id);
+	if (!s)
 		dp_fail(&r->e, -ENOENT, "NQD_A_SESSION_ID: no such session");
-		return NULL;
-	}
-	if (attrs[NQD_A_SESSION_GENERATION].present &&
-	    nxa_u64(&attrs[NQD_A_SESSION_GENERATION]) != s->generation) {
-		dp_fail(&r->e, -ESTALE, "NQD_A_SESSION_GENERATION: the session is at %llu",
-			(unsigned long long)s->generation);
-		return NULL;
-	}
+	else if (nqd_check_generation(attrs, s->generation, &r->e))
+		s = NULL;
 	return s;
 }
 
 /* ---- routes ---- */
 
-struct routes {
-	struct nqd_prefix *p;
-	unsigned int n;
-};
-
-/* Every NQD_A_ROUTE of the request. */
-static int parse_routes(struct dp_request *r, struct routes *routes)
+/* Every NQD_A_ROUTE of the request. The caller frees @routes->p. */
+static int parse_routes(struct dp_request *r, struct nqd_claims *routes)
 {
 	int n;
 
-	*routes = (struct routes){ 0 };
+	*routes = (struct nqd_claims){ 0 };
 	if (!r->top[NQD_A_ROUTE].present)
 		return 0;
 	routes->p = calloc(NQD_ROUTES_MAX, sizeof(*routes->p));
@@ -63,58 +52,16 @@ static int parse_routes(struct dp_request *r, struct routes *routes)
 }
 
 /* Is a prefix held by another session? @replacing: those that give it up to @s do not count. */
-static int check_conflicts(struct dp_request *r, const struct dp_device *dev,
-			   const struct routes *routes, const struct dp_session *s, bool replacing)
+static int check_conflicts(struct dp *dp, struct dp_request *r, const struct nqd_claims *routes,
+			   struct dp_session *s, bool replacing)
 {
-	unsigned int i;
+	struct dp_session *holder;
+	unsigned int i = 0;
 
-	for (i = 0; i < routes->n; i++) {
-		struct dp_session *holder = nqd_route_get(&dev->routes, &routes->p[i]);
-
-		if (!holder || holder == s || (replacing && dp_may_replace(s, holder)))
-			continue;
-		return dp_fail(&r->e, -EEXIST, "NQD_A_ROUTE: held by session %llu",
-			       (unsigned long long)holder->id);
-	}
-	return 0;
-}
-
-/*
- * Install (or reserve, with @put) all prefixes, or none. Those that were there before stay in
- * either case, and so do those of a session that @s will replace.
- */
-static int install_routes(struct dp_session *s, const struct routes *routes,
-			  int (*put)(struct nqd_route_table *t, const struct nqd_prefix *p,
-				     void *value))
-{
-	bool had[NQD_ROUTES_MAX];
-	unsigned int i;
-	int err;
-
-	for (i = 0; i < routes->n; i++) {
-		struct dp_session *holder = nqd_route_get(&s->dev->routes, &routes->p[i]);
-
-		had[i] = holder;
-		if (holder && holder != s)
-			continue;
-		err = put(&s->dev->routes, &routes->p[i], s);
-		if (err)
-			goto undo;
-	}
-	return 0;
-
-undo:
-	while (i--)
-		if (!had[i])
-			nqd_route_del(&s->dev->routes, &routes->p[i], s);
-	return err;
-}
-
-/* What a session takes over from another was settled when it was added. */
-static int check_settled(struct dp_request *r, const struct dp_session *s)
-{
-	if (s->unheard || (s->heir && !s->replaced))
-		return dp_fail(&r->e, -EBUSY, "NQD_A_SESSION_ID: a replacement is under way");
+	while ((holder = nqd_claims_rival(&s->dev->routes, routes, s, &i)))
+		if (!replacing || !nqd_may_replace(&dp->lines, &s->line, &holder->line))
+			return dp_fail(&r->e, -EEXIST, "NQD_A_ROUTE: held by session %llu",
+				       (unsigned long long)holder->id);
 	return 0;
 }
 
@@ -122,21 +69,21 @@ int dp_cmd_add_route(struct dp *dp, struct dp_request *r)
 {
 	struct nxa attrs[NQD_A_SESSION_MAX + 1];
 	struct dp_session *s = dp_request_session(dp, r, attrs);
-	struct routes routes;
+	struct nqd_claims routes;
 	int err;
 
 	if (!s)
 		return r->e.err;
 	if (s->down)
 		return dp_fail(&r->e, -ESHUTDOWN, "NQD_A_SESSION_ID: the session is closing");
-	err = check_settled(r, s);
+	err = nqd_check_settled(&s->line, &r->e);
 	if (err)
 		return err;
 	err = parse_routes(r, &routes);
 	if (!err)
-		err = check_conflicts(r, s->dev, &routes, s, false);
+		err = check_conflicts(dp, r, &routes, s, false);
 	if (!err)
-		err = install_routes(s, &routes, nqd_route_add);
+		err = nqd_claims_install(&s->dev->routes, &routes, s, false);
 	if (!err)
 		s->generation++;
 	free(routes.p);
@@ -147,13 +94,13 @@ int dp_cmd_delete_route(struct dp *dp, struct dp_request *r)
 {
 	struct nxa attrs[NQD_A_SESSION_MAX + 1];
 	struct dp_session *s = dp_request_session(dp, r, attrs);
-	struct routes routes;
+	struct nqd_claims routes;
 	unsigned int i;
 	int err;
 
 	if (!s && r->e.err != -ENOENT)
 		return r->e.err;
-	err = s ? check_settled(r, s) : 0;
+	err = s ? nqd_check_settled(&s->line, &r->e) : 0;
 	if (err)
 		return err;
 	err = parse_routes(r, &routes);
@@ -175,7 +122,7 @@ struct new_session {
 	struct dp_session *s;
 	struct nqd_new_session req;
 	struct nqd_secrets secrets;
-	struct routes routes;
+	struct nqd_claims routes;
 };
 
 static int take_identity(struct dp *dp, struct dp_request *r, struct new_session *ns)
@@ -206,12 +153,13 @@ static int take_identity(struct dp *dp, struct dp_request *r, struct new_session
  * that it is given back on error only in one place: p->sock is a reference even then, or NULL.
  */
 static int parse_path(struct dp *dp, struct dp_request *r, const struct nxa *a,
-		      const struct dp_path *now, struct dp_path *p)
+		      const struct nqd_path *now, struct nqd_path *p)
 {
 	union nqd_addr local = now->local, remote = now->remote;
+	struct nqd_socket *sock;
 	int fd, err;
 
-	*p = (struct dp_path){ .sock = now->sock };
+	*p = (struct nqd_path){ .sock = now->sock };
 	if (a[NQD_A_SESSION_SOCKET_FD].present) {
 		fd = dp_take_fd(r, &a[NQD_A_SESSION_SOCKET_FD], "NQD_A_SESSION_SOCKET_FD");
 		p->sock = fd < 0 ? NULL : dp_socket_get(dp, fd, &err);
@@ -224,18 +172,11 @@ static int parse_path(struct dp *dp, struct dp_request *r, const struct nxa *a,
 	} else {
 		p->sock->refs++;
 	}
-	if (a[NQD_A_SESSION_REMOTE_ADDR].present
-		    ? nqd_addr_parse(p->sock->bound.sa.sa_family, &a[NQD_A_SESSION_REMOTE_ADDR],
-				     &remote)
-		    : remote.sa.sa_family != p->sock->bound.sa.sa_family)
-		return dp_fail(&r->e, -EINVAL,
-			       "NQD_A_SESSION_REMOTE_ADDR: not an address for this socket");
-	if (a[NQD_A_SESSION_LOCAL_ADDR].present &&
-	    nqd_addr_parse(p->sock->bound.sa.sa_family, &a[NQD_A_SESSION_LOCAL_ADDR], &local))
-		return dp_fail(&r->e, -EINVAL,
-			       "NQD_A_SESSION_LOCAL_ADDR: not an address for this socket");
-	*p = dp_path_of(p->sock, &local, &remote);
-	return 0;
+	sock = p->sock;
+	err = nqd_parse_addrs(sock->bound.sa.sa_family, a, &local, &remote, &r->e);
+	if (!err)
+		nqd_path_init(p, sock, &sock->bound, &local, &remote);
+	return err;
 }
 
 static int add_cids(struct dp *dp, struct dp_request *r, struct new_session *ns)
@@ -272,51 +213,38 @@ static int keep_params(struct new_session *ns)
 /* DATAGRAMs that arrived before the hand-over. */
 static void inject_datagrams(struct dp *dp, struct dp_request *r, struct new_session *ns)
 {
-	const struct nxa *nest = &r->top[NQD_A_SESSION];
 	const struct nq_conn_params *p = &ns->req.params;
 	const u8 *pos = NULL;
-	struct nxa a;
+	struct nxa d;
 
-	while (nxa_next(nest->data, nest->len, NQD_A_SESSION_RX_DATAGRAM, &pos, &a))
-		if (a.len >= p->prefix_len && !memcmp(a.data, p->prefix, p->prefix_len))
-			dp_rx_inner(dp, ns->s, (u8 *)a.data + p->prefix_len, a.len - p->prefix_len);
+	while (nqd_next_early_datagram(&r->top[NQD_A_SESSION], p->prefix, p->prefix_len, &pos, &d))
+		dp_rx_inner(dp, ns->s, (u8 *)d.data, d.len);
 }
 
 void dp_session_installed(struct dp *dp, struct dp_session *s)
 {
 	s->generation++;
 	dp_event(dp, s, NQD_EVENT_SESSION_UP, NULL, NULL, 0);
-	dp_replace_installed(dp, s);
+	nqd_replace_installed(&dp->lines, &s->line);
 	dp_mark_dirty(dp, s);
 }
 
-static void begin_sending(struct dp_session *s)
-{
-	if (s->flags & NQD_SESSION_F_DEFAULT_ROUTE)
-		s->dev->default_session = s;
-	s->sends = true;
-	s->dev->n_sessions++;
-}
-
 /* Nothing below fails halfway: there is room for all routes or for none, the rest cannot fail. */
-static int link_session(struct dp *dp, struct dp_request *r, struct new_session *ns)
+static int link_session(struct dp *dp, struct new_session *ns)
 {
 	struct dp_session *s = ns->s;
 	int err;
 
-	err = install_routes(s, &ns->routes, nqd_route_reserve);
+	err = nqd_claims_install(&s->dev->routes, &ns->routes, s, true);
 	if (err)
 		return err;
-	dp_replace_link(dp, s);
+	nqd_replace_link(&dp->lines, &s->line);
 	/* One that gave up has left what it had reserved; without memory it is not kept for us. */
-	(void)install_routes(s, &ns->routes, nqd_route_reserve);
-	s->claims = ns->routes.p;
-	s->n_claims = ns->routes.n;
-	ns->routes = (struct routes){ 0 };
-	if (!s->unheard) {
-		dp_take_routes(s);
-		begin_sending(s);
-	}
+	(void)nqd_claims_install(&s->dev->routes, &ns->routes, s, true);
+	s->line.claims = ns->routes;
+	ns->routes = (struct nqd_claims){ 0 };
+	if (!s->line.unheard)
+		dp_session_begin(s);
 	dp_session_link(dp, s);
 	return 0;
 }
@@ -333,9 +261,9 @@ static int build_session(struct dp *dp, struct dp_request *r, struct new_session
 	if (!err)
 		err = parse_routes(r, &ns->routes);
 	if (!err)
-		err = check_conflicts(r, s->dev, &ns->routes, s, true);
+		err = check_conflicts(dp, r, &ns->routes, s, true);
 	if (!err && s->flags & NQD_SESSION_F_DEFAULT_ROUTE && s->dev->default_session &&
-	    !dp_may_replace(s, s->dev->default_session))
+	    !nqd_may_replace(&dp->lines, &s->line, &s->dev->default_session->line))
 		err = dp_fail(&r->e, -EEXIST,
 			      "NQD_A_SESSION_FLAGS: the device has a default session");
 	if (!err && r->top[NQD_A_KEYS].present)
@@ -346,7 +274,7 @@ static int build_session(struct dp *dp, struct dp_request *r, struct new_session
 	if (err)
 		return err;
 	s->path_mtu = ns->req.params.path_mtu_bytes;
-	s->started_us = dp->now_us;
+	s->line.started_us = dp->now_us;
 	if (!r->top[NQD_A_KEYS].present)
 		return keep_params(ns);
 	err = dp_session_start(dp, s, &ns->req.params, &ns->secrets);
@@ -387,7 +315,7 @@ static int add_session(struct dp *dp, struct dp_request *r, struct new_session *
 		dp_session_free(dp, old);
 	err = add_cids(dp, r, ns);
 	if (!err)
-		err = link_session(dp, r, ns);
+		err = link_session(dp, ns);
 	if (err)
 		return err;
 	if (ns->s->conn) {
@@ -418,7 +346,7 @@ int dp_cmd_add_session(struct dp *dp, struct dp_request *r)
 	SLIST_INIT(&ns->s->cids);
 	TAILQ_INIT(&ns->s->fresh);
 	ns->s->retry_us = NQ_TIME_NEVER;
-	ns->s->migrating_to = NQ_PATHS_MAX;
+	ns->s->path_report.migrating_to = NQ_PATHS_MAX;
 	ns->s->deadline_us = NQ_TIME_NEVER;
 	ns->s->dev = dev;
 	err = add_session(dp, r, ns);
@@ -447,7 +375,7 @@ static int check_update(struct dp *dp, struct dp_request *r, struct dp_session *
 
 static int move(struct dp *dp, struct dp_request *r, struct dp_session *s, const struct nxa *a)
 {
-	struct dp_path path;
+	struct nqd_path path;
 	int err = parse_path(dp, r, a, dp_active_path(s), &path);
 
 	if (!err)
@@ -503,7 +431,7 @@ static void delete_session(struct dp *dp, struct dp_session *s, const struct nxa
 	const struct nxa *reason = &a[NQD_A_SESSION_CLOSE_REASON];
 
 	if (s->down && code->present) {
-		dp_replace_end_drain(dp, s);
+		nqd_replace_end_drain(&dp->lines, &s->line);
 		return;
 	}
 	dp_session_down(dp, s, NQD_DOWN_DELETED, code->present ? nxa_u64(code) : 0, "deleted");
@@ -517,24 +445,23 @@ static void delete_session(struct dp *dp, struct dp_session *s, const struct nxa
 	dp_mark_dirty(dp, s);
 }
 
-static void delete_matching(struct dp *dp, const struct dp_device *dev, const u64 *user,
-			    const struct nxa *a)
+static void delete_matching(struct dp *dp, const struct dp_device *dev,
+			    const struct nqd_deletion *d)
 {
 	struct dp_session *s, *next;
 
 	for (s = TAILQ_FIRST(&dp->sessions); s; s = next) {
 		next = TAILQ_NEXT(s, entry);
-		if ((!dev || s->dev == dev) && (!user || s->user == *user))
-			delete_session(dp, s, a);
+		if ((!dev || s->dev == dev) && (d->which == NQD_DELETE_ALL || s->user == d->user))
+			delete_session(dp, s, d->a);
 	}
 }
 
 int dp_cmd_delete_session(struct dp *dp, struct dp_request *r)
 {
-	struct nxa a[NQD_A_SESSION_MAX + 1] = { 0 };
 	struct dp_device *dev = NULL;
+	struct nqd_deletion d;
 	struct dp_session *s;
-	u64 user;
 	int err;
 
 	if (r->top[NQD_A_DEVICE].present) {
@@ -544,28 +471,20 @@ int dp_cmd_delete_session(struct dp *dp, struct dp_request *r)
 		if (!dev)
 			goto done;
 	}
-	if (r->top[NQD_A_SESSION].present) {
-		err = nxa_parse_nest(&r->top[NQD_A_SESSION], &nqd_session_set, a, r->msg, &r->e);
-		if (err)
-			return err;
-	}
-	if (a[NQD_A_SESSION_ID].present) {
-		s = dp_request_session(dp, r, a);
+	err = nqd_parse_deletion(&r->top[NQD_A_SESSION], r->msg, dev, &d, &r->e);
+	if (err)
+		return err;
+	if (d.which == NQD_DELETE_ONE) {
+		s = dp_request_session(dp, r, d.a);
 		if (s)
-			delete_session(dp, s, a);
+			delete_session(dp, s, d.a);
 		else if (r->e.err != -ENOENT)
 			return r->e.err;
-	} else if (a[NQD_A_SESSION_USER].present) {
-		user = nxa_u64(&a[NQD_A_SESSION_USER]);
-		if (!user)
-			return dp_fail(&r->e, -EINVAL, "NQD_A_SESSION_USER: 0 is nobody");
-		delete_matching(dp, dev, &user, a);
-	} else if (dev) {
-		delete_matching(dp, dev, NULL, a);
 	} else {
-		return dp_fail(&r->e, -EINVAL, "missing NQD_A_SESSION_ID");
+		delete_matching(dp, dev, &d);
 	}
 done:
+	/* What is not there, the device included, is already deleted. */
 	r->e = (struct nxm_error){ 0 };
 	return 0;
 }

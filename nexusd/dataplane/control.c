@@ -95,7 +95,7 @@ static int take_fds(struct dp_request *r, u16 type, int *fds)
 }
 
 /* Sockets of the descriptors of NQD_A_DEVICE_SOCKET_FD: all or none. */
-static int take_sockets(struct dp *dp, struct dp_request *r, struct dp_socket **socks)
+static int take_sockets(struct dp *dp, struct dp_request *r, struct nqd_socket **socks)
 {
 	int fds[NQD_FDS_MAX], n, i, err;
 
@@ -113,7 +113,7 @@ static int take_sockets(struct dp *dp, struct dp_request *r, struct dp_socket **
 	return n;
 }
 
-static void set_sockets(struct dp *dp, struct dp_device *dev, struct dp_socket **socks,
+static void set_sockets(struct dp *dp, struct dp_device *dev, struct nqd_socket **socks,
 			unsigned int n)
 {
 	unsigned int i;
@@ -163,7 +163,7 @@ static int new_device(struct dp *dp, struct dp_request *r, const struct nxa *d,
 
 int dp_cmd_create_device(struct dp *dp, struct dp_request *r)
 {
-	struct dp_socket *socks[NQD_FDS_MAX];
+	struct nqd_socket *socks[NQD_FDS_MAX];
 	struct nxa d[NQD_A_DEVICE_MAX + 1];
 	struct dp_device *dev = NULL;
 	int n, err;
@@ -234,6 +234,7 @@ static int cmd_flush_stats(struct dp *dp, struct dp_request *r)
 {
 	struct nxa attrs[NQD_A_SESSION_MAX + 1];
 	struct dp_session *s, *only = NULL;
+	struct nqd_account account;
 
 	if (r->top[NQD_A_SESSION].present) {
 		only = dp_request_session(dp, r, attrs);
@@ -243,12 +244,9 @@ static int cmd_flush_stats(struct dp *dp, struct dp_request *r)
 	TAILQ_FOREACH (s, &dp->sessions, entry) {
 		if (only && s != only)
 			continue;
-		memset(&s->counters, 0, sizeof(s->counters));
-		memset(&s->inherited, 0, sizeof(s->inherited));
-		s->duplicates_reported = 0;
+		account = dp_account_of(s);
+		nqd_account_flush(&account);
 		dp_fq_reset_delay_max(s->fq);
-		if (s->conn)
-			nq_flush_stats(s->conn);
 	}
 	return 0;
 }

@@ -154,12 +154,7 @@ fail:
 /* Is CONNECTION_CLOSE on its way to the peer, once or twice? */
 static bool says_goodbye(const struct dp_session *s)
 {
-	struct nq_close_info info;
-
-	if (!s->conn)
-		return false;
-	nq_close_info(s->conn, &info);
-	return info.cause == NQ_CLOSE_LOCAL && !s->gone;
+	return !s->gone && nqd_says_goodbye(s->conn);
 }
 
 /* It needs its socket, no device. */

@@ -19,6 +19,8 @@
 
 #include "../../dataplane/addr.h"
 #include "../../dataplane/coalesce.h"
+#include "../../dataplane/path.h"
+#include "../../dataplane/replace.h"
 #include "../../dataplane/request.h"
 #include "../../dataplane/segment.h"
 #include "../../lib/crypto.h"
@@ -69,20 +71,19 @@ struct dp_out {
 };
 TAILQ_HEAD(dp_out_list, dp_out);
 
-struct dp_socket {
+struct nqd_socket {
 	struct dp_watch watch;
-	TAILQ_ENTRY(dp_socket) entry;
+	TAILQ_ENTRY(nqd_socket) entry;
 	u64 cookie;
 	unsigned int refs;
 	union nqd_addr bound;
 	u16 port;			/* network order */
-	bool any;			/* bound to the wildcard address */
 	bool gso;
 	bool wants_out;
 	struct dp_out_list pending;
 	unsigned int n_pending;
 };
-TAILQ_HEAD(dp_socket_list, dp_socket);
+TAILQ_HEAD(dp_socket_list, nqd_socket);
 
 struct dp_queue {
 	struct dp_watch watch;
@@ -95,7 +96,7 @@ struct dp_device {
 	u32 ifindex;
 	struct dp_queue queues[DP_DEVICE_QUEUES_MAX];
 	unsigned int n_queues;
-	struct dp_socket *sockets[NQD_FDS_MAX];
+	struct nqd_socket *sockets[NQD_FDS_MAX];
 	unsigned int n_sockets;
 	struct nqd_route_table routes;
 	struct dp_session *default_session;
@@ -127,13 +128,6 @@ struct dp_cid {
 };
 SLIST_HEAD(dp_cid_list, dp_cid);
 
-/* The addresses of one of the engine's paths. */
-struct dp_path {
-	struct dp_socket *sock;		/* a reference; NULL: the engine has no such path */
-	union nqd_addr local, remote;	/* local: family 0 = the socket's */
-	bool unreachable;		/* the last packets found no way out of this machine */
-};
-
 /* The last event of a kind, kept for GET_EVENTS. */
 struct dp_last_event {
 	bool present;
@@ -157,9 +151,8 @@ struct dp_session {
 	u64 id, generation, user;
 	char tunnel[32];
 	struct dp_device *dev;
-	struct dp_path paths[NQ_PATHS_MAX]; /* by the engine's numbers */
-	u8 reported_path;		/* the active one that the owner knows of */
-	u8 migrating_to;		/* what the owner asked for, NQ_PATHS_MAX = nothing */
+	struct nqd_path paths[NQ_PATHS_MAX]; /* by the engine's numbers */
+	struct nqd_path_report path_report;
 	struct nq_conn *conn;		/* NULL without keys */
 	void *conn_mem;
 	size_t conn_bytes;
@@ -171,14 +164,8 @@ struct dp_session {
 	u8 role, cid_len;
 	bool dirty, down, gone, socket_blocked;
 	bool sends;			/* counted in its device's n_sessions */
-	/* replace.c: */
-	bool unheard;			/* waits to take the place of others */
-	bool replaced;			/* what still comes here is its heir's */
-	struct dp_session *heir;
-	unsigned int n_old;		/* whose heir it is */
-	struct nqd_prefix *claims;	/* routes to take when it does */
-	unsigned int n_claims;
-	u64 deadline_us, replaced_us;
+	struct nqd_line line;
+	u64 deadline_us;		/* replace.c's, or of the limbo */
 	struct dp_cid_list cids;
 	u64 next_cid_seq;
 	struct dp_tx_list fresh;	/* just read, while the arena is in use */
@@ -190,9 +177,6 @@ struct dp_session {
 	struct nqd_secrets secrets;
 	u16 cipher, key_exchange;
 	struct nqd_counters counters;
-	struct nq_counters inherited;	/* counters of the sessions whose place it took */
-	u64 started_us, duplicates_reported, duplicate_event_us;
-	u64 connected_us;		/* started_us of the first of the line */
 	struct dp_last_event last[NQD_EVENT_MAX + 1];
 };
 TAILQ_HEAD(dp_session_list, dp_session);
@@ -227,6 +211,7 @@ struct dp {
 	struct dp_socket_list sockets;
 	bool idle_sockets;		/* some have lost their last user in this round */
 	struct dp_session_list sessions, dirty;
+	struct nqd_lines lines;
 	unsigned int n_sessions;
 	struct dp_session_bucket by_id[DP_ID_BUCKETS];
 	size_t ring_bytes;
@@ -335,21 +320,18 @@ bool dp_device_write(struct dp_device *dev, const struct iovec *iov, unsigned in
 struct dp_device *dp_device_find(struct dp *dp, u32 ifindex, const char *ifname);
 
 /* path.c */
-static inline struct dp_path *dp_active_path(struct dp_session *s)
+static inline struct nqd_path *dp_active_path(struct dp_session *s)
 {
 	return &s->paths[s->conn ? nq_active_path(s->conn) : 0];
 }
 /* The address packets of the path leave from, as far as it is known. */
-const union nqd_addr *dp_path_local(const struct dp_path *p);
+const union nqd_addr *dp_path_local(const struct nqd_path *p);
 /* The path of packets that arrive on @sock from @from: its number, or NQ_PATH_NEW*. */
-u8 dp_path_number(struct dp_session *s, const struct dp_socket *sock, const union nqd_addr *from);
+u8 dp_path_number(struct dp_session *s, const struct nqd_socket *sock, const union nqd_addr *from);
 /* Does a path of the session use @sock? */
-bool dp_session_on(const struct dp_session *s, const struct dp_socket *sock);
-/* Addresses as a path has them: the source is named only where the socket does not fix it. */
-struct dp_path dp_path_of(struct dp_socket *sock, const union nqd_addr *local,
-			  const union nqd_addr *remote);
+bool dp_session_on(const struct dp_session *s, const struct nqd_socket *sock);
 /* The engine has given @number to these addresses. */
-void dp_path_set(struct dp *dp, struct dp_session *s, u8 number, const struct dp_path *path);
+void dp_path_set(struct dp *dp, struct dp_session *s, u8 number, const struct nqd_path *path);
 void dp_paths_free(struct dp *dp, struct dp_session *s);
 /* NQ_EV_PATH */
 void dp_session_paths(struct dp *dp, struct dp_session *s);
@@ -357,7 +339,7 @@ void dp_session_paths(struct dp *dp, struct dp_session *s);
  * A client's session moves to @path; if that is where it is already, it asks the peer whether it
  * still answers. 0 or -errno with @e filled.
  */
-int dp_session_migrate(struct dp *dp, struct dp_session *s, const struct dp_path *path,
+int dp_session_migrate(struct dp *dp, struct dp_session *s, const struct nqd_path *path,
 		       struct nxm_error *e);
 
 /* session.c */
@@ -376,12 +358,11 @@ int dp_cid_add(struct dp *dp, struct dp_session *s, const struct nq_cid *cid);
  * Whose the @len bytes behind a short header's first are. Of several short IDs that fit: the one of
  * the session that talks with @from, else the longest.
  */
-struct dp_session *dp_cid_find(struct dp *dp, const struct dp_socket *sock, const u8 *id, u32 len,
+struct dp_session *dp_cid_find(struct dp *dp, const struct nqd_socket *sock, const u8 *id, u32 len,
 			       const union nqd_addr *from);
 int dp_session_next_keys(struct dp_session *s);
 struct dp_session *dp_route_dst(const struct dp_device *dev, const u8 *pkt);
 struct dp_session *dp_route_src(const struct dp_device *dev, const u8 *pkt);
-u8 dp_session_state(const struct dp_session *s);
 /* NQ_EV_CID_RETIRED and NQ_EV_CID_WANTED. */
 void dp_session_cids(struct dp *dp, struct dp_session *s, u32 events);
 
@@ -394,24 +375,26 @@ void dp_reset_forget(struct dp_session *s);
 bool dp_reset_received(struct dp *dp, const union nqd_addr *from, const u8 *data, u32 len);
 
 /* replace.c */
-/* May @s, which is being added, take the routes of @old? */
-bool dp_may_replace(const struct dp_session *s, const struct dp_session *old);
-/* Before @s is on the list: note whose place it will take. Cannot fail. */
-void dp_replace_link(struct dp *dp, struct dp_session *s);
-/* What @s claims is its own now. */
-void dp_take_routes(struct dp_session *s);
-/* @s has keys: greet the peer, wait to hear its greeting. */
-void dp_replace_installed(struct dp *dp, struct dp_session *s);
-/* @s waits and its peer was heard: now. */
-void dp_take_over(struct dp *dp, struct dp_session *s);
-/* @s is down: those it replaced drain no longer, those it would have replaced stay. */
-void dp_replace_down(struct dp *dp, struct dp_session *s);
-void dp_replace_free(struct dp *dp, struct dp_session *s);
-/* If @s still drains: close it now. */
-void dp_replace_end_drain(struct dp *dp, struct dp_session *s);
-/* Called in every round of @s. */
-void dp_replace_timeout(struct dp *dp, struct dp_session *s);
-void dp_stats_add(struct nq_counters *to, const struct nq_counters *from);
+extern const struct nqd_line_ops dp_line_ops;
+/* It sends from now on, and what it claims is its own. */
+void dp_session_begin(struct dp_session *s);
+
+static inline struct dp_session *dp_session_of(struct nqd_line *l)
+{
+	return (struct dp_session *)((char *)l - offsetof(struct dp_session, line));
+}
+
+/* Whose is what still comes on @s, which was replaced? NULL: nobody's any more. */
+static inline struct dp_session *dp_heir(const struct dp_session *s)
+{
+	return s->line.heir ? dp_session_of(s->line.heir) : NULL;
+}
+
+static inline struct nqd_account dp_account_of(struct dp_session *s)
+{
+	return (struct nqd_account){ &s->line, s->conn, &s->counters, &s->path_mtu };
+}
+
 /* ring.c */
 void dp_ring_grow(struct dp *dp, struct dp_session *s, u32 packets);
 void dp_ring_free(struct dp *dp, struct dp_session *s);
@@ -426,22 +409,22 @@ void dp_tx_drop_queue(struct dp *dp, struct dp_session *s);
 
 /* rx.c */
 int dp_rx_init(void);
-void dp_rx_socket(struct dp *dp, struct dp_socket *sock);
+void dp_rx_socket(struct dp *dp, struct nqd_socket *sock);
 void dp_rx_punted(struct dp *dp, const struct hs_punt_hdr *hdr, u8 *data, u32 len);
 /* One inner packet from before the session was installed. */
 void dp_rx_inner(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len);
 
 /* udp.c */
-struct dp_socket *dp_socket_get(struct dp *dp, int fd, int *err); /* consumes fd */
-void dp_socket_put(struct dp *dp, struct dp_socket *sock);
+struct nqd_socket *dp_socket_get(struct dp *dp, int fd, int *err); /* consumes fd */
+void dp_socket_put(struct dp *dp, struct nqd_socket *sock);
 /* The same while epoll events are worked off: a socket without users goes at the round's end. */
-void dp_socket_put_later(struct dp *dp, struct dp_socket *sock);
+void dp_socket_put_later(struct dp *dp, struct nqd_socket *sock);
 void dp_sockets_reap(struct dp *dp);
 /* Send a sealed burst; consumes it. -EMSGSIZE: the path takes no such packets. */
-int dp_udp_send(struct dp *dp, struct dp_path *path, struct dp_out *out);
+int dp_udp_send(struct dp *dp, struct nqd_path *path, struct dp_out *out);
 
 /* punt.c */
-void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union nqd_addr *from,
+void dp_punt_to_hsd(struct dp *dp, const struct nqd_socket *sock, const union nqd_addr *from,
 		    const union nqd_addr *local, u8 ecn, u16 flags, const u8 *data, u32 len);
 
 /* timer.c */

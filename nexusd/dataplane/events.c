@@ -8,7 +8,6 @@
 #include "../../lib/log.h"
 #include "control-internal.h"
 
-#define DUPLICATE_EVENT_US 1000000
 #define PUNT_MAX 16384
 
 void dp_event(struct dp *dp, struct dp_session *s, u8 type, const struct dp_last_event *info,
@@ -18,13 +17,11 @@ void dp_event(struct dp *dp, struct dp_session *s, u8 type, const struct dp_last
 			       .cmd = NQD_CMD_EVENT,
 			       .version = NQD_GENL_VERSION };
 	struct dp_last_event *last = &s->last[type];
-	u64 count = info ? info->count : 0;
 	struct nxm m;
 	ssize_t len;
 
 	*last = info ? *info : (struct dp_last_event){ 0 };
 	last->present = true;
-	last->count = count;
 	if (dp->control.fd < 0)
 		return;
 	nxm_begin(&m, dp->reply, NQD_MSG_MAX_LEN, &hdr);
@@ -54,26 +51,18 @@ static void punted(struct dp *dp, struct dp_session *s)
 
 static void congestion(struct dp *dp, struct dp_session *s, const struct nq_stats *st)
 {
-	struct dp_last_event info = { 0 };
+	struct dp_last_event info = { .congestion = nqd_congestion_state(st, s->path_mtu) };
 
-	/* Persistent congestion collapses the window; otherwise it is a recovery period. */
-	info.congestion = st->cwnd_bytes <= 2 * (u64)s->path_mtu ? 2 : st->congestion_state ? 1 : 0;
 	dp_event(dp, s, NQD_EVENT_CONGESTION_STATE, &info, NULL, 0);
 }
 
 /* At most one per second; the count says how many packets it stands for. */
 static void duplicates(struct dp *dp, struct dp_session *s, const struct nq_stats *st)
 {
-	u64 all = st->count.duplicates + st->count.replay_window_drops;
-	struct dp_last_event info = { 0 };
+	struct dp_last_event info = { .count = nqd_duplicates_to_report(&s->line, st, dp->now_us) };
 
-	if (all <= s->duplicates_reported ||
-	    dp->now_us - s->duplicate_event_us < DUPLICATE_EVENT_US)
-		return;
-	info.count = all - s->duplicates_reported;
-	s->duplicates_reported = all;
-	s->duplicate_event_us = dp->now_us;
-	dp_event(dp, s, NQD_EVENT_REPLAY_OR_DUPLICATE_DROP, &info, NULL, 0);
+	if (info.count)
+		dp_event(dp, s, NQD_EVENT_REPLAY_OR_DUPLICATE_DROP, &info, NULL, 0);
 }
 
 static void keys_changed(struct dp *dp, struct dp_session *s)

@@ -306,6 +306,7 @@ int dp_init(struct dp *dp)
 	TAILQ_INIT(&dp->devices);
 	TAILQ_INIT(&dp->sockets);
 	TAILQ_INIT(&dp->sessions);
+	dp->lines.ops = &dp_line_ops;
 	TAILQ_INIT(&dp->dirty);
 	TAILQ_INIT(&dp->free_out);
 	TAILQ_INIT(&dp->free_items);

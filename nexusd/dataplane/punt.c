@@ -9,7 +9,7 @@
 
 #include "dp.h"
 
-void dp_punt_to_hsd(struct dp *dp, const struct dp_socket *sock, const union nqd_addr *from,
+void dp_punt_to_hsd(struct dp *dp, const struct nqd_socket *sock, const union nqd_addr *from,
 		    const union nqd_addr *local, u8 ecn, u16 flags, const u8 *data, u32 len)
 {
 	struct hs_punt_hdr hdr = {

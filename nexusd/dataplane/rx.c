@@ -101,8 +101,8 @@ static bool inner_allowed(struct dp_session *s, const u8 *pkt, u32 len)
 
 static void deliver(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len, u8 ecn)
 {
-	if (s->replaced)
-		s = s->heir;
+	if (s->line.replaced)
+		s = dp_heir(s);
 	/* One without content only says that the peer's data plane is there. */
 	if (!s || s->down || !len || !inner_allowed(s, pkt, len))
 		return;
@@ -122,8 +122,8 @@ static void deliver(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len, u8 ec
 
 void dp_rx_inner(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len)
 {
-	if (s->unheard)
-		dp_take_over(dp, s);
+	if (s->line.unheard)
+		nqd_take_over(&dp->lines, &s->line);
 	deliver(dp, s, pkt, len, 0);
 	flush_device(dp, s);
 }
@@ -140,8 +140,8 @@ static void open_batch(struct dp *dp)
 		unsigned int used = nq_rx_open(s->conn, rx.pkts + done, rx.n - done, rx.datagrams,
 					       NQ_BURST_MAX, &n, dp->now_us);
 
-		if (n && s->unheard)
-			dp_take_over(dp, s);
+		if (n && s->line.unheard)
+			nqd_take_over(&dp->lines, &s->line);
 		for (i = 0; i < n; i++)
 			deliver(dp, s, rx.datagrams[i].data, rx.datagrams[i].len,
 				rx.pkts[done + rx.datagrams[i].pkt].ecn);
@@ -180,12 +180,12 @@ static void batch_packet(struct dp *dp, struct dp_session *s, u8 path, u8 ecn, u
  * opened alone, and only if it is good the address becomes one of the session's. A short ID may by
  * chance also be that of a handshake in nexus-hsd: both get it, until a good packet has told.
  */
-static void stray_packet(struct dp *dp, struct dp_session *s, struct dp_socket *sock,
+static void stray_packet(struct dp *dp, struct dp_session *s, struct nqd_socket *sock,
 			 const union nqd_addr *from, u8 path, u8 ecn, u8 *data, u32 len,
 			 bool punted)
 {
-	struct dp_path addresses = dp_path_of(sock, &rx.local, from);
 	bool follows = nqd_follows(s->role, s->flags);
+	struct nqd_path addresses;
 
 	if (!follows)
 		s->counters.address_drops++;
@@ -193,6 +193,7 @@ static void stray_packet(struct dp *dp, struct dp_session *s, struct dp_socket *
 		dp_punt_to_hsd(dp, sock, from, &rx.local, ecn, HS_PUNT_F_IF_YOURS, data, len);
 	if (!follows || !s->conn)
 		return;
+	nqd_path_init(&addresses, sock, &sock->bound, &rx.local, from);
 	close_run(dp);
 	batch_packet(dp, s, path, ecn, data, len);
 	close_run(dp);
@@ -201,7 +202,7 @@ static void stray_packet(struct dp *dp, struct dp_session *s, struct dp_socket *
 }
 
 /* No session has such an ID. */
-static void unknown_packet(struct dp *dp, struct dp_socket *sock, const union nqd_addr *from,
+static void unknown_packet(struct dp *dp, struct nqd_socket *sock, const union nqd_addr *from,
 			   u8 ecn, const u8 *data, u32 len, bool punted)
 {
 	if (punted)
@@ -211,7 +212,7 @@ static void unknown_packet(struct dp *dp, struct dp_socket *sock, const union nq
 }
 
 /* One QUIC packet. @punted: from nexus-hsd, which has already said that it is not its own. */
-static void rx_packet(struct dp *dp, struct dp_socket *sock, const union nqd_addr *from, u8 ecn,
+static void rx_packet(struct dp *dp, struct nqd_socket *sock, const union nqd_addr *from, u8 ecn,
 		      u8 *data, u32 len, bool punted)
 {
 	struct dp_session *s;
@@ -276,7 +277,7 @@ static void parse_control(struct msghdr *msg, u16 port, u8 *ecn, u32 *segment)
 	}
 }
 
-static void rx_buffer(struct dp *dp, struct dp_socket *sock, unsigned int i)
+static void rx_buffer(struct dp *dp, struct nqd_socket *sock, unsigned int i)
 {
 	u32 len = rx.msgs[i].msg_len, segment = 0, at;
 	u8 *buf = rx.iov[i].iov_base, ecn = 0;
@@ -289,7 +290,7 @@ static void rx_buffer(struct dp *dp, struct dp_socket *sock, unsigned int i)
 			  len - at < segment ? len - at : segment, false);
 }
 
-void dp_rx_socket(struct dp *dp, struct dp_socket *sock)
+void dp_rx_socket(struct dp *dp, struct nqd_socket *sock)
 {
 	unsigned int round, i;
 	int n;
@@ -319,7 +320,7 @@ void dp_rx_socket(struct dp *dp, struct dp_socket *sock)
 /* The socket is named by its port only; the DCID tells which of several it is. */
 void dp_rx_punted(struct dp *dp, const struct hs_punt_hdr *hdr, u8 *data, u32 len)
 {
-	struct dp_socket *sock, *best = NULL;
+	struct nqd_socket *sock, *best = NULL;
 	struct dp_session *s;
 	union nqd_addr from;
 

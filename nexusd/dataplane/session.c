@@ -80,7 +80,7 @@ static unsigned int cid_bucket(const u8 *id)
 }
 
 /* The next one after @c (NULL: the first) of which @cid is the beginning or the other way round. */
-static struct dp_cid *next_rival(struct dp *dp, const struct dp_socket *sock,
+static struct dp_cid *next_rival(struct dp *dp, const struct nqd_socket *sock,
 				 const struct nq_cid *cid, struct dp_cid *c)
 {
 	c = c ? SLIST_NEXT(c, hash) : SLIST_FIRST(&dp->cids[cid_bucket(cid->id)]);
@@ -124,7 +124,7 @@ void dp_cid_free(struct dp *dp, struct dp_cid *c)
 	free(c);
 }
 
-struct dp_session *dp_cid_find(struct dp *dp, const struct dp_socket *sock, const u8 *id, u32 len,
+struct dp_session *dp_cid_find(struct dp *dp, const struct nqd_socket *sock, const u8 *id, u32 len,
 			       const union nqd_addr *from)
 {
 	struct dp_session *best = NULL;
@@ -236,20 +236,6 @@ int dp_session_start(struct dp *dp, struct dp_session *s, struct nq_conn_params 
 	return 0;
 }
 
-u8 dp_session_state(const struct dp_session *s)
-{
-	struct nq_close_info info;
-
-	if (!s->conn)
-		return NQD_SESSION_NO_KEYS;
-	nq_close_info(s->conn, &info);
-	if (info.cause == NQ_CLOSE_NONE)
-		return s->down ? NQD_SESSION_CLOSING : NQD_SESSION_ACTIVE;
-	return info.cause == NQ_CLOSE_LOCAL || info.cause == NQ_CLOSE_PROTOCOL
-		       ? NQD_SESSION_CLOSING
-		       : NQD_SESSION_DRAINING;
-}
-
 /* No more inner packets either way; its routes may belong to the next session. */
 void dp_session_down(struct dp *dp, struct dp_session *s, u8 reason, u64 code, const char *text)
 {
@@ -257,9 +243,9 @@ void dp_session_down(struct dp *dp, struct dp_session *s, u8 reason, u64 code, c
 
 	if (s->down)
 		return;
-	if (s->heir && !s->replaced) {
+	if (s->line.heir && !s->line.replaced) {
 		/* Which ends it. */
-		dp_take_over(dp, s->heir);
+		nqd_take_over(&dp->lines, s->line.heir);
 		return;
 	}
 	s->down = true;
@@ -269,7 +255,7 @@ void dp_session_down(struct dp *dp, struct dp_session *s, u8 reason, u64 code, c
 		s->dev->default_session = NULL;
 	dp_tx_drop_queue(dp, s);
 	dp_event(dp, s, NQD_EVENT_SESSION_DOWN, &info, NULL, 0);
-	dp_replace_down(dp, s);
+	nqd_replace_down(&dp->lines, &s->line);
 }
 
 static void remember_ended(struct dp *dp, const struct dp_session *s)
@@ -292,7 +278,8 @@ void dp_session_free(struct dp *dp, struct dp_session *s)
 	}
 	if (s->last[NQD_EVENT_SESSION_DOWN].present)
 		remember_ended(dp, s);
-	dp_replace_free(dp, s);
+	nqd_replace_free(&dp->lines, &s->line);
+	free(s->line.claims.p);
 	dp_reset_forget(s);
 	dp_tx_drop_queue(dp, s);
 	dp_timer_set(dp, s, NQ_TIME_NEVER);
@@ -336,8 +323,8 @@ static void run_session(struct dp *dp, struct dp_session *s)
 		return;
 	if (s->dev == &dp->limbo)
 		s->gone = dp->now_us >= s->deadline_us;
-	else
-		dp_replace_timeout(dp, s);
+	else if (dp->now_us >= s->deadline_us)
+		nqd_replace_timeout(&dp->lines, &s->line);
 	packets = nq_ring_wanted(s->conn);
 	if (packets)
 		dp_ring_grow(dp, s, packets);

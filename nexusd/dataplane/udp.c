@@ -36,11 +36,10 @@ static void set_options(int fd, bool v6)
 static void socket_events(struct dp *dp, struct dp_watch *w, u32 events);
 
 /* Is it a bound UDP socket over IP? Its address and cookie. */
-static int inspect(int fd, struct dp_socket *sock)
+static int inspect(int fd, struct nqd_socket *sock)
 {
 	socklen_t len = sizeof(sock->bound), int_len = sizeof(int),
 		  cookie_len = sizeof(sock->cookie);
-	static const u8 any6[16];
 	int type, proto;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &int_len) < 0 || type != SOCK_DGRAM ||
@@ -49,21 +48,18 @@ static int inspect(int fd, struct dp_socket *sock)
 		return -ENOTSOCK;
 	if (getsockname(fd, &sock->bound.sa, &len) < 0)
 		return -errno;
-	if (sock->bound.sa.sa_family == AF_INET) {
+	if (sock->bound.sa.sa_family == AF_INET)
 		sock->port = sock->bound.in.sin_port;
-		sock->any = !sock->bound.in.sin_addr.s_addr;
-	} else if (sock->bound.sa.sa_family == AF_INET6) {
+	else if (sock->bound.sa.sa_family == AF_INET6)
 		sock->port = sock->bound.in6.sin6_port;
-		sock->any = !memcmp(&sock->bound.in6.sin6_addr, any6, 16);
-	} else {
+	else
 		return -EAFNOSUPPORT;
-	}
 	return sock->port ? 0 : -EDESTADDRREQ;
 }
 
-struct dp_socket *dp_socket_get(struct dp *dp, int fd, int *err)
+struct nqd_socket *dp_socket_get(struct dp *dp, int fd, int *err)
 {
-	struct dp_socket *sock = calloc(1, sizeof(*sock)), *known;
+	struct nqd_socket *sock = calloc(1, sizeof(*sock)), *known;
 
 	*err = sock ? inspect(fd, sock) : -ENOMEM;
 	if (*err)
@@ -95,7 +91,7 @@ refuse:
 	return NULL;
 }
 
-static void destroy(struct dp *dp, struct dp_socket *sock)
+static void destroy(struct dp *dp, struct nqd_socket *sock)
 {
 	struct dp_out *out;
 
@@ -108,13 +104,13 @@ static void destroy(struct dp *dp, struct dp_socket *sock)
 	free(sock);
 }
 
-void dp_socket_put(struct dp *dp, struct dp_socket *sock)
+void dp_socket_put(struct dp *dp, struct nqd_socket *sock)
 {
 	if (sock && !--sock->refs)
 		destroy(dp, sock);
 }
 
-void dp_socket_put_later(struct dp *dp, struct dp_socket *sock)
+void dp_socket_put_later(struct dp *dp, struct nqd_socket *sock)
 {
 	if (sock && !--sock->refs)
 		dp->idle_sockets = true;
@@ -122,7 +118,7 @@ void dp_socket_put_later(struct dp *dp, struct dp_socket *sock)
 
 void dp_sockets_reap(struct dp *dp)
 {
-	struct dp_socket *sock, *next;
+	struct nqd_socket *sock, *next;
 
 	dp->idle_sockets = false;
 	for (sock = TAILQ_FIRST(&dp->sockets); sock; sock = next) {
@@ -230,7 +226,7 @@ static int send_batch(int fd, struct batch *b)
 }
 
 /* Send what can be sent now: 0 when all left or was lost, -EAGAIN, -EMSGSIZE. */
-static int push(struct dp_socket *sock, struct dp_out *out)
+static int push(struct nqd_socket *sock, struct dp_out *out)
 {
 	bool gso = sock->gso;
 	struct batch b;
@@ -283,9 +279,9 @@ static int push(struct dp_socket *sock, struct dp_out *out)
 	return 0;
 }
 
-int dp_udp_send(struct dp *dp, struct dp_path *path, struct dp_out *out)
+int dp_udp_send(struct dp *dp, struct nqd_path *path, struct dp_out *out)
 {
-	struct dp_socket *sock = path->sock;
+	struct nqd_socket *sock = path->sock;
 	int err = 0;
 
 	out->dest = path->remote;
@@ -311,7 +307,7 @@ int dp_udp_send(struct dp *dp, struct dp_path *path, struct dp_out *out)
 }
 
 /* The socket takes data again: first what waited, then the sessions it held up. */
-static void drain(struct dp *dp, struct dp_socket *sock)
+static void drain(struct dp *dp, struct nqd_socket *sock)
 {
 	struct dp_session *s;
 	struct dp_out *out;
@@ -335,7 +331,7 @@ static void drain(struct dp *dp, struct dp_socket *sock)
 
 static void socket_events(struct dp *dp, struct dp_watch *w, u32 events)
 {
-	struct dp_socket *sock = (struct dp_socket *)w;
+	struct nqd_socket *sock = (struct nqd_socket *)w;
 
 	if (events & EPOLLOUT)
 		drain(dp, sock);

@@ -48,23 +48,24 @@ enum nqd_cmd {
 				 */
 	NQD_CMD_DELETE_DEVICE,	/* NQD_A_DEVICE (ifindex or name) */
 	NQD_CMD_ADD_SESSION,	/* NQD_A_DEVICE, NQD_A_SESSION [, NQD_A_KEYS] [, NQD_A_ROUTE...] */
-	NQD_CMD_UPDATE_SESSION,	/* NQD_A_SESSION: id, generation and what changes; SOCKET_FD, LOCAL_ADDR
-				 * or REMOTE_ADDR: a client moves there, after the peer has answered
-				 * (-EPERM: a server; -ENOBUFS: the peer gave no connection ID for it);
-				 * to where it is: the peer is asked at once whether it is still there
+	NQD_CMD_UPDATE_SESSION,	/* NQD_A_SESSION: id, generation and what changes; SOCKET_FD,
+				 * LOCAL_ADDR or REMOTE_ADDR: a client moves there, after the peer
+				 * has answered (-EPERM: a server; -ENOBUFS: the peer gave no
+				 * connection ID for it); to where it is: the peer is asked at once
+				 * whether it is still there
 				 */
-	NQD_CMD_DELETE_SESSION,	/* NQD_A_SESSION: id, or user (all of it), or both absent with NQD_A_DEVICE */
+	NQD_CMD_DELETE_SESSION,	/* NQD_A_SESSION: id, or user (all of it); neither: NQD_A_DEVICE */
 	NQD_CMD_ADD_ROUTE,	/* NQD_A_SESSION (id), NQD_A_ROUTE...; -EBUSY: it waits to replace
 				 * another (NQD_SESSION_F_REPLACE), or another waits to replace it
 				 */
 	NQD_CMD_DELETE_ROUTE,	/* NQD_A_SESSION (id), NQD_A_ROUTE...; -EBUSY as above */
-	NQD_CMD_SET_KEYS,	/* NQD_A_SESSION (id), NQD_A_KEYS: the keys of a session without any, once */
-	NQD_CMD_KEY_UPDATE,	/* NQD_A_SESSION (id) [, NQD_A_KEYS next keys]: start an update now */
-	NQD_CMD_GET_STATS,	/* NQD_A_SESSION (id) -> NQD_A_SESSION, NQD_A_STATS; NLM_F_DUMP: all */
-	NQD_CMD_FLUSH_STATS,	/* [NQD_A_SESSION (id)]: zero the counters of one or of all sessions */
+	NQD_CMD_SET_KEYS,	/* NQD_A_SESSION (id), NQD_A_KEYS: of a session without any */
+	NQD_CMD_KEY_UPDATE,	/* NQD_A_SESSION (id) [, NQD_A_KEYS next keys]: update now */
+	NQD_CMD_GET_STATS,	/* NQD_A_SESSION (id) -> NQD_A_SESSION, NQD_A_STATS; dump: all */
+	NQD_CMD_FLUSH_STATS,	/* [NQD_A_SESSION (id)]: zero the counters of one or of all */
 	NQD_CMD_SET_DEBUG,	/* NQD_A_DEBUG */
 	NQD_CMD_GET_EVENTS,	/* NLM_F_DUMP: the last event of each kind of each session */
-	NQD_CMD_EVENT,		/* unsolicited: NQD_A_EVENT, NQD_A_SESSION (id, user, generation) ... */
+	NQD_CMD_EVENT,		/* unsolicited: NQD_A_EVENT, NQD_A_SESSION (id, user ...) ... */
 	__NQD_CMD_MAX,
 	NQD_CMD_MAX = __NQD_CMD_MAX - 1,
 };
@@ -81,9 +82,9 @@ enum nqd_event {
 	NQD_EVENT_CONGESTION_STATE,	/* NQD_A_EVENT_CONGESTION */
 	NQD_EVENT_FATAL_ERROR,
 	NQD_EVENT_FRAMES_PUNTED,	/* NQD_A_EVENT_FRAMES: frames the data plane does not own */
-	/* NQD_A_SESSION_LOCAL_ADDR and _REMOTE_ADDR: the path now; the one before if a move failed */
+	/* NQD_A_SESSION_LOCAL_ADDR, _REMOTE_ADDR: the path now; the one before if a move failed */
 	NQD_EVENT_PATH_CHANGED,
-	NQD_EVENT_PEER_SILENT,		/* nothing comes of it though it was asked; once until it is heard */
+	NQD_EVENT_PEER_SILENT,		/* it was asked, nothing comes; once until it is heard */
 	__NQD_EVENT_MAX,
 	NQD_EVENT_MAX = __NQD_EVENT_MAX - 1,
 };
@@ -107,11 +108,11 @@ enum nqd_device_attr {
 	NQD_A_DEVICE_UNSPEC,
 	NQD_A_DEVICE_IFINDEX,	/* u32 */
 	NQD_A_DEVICE_IFNAME,	/* string, < IFNAMSIZ */
-	NQD_A_DEVICE_TUN_FD,	/* u32, index into SCM_RIGHTS; repeats, one per queue; nexus-dp only */
+	NQD_A_DEVICE_TUN_FD,	/* u32, index into SCM_RIGHTS; one per queue; nexus-dp only */
 	NQD_A_DEVICE_SESSIONS,	/* u32, out: sessions that may send; one that waits to replace
 				 * another counts when it does, instead of it
 				 */
-	NQD_A_DEVICE_SOCKET_FD,	/* u32; repeats: data sockets; what belongs to no session is punted */
+	NQD_A_DEVICE_SOCKET_FD,	/* u32; repeats; what belongs to no session is punted */
 	__NQD_A_DEVICE_MAX,
 	NQD_A_DEVICE_MAX = __NQD_A_DEVICE_MAX - 1,
 };
@@ -129,15 +130,15 @@ enum nqd_cipher {
 };
 
 enum nqd_session_flags {
-	NQD_SESSION_F_ACK_PENDING = 1 << 0,	/* the handshake left an ACK unsent: send it at once */
-	NQD_SESSION_F_MIGRATION = 1 << 1,	/* follow the peer's address after path validation */
-	NQD_SESSION_F_ECN = 1 << 2,		/* mark packets ECT(0), validate (RFC 9000 13.4.2) */
+	NQD_SESSION_F_ACK_PENDING = 1 << 0,	/* an ACK is unsent: send it at once */
+	NQD_SESSION_F_MIGRATION = 1 << 1,	/* follow the peer, once validated */
+	NQD_SESSION_F_ECN = 1 << 2,		/* ECT(0), validated (RFC 9000 13.4.2) */
 	NQD_SESSION_F_DEFAULT_ROUTE = 1 << 3,	/* packets that match no route go to this session */
 	/*
 	 * ADD_SESSION: this one takes the place of the sessions of the same user (user 0: of the
 	 * device's default session). It greets the peer with an empty DATAGRAM and waits; when a
 	 * DATAGRAM of the peer's comes, routes, queue and counters move here and those sessions are
-	 * down with NQD_DOWN_REPLACED. What still comes on them is taken until they are silent; then
+	 * down with NQD_DOWN_REPLACED. What still comes on them is taken until they are silent, and
 	 * they close. A peer not heard in 5 seconds: this one is down with NQD_DOWN_UNCONFIRMED.
 	 */
 	NQD_SESSION_F_REPLACE = 1 << 4,
@@ -153,8 +154,8 @@ enum nqd_session_attr {
 	NQD_A_SESSION_UNSPEC,
 	NQD_A_SESSION_ID,		/* u64, chosen by the owner, not 0 */
 	NQD_A_SESSION_GENERATION,	/* u64, out: counts changes; in: must match when present */
-	NQD_A_SESSION_USER,		/* u64, who it belongs to (the short id as a number), 0 = none */
-	NQD_A_SESSION_TUNNEL,		/* string <= 31: the owner's name for it, returned by dumps */
+	NQD_A_SESSION_USER,		/* u64, whose it is (the short id as a number), 0 = none */
+	NQD_A_SESSION_TUNNEL,		/* string <= 31: the owner's name for it, in dumps */
 	NQD_A_SESSION_ROLE,		/* u8, enum nqd_role */
 	NQD_A_SESSION_FLAGS,		/* u32, enum nqd_session_flags */
 	NQD_A_SESSION_QUIC_VERSION,	/* u32, 1 */
@@ -183,13 +184,13 @@ enum nqd_session_attr {
 	NQD_A_SESSION_CONTEXT_PREFIX,	/* binary, <= NQD_PREFIX_MAX_LEN; may be empty */
 	NQD_A_SESSION_PATH_MTU_BYTES,	/* u32, UDP payload bytes, >= 1200 */
 	NQD_A_SESSION_ROUTE_EPOCH,	/* u32 */
-	NQD_A_SESSION_PEER_GROUP,	/* u32, sessions of a device reach each other if equal, not 0 */
+	NQD_A_SESSION_PEER_GROUP,	/* u32, those with the same one reach each other; 0: none */
 	NQD_A_SESSION_CONGESTION,	/* string: "cubic", "newreno", "bbr"; "fixed_rate_test" only
 					 * after SET_DEBUG gave a rate
 					 */
-	NQD_A_SESSION_RX_DATAGRAM,	/* binary: a DATAGRAM payload that came before; may repeat */
+	NQD_A_SESSION_RX_DATAGRAM,	/* binary: a DATAGRAM payload that came before; repeats */
 	NQD_A_SESSION_TX_FRAMES,	/* binary, UPDATE_SESSION: frames to seal and send */
-	NQD_A_SESSION_CLOSE_CODE,	/* u64, DELETE_SESSION: send CONNECTION_CLOSE with this code */
+	NQD_A_SESSION_CLOSE_CODE,	/* u64, DELETE_SESSION: CONNECTION_CLOSE with this code */
 	NQD_A_SESSION_CLOSE_REASON,	/* string <= 64 for that frame */
 	NQD_A_SESSION_STATE,		/* u8, out: enum nqd_session_state */
 	NQD_A_SESSION_KEY_EXCHANGE,	/* u16: TLS group of the handshake, returned by dumps */

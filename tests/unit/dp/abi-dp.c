@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* nexus-dp as a child process, the ABI and the punt socket on socketpairs. */
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../dir-entries.h"
 #include "abi-transport.h"
 #include "hs_proto.h"
 #include "ipc.h"
@@ -87,18 +87,7 @@ static ssize_t dp_recv(struct abi *abi, void *buf, size_t cap, int timeout_ms)
 
 static int dp_held(struct abi *abi)
 {
-	char path[64];
-	int n = 0;
-	DIR *d;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", abi->pid);
-	d = opendir(path);
-	if (!d)
-		return -errno;
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
+	return t_open_fds(abi->pid);
 }
 
 static unsigned long dp_memory_kib(struct abi *abi)

@@ -177,6 +177,68 @@ static void edges(void **state)
 	assert_null(t.v4);
 }
 
+/* Allocations that still succeed; -1: all. */
+static int allocations = -1;
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	if (!allocations)
+		return NULL;
+	if (allocations > 0)
+		allocations--;
+	return __real_calloc(n, size);
+}
+
+/* All prefixes of a request or none, wherever memory ends; what others have stays theirs. */
+static void claims(void **state)
+{
+	struct nqd_prefix p[] = {
+		{ .addr = { 10 }, .family_bits = 32, .len = 8 },
+		{ .addr = { 10, 1 }, .family_bits = 32, .len = 16 },
+		{ .addr = { 10, 2 }, .family_bits = 32, .len = 16 },
+		{ .addr = { 0xfd }, .family_bits = 128, .len = 8 },
+	};
+	struct nqd_claims all = { p, 4 };
+	struct nqd_route_table t = { 0 };
+	static char mine, other;
+	unsigned int i, enough;
+	int err;
+
+	assert_int_equal(nqd_route_add(&t, &p[1], &other), 0);
+	assert_int_equal(nqd_route_add(&t, &p[3], &mine), 0);
+	for (enough = 0; enough < 10; enough++) {
+		allocations = enough;
+		err = nqd_claims_install(&t, &all, &mine, false);
+		allocations = -1;
+		if (!err)
+			break;
+		assert_int_equal(err, -ENOMEM);
+		assert_int_equal(t.n_routes, 2);
+		assert_ptr_equal(nqd_route_get(&t, &p[1]), &other);
+		assert_ptr_equal(nqd_route_get(&t, &p[3]), &mine);
+	}
+	assert_in_range(enough, 2, 4);
+	assert_int_equal(t.n_routes, 4);
+	for (i = 0; i < 4; i++)
+		assert_ptr_equal(nqd_route_get(&t, &p[i]), i == 1 ? &other : &mine);
+	i = 0;
+	assert_ptr_equal(nqd_claims_rival(&t, &all, &mine, &i), &other);
+	assert_int_equal(i, 2);
+	assert_null(nqd_claims_rival(&t, &all, &mine, &i));
+	assert_int_equal(nqd_claims_take(&t, &all, &mine), 0);
+	assert_ptr_equal(nqd_route_get(&t, &p[1]), &mine);
+	/* One that went meanwhile needs memory again. */
+	nqd_route_del(&t, &p[2], &mine);
+	allocations = 0;
+	assert_int_equal(nqd_claims_take(&t, &all, &mine), 1);
+	allocations = -1;
+	nqd_route_del_value(&t, &mine);
+	assert_int_equal(t.n_routes, 0);
+}
+
 static void too_big(void **state)
 {
 	struct flow f = { .udp = true };
@@ -214,9 +276,8 @@ static void too_big(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(random_tables),
-		cmocka_unit_test(reservations),
-		cmocka_unit_test(edges),
+		cmocka_unit_test(random_tables), cmocka_unit_test(reservations),
+		cmocka_unit_test(edges),	 cmocka_unit_test(claims),
 		cmocka_unit_test(too_big),
 	};
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Messages with descriptors: whole or refused, and no descriptor stays behind in either case. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -13,19 +12,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "../dir-entries.h"
 #include "ipc.h"
-
-static int open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 static void messages_keep_their_borders(void **state)
 {
@@ -78,12 +66,12 @@ static void descriptors_arrive(void **state)
 
 	assert_int_equal(nx_ipc_pair(sv), 0);
 	assert_int_equal(pipe(p), 0);
-	before = open_fds();
+	before = t_open_fds(getpid());
 	assert_int_equal(nx_ipc_send(sv[0], "fd", 2, p, 2), 0);
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(t_open_fds(getpid()), before);
 	assert_int_equal(nx_ipc_recv(sv[1], c, sizeof(c), fds, &n_fds), 2);
 	assert_int_equal(n_fds, 2);
-	assert_int_equal(open_fds(), before + 2);
+	assert_int_equal(t_open_fds(getpid()), before + 2);
 	for (i = 0; i < n_fds; i++)
 		assert_true(fcntl(fds[i], F_GETFD) & FD_CLOEXEC);
 	assert_int_equal(write(p[1], "q", 1), 1);
@@ -91,7 +79,7 @@ static void descriptors_arrive(void **state)
 	assert_int_equal(c[0], 'q');
 	nx_close_fds(fds, n_fds);
 	assert_int_equal(fds[0], -1);
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(t_open_fds(getpid()), before);
 	close(p[0]);
 	close(p[1]);
 	close(sv[0]);
@@ -129,7 +117,7 @@ static void refused_descriptors_are_closed(void **state)
 	char c[4];
 
 	assert_int_equal(nx_ipc_pair(sv), 0);
-	before = open_fds();
+	before = t_open_fds(getpid());
 	for (i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
 		send_many(sv[0], counts[i]);
 		if (counts[i] <= NX_IPC_MAX_FDS) {
@@ -140,15 +128,15 @@ static void refused_descriptors_are_closed(void **state)
 			assert_int_equal(nx_ipc_recv(sv[1], c, sizeof(c), fds, &n_fds), -EMSGSIZE);
 			assert_int_equal(n_fds, 0);
 		}
-		assert_int_equal(open_fds(), before);
+		assert_int_equal(t_open_fds(getpid()), before);
 	}
 	/* A receiver that wants none, and a message cut short. */
 	assert_int_equal(nx_ipc_send(sv[0], "fd", 2, sv, 2), 0);
 	assert_int_equal(nx_ipc_recv(sv[1], c, sizeof(c), NULL, NULL), -EMSGSIZE);
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(t_open_fds(getpid()), before);
 	assert_int_equal(nx_ipc_send(sv[0], "too long", 8, sv, 2), 0);
 	assert_int_equal(nx_ipc_recv(sv[1], c, sizeof(c), fds, &n_fds), -EMSGSIZE);
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(t_open_fds(getpid()), before);
 	assert_int_equal(nx_ipc_send(sv[0], "x", 1, sv, NX_IPC_MAX_FDS + 1), -EMSGSIZE);
 	close(sv[0]);
 	close(sv[1]);

@@ -131,8 +131,8 @@ guest_run_folder() {
 	mkdir -p "$dir/nexus-lab" "$dir/lib" || return
 	cp -a "$modules_dir/lib/modules" "$dir/lib" || return
 	if [ ${#module_files[@]} -gt 0 ]; then
-		mkdir -p "$dir/lib/modules/$kernel_version/updates" &&
-			cp "${module_files[@]}" "$dir/lib/modules/$kernel_version/updates" || return
+		mkdir -p "$dir/lib/modules/$kernel_version/$module_place" &&
+			cp "${module_files[@]}" "$dir/lib/modules/$kernel_version/$module_place" || return
 	fi
 	depmod -b "$dir" "$kernel_version" || return
 	[ "$kernel_name" != uml ] || return 0

@@ -3,7 +3,6 @@
  * The socket to the control process: every refusal says what is wrong, a lost socket costs no
  * handshake, an identical configuration changes nothing, a removed user does not get in.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -18,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "../../dir-entries.h"
 #include "t-dp.h"
 #include "t-hsd.h"
 #include "t-net.h"
@@ -137,33 +137,20 @@ static void refusals_of_connect(void **state)
 	t_hsd_stop(&h);
 }
 
-static unsigned int count_fds(pid_t pid)
-{
-	unsigned int n = 0;
-	char path[64];
-	DIR *d;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	d = opendir(path);
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 /* Descriptors that come with refused or repeated messages do not pile up. */
 static void no_descriptor_leak(void **state)
 {
 	struct sockaddr_storage ignored;
-	unsigned int i, before;
 	struct t_hsd h;
+	unsigned int i;
+	int before;
 	int sock;
 
 	t_hsd_start(&h, 0);
 	sock = t_udp(AF_INET, false, &ignored);
 	assert_int_equal(t_set_client(&h, &t_default_config, sock), 0);
-	before = count_fds(h.pid);
+	before = t_open_fds(h.pid);
+	assert_true(before > 0);
 	for (i = 0; i < 50; i++) {
 		assert_int_equal(t_set_client(&h, &t_default_config, sock), 0);
 		put_client(&h, NO_ROLE, T_TUNNEL);
@@ -171,7 +158,7 @@ static void no_descriptor_leak(void **state)
 		t_begin(&h, 200);
 		assert_true(t_request(&h, &sock, 1) < 0);
 	}
-	assert_int_equal(count_fds(h.pid), before);
+	assert_int_equal(t_open_fds(h.pid), before);
 	close(sock);
 	t_hsd_stop(&h);
 }
