@@ -221,6 +221,8 @@ static void send_wires(int fd)
 	uint32_t at = 0;
 	unsigned int i;
 
+	if (!n_wires)
+		return;
 	for (i = 0; i < n_wires; i++) {
 		if ((lens[i] != lens[0] && i + 1 < n_wires) || lens[i] > lens[0] || !lens[i])
 			break;

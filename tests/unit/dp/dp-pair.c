@@ -10,7 +10,8 @@
  * runs until SIGINT, SIGTERM or the end of its input; then it prints the counters that are not 0.
  *
  * Lines of its input: "update" starts a key update at A, "delete" deletes the session at both ends,
- * "close" does so at A with CONNECTION_CLOSE; each is answered with "done" or "refused".
+ * "close" does so at A with CONNECTION_CLOSE, "revoke" deletes all sessions of its user at B. Each is
+ * answered with "done" or "refused", and the microseconds that it took.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,10 +21,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "abi-client.h"
 #include "masked-keys.h"
+
+#define USER 7
 
 struct end {
 	struct abi abi;
@@ -115,17 +119,18 @@ static void add_session(struct end *e, const struct abi_secrets *own)
 	explicit_bzero(e->abi.out, sizeof(e->abi.out));
 }
 
-/* A command about the session; @close: with CONNECTION_CLOSE. */
-static int command(struct end *e, uint8_t cmd, bool close)
+/* @attr: what else the command says of the session, 0: its number is all. */
+static int command(struct end *e, uint8_t cmd, uint16_t attr, uint64_t value)
 {
 	struct nxm m;
 	size_t nest;
 
 	abi_begin(&e->abi, &m, cmd, 0);
 	nest = nxm_nest_begin(&m, NQD_A_SESSION);
-	nxm_put_u64(&m, NQD_A_SESSION_ID, 1);
-	if (close)
-		nxm_put_u64(&m, NQD_A_SESSION_CLOSE_CODE, 0);
+	if (attr != NQD_A_SESSION_USER)
+		nxm_put_u64(&m, NQD_A_SESSION_ID, 1);
+	if (attr)
+		nxm_put_u64(&m, attr, value);
 	nxm_nest_end(&m, nest);
 	return abi_call(&e->abi, &m, NULL, NULL, NULL);
 }
@@ -133,20 +138,38 @@ static int command(struct end *e, uint8_t cmd, bool close)
 static int obey(const char *line)
 {
 	if (!strcmp(line, "update\n"))
-		return command(&ends[0], NQD_CMD_KEY_UPDATE, false);
+		return command(&ends[0], NQD_CMD_KEY_UPDATE, 0, 0);
 	if (!strcmp(line, "close\n"))
-		return command(&ends[0], NQD_CMD_DELETE_SESSION, true);
+		return command(&ends[0], NQD_CMD_DELETE_SESSION, NQD_A_SESSION_CLOSE_CODE, 0);
+	if (!strcmp(line, "revoke\n"))
+		return command(&ends[1], NQD_CMD_DELETE_SESSION, NQD_A_SESSION_USER, USER);
 	if (strcmp(line, "delete\n"))
 		return -EINVAL;
-	return command(&ends[0], NQD_CMD_DELETE_SESSION, false)
-		       ?: command(&ends[1], NQD_CMD_DELETE_SESSION, false);
+	return command(&ends[0], NQD_CMD_DELETE_SESSION, 0, 0)
+		       ?: command(&ends[1], NQD_CMD_DELETE_SESSION, 0, 0);
+}
+
+static void obey_input(void)
+{
+	struct timespec before, after;
+	char line[64];
+	int err;
+
+	while (fgets(line, sizeof(line), stdin)) {
+		clock_gettime(CLOCK_MONOTONIC, &before);
+		err = obey(line);
+		clock_gettime(CLOCK_MONOTONIC, &after);
+		printf("%s %lld\n", err ? "refused" : "done",
+		       (after.tv_sec - before.tv_sec) * 1000000LL +
+			       (after.tv_nsec - before.tv_nsec) / 1000);
+	}
 }
 
 int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
 	static struct abi_secrets secrets;
-	char *planes[2], line[64];
+	char *planes[2];
 	int i;
 
 	if (argc < 6) {
@@ -166,6 +189,7 @@ int main(int argc, char **argv)
 		struct abi_session *s = &ends[i].session;
 
 		s->id = 1;
+		s->user = USER;
 		s->server = i;
 		s->cipher = argc > 6 ? strtoul(argv[6], NULL, 0) : NQD_CIPHER_AES_128_GCM;
 		s->mtu = argc > 7 ? strtoul(argv[7], NULL, 0) : 1452;
@@ -179,8 +203,7 @@ int main(int argc, char **argv)
 	explicit_bzero(&secrets, sizeof(secrets));
 	setlinebuf(stdout);
 	puts("ready");
-	while (fgets(line, sizeof(line), stdin))
-		puts(obey(line) ? "refused" : "done");
+	obey_input();
 	print_counters(&ends[0], "a");
 	print_counters(&ends[1], "b");
 	for (i = 0; i < 2; i++)

@@ -37,12 +37,14 @@ pair_start() {
 		ip -n a addr add fd08::1/64 dev nxp0 nodad && ip -n b addr add fd08::2/64 dev nxp0 nodad
 }
 
-# pair_tell LINE: a command to dp-pair, which has been obeyed when this returns.
+# pair_tell LINE: a command to dp-pair, which has been obeyed when this returns; pair_us: it took so long.
 pair_tell() {
-	local before answers=/tmp/pair.out
+	local before answers=/tmp/pair.out answer
 	before=$(wc -l <$answers)
 	echo "$1" >&9
-	wait_until 20 pair_answered "$before" && [ "$(tail -n 1 $answers)" = done ]
+	wait_until 20 pair_answered "$before" || return
+	read -r answer pair_us < <(tail -n 1 $answers)
+	[ "$answer" = done ]
 }
 
 pair_answered() { [ "$(wc -l </tmp/pair.out)" -gt "$1" ]; }
