@@ -48,19 +48,20 @@ void nqd_reset_update(struct nqd_session *s)
 		memcpy(copy, token, sizeof(copy));
 	spin_unlock_bh(&s->lock);
 	if (s->token && token && seq == s->token->seq)
-		return;
+		goto wipe;
 	nqd_reset_forget(s);
 	t = token ? kzalloc(sizeof(*t), GFP_KERNEL_ACCOUNT) : NULL;
 	if (!t)
-		return;
+		goto wipe;
 	memcpy(t->token, copy, sizeof(copy));
-	memzero_explicit(copy, sizeof(copy));
 	t->session = s;
 	t->seq = seq;
 	if (rhltable_insert(&s->nn->tokens, &t->node, token_params))
 		kfree_sensitive(t);
 	else
 		s->token = t;
+wipe:
+	memzero_explicit(copy, sizeof(copy));
 }
 
 bool nqd_reset_received(struct nqd_net *nn, const union nqd_addr *from, const u8 *data, u32 len)

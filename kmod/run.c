@@ -20,6 +20,8 @@
 #define ROUNDS_MAX 8
 /* A timer that is due again at once. */
 #define TIMER_MIN_US 20
+/* Two probes and two challenges (RFC 9002 6.2.4, RFC 9000 8.2.1): no burst is so small for long. */
+#define EXEMPT_BYTES (4 * NQ_MIN_UDP_PAYLOAD)
 
 /* Per-CPU and in process context: there vector registers may be used. */
 static struct workqueue_struct *round_wq;
@@ -55,11 +57,32 @@ static bool has_work(struct nqd_session *s)
 	return nq_has_events(s->conn) || (s->unheard && s->heard);
 }
 
+/*
+ * What is in flight, for kernels with CONFIG_DEBUG_NET, which look after every round whether it has
+ * put more on the way than the congestion window allows. Probes and challenges are exempt.
+ */
+static u64 in_flight(struct nqd_session *s, u64 *cwnd, u64 now_us)
+{
+	struct nq_stats stats = {};
+
+	if (IS_ENABLED(CONFIG_DEBUG_NET))
+		nq_get_stats(s->conn, &stats, now_us);
+	*cwnd = stats.cwnd_bytes;
+	return stats.bytes_in_flight;
+}
+
+static void check_allowance(struct nqd_session *s, u64 before, u64 now_us)
+{
+	u64 cwnd, now = in_flight(s, &cwnd, now_us);
+
+	DEBUG_NET_WARN_ON_ONCE(now > cwnd && now > before + EXEMPT_BYTES);
+}
+
 /* Under the lock, bottom halves off, vector registers usable. */
 static void one_round(struct nqd_session *s)
 {
 	struct nqd_session_dp *dp = &s->dp;
-	u64 now_us = nqd_now_us();
+	u64 now_us = nqd_now_us(), before, cwnd;
 
 	if (unlikely(!s->conn || test_bit(NQD_DP_STOPPED, &dp->state)))
 		return;
@@ -67,7 +90,9 @@ static void one_round(struct nqd_session *s)
 		dp->timer_us = NQ_TIME_NEVER;
 	if (now_us >= nq_next_timeout_us(s->conn))
 		nq_on_timeout(s->conn, now_us);
+	before = in_flight(s, &cwnd, now_us);
 	nqd_tx_flush(s, now_us);
+	check_allowance(s, before, now_us);
 	if (unlikely(has_work(s)))
 		nqd_session_kick(s);
 	set_timer(s, now_us);

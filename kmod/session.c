@@ -141,7 +141,7 @@ static void issue_cid(struct nqd_session *s)
 		return;
 	get_random_bytes(cid.token, sizeof(cid.token));
 	if (nqd_cid_add(s, &cid))
-		return;
+		goto wipe;
 	spin_lock_bh(&s->lock);
 	err = nq_add_local_cid(s->conn, &cid);
 	spin_unlock_bh(&s->lock);
@@ -149,6 +149,8 @@ static void issue_cid(struct nqd_session *s)
 		nqd_cid_free(list_first_entry(&s->cids, struct nqd_cid, of_session));
 	else
 		s->next_cid_seq++;
+wipe:
+	memzero_explicit(cid.token, sizeof(cid.token));
 }
 
 static bool take_retired(struct nqd_session *s, struct nq_cid *cid)

@@ -104,13 +104,13 @@ static int on_datagram(ngtcp2_conn *conn, uint32_t flags, const uint8_t *data, s
 		       void *user)
 {
 	struct peer *p = user;
+	u32 at = p->index_at ? p->index_at : 1;
 	u64 index;
 
 	p->received++;
-	/* One byte of context prefix, then the index. */
-	if (!p->seen || len < 9)
+	if (!p->seen || len < at + 8)
 		return 0;
-	index = nq_get_be64(data + 1);
+	index = nq_get_be64(data + at);
 	if (index >= p->seen_size)
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	p->duplicates += p->seen[index];

@@ -53,6 +53,7 @@ struct peer {
 	u64 stream_bytes;
 	u8 *seen;
 	u64 seen_size;
+	u32 index_at; /* where a DATAGRAM has its index; 0: behind one byte of context prefix */
 };
 
 struct peer_pair {

@@ -98,7 +98,9 @@ int abi_create_device(struct abi *abi, int tun, const char *ifname, struct nxm_e
 	return abi_call(abi, &m, e, NULL, NULL);
 }
 
-static void put_cids(struct nxm *m, uint16_t attr, uint8_t seed, uint32_t serial, size_t len)
+/* @tokens: NULL = made up like the IDs. */
+static void put_cids(struct nxm *m, uint16_t attr, uint8_t seed, uint32_t serial, size_t len,
+		     const uint8_t (*tokens)[NQD_RESET_TOKEN_LEN])
 {
 	size_t nest = nxm_nest_begin(m, attr);
 	uint8_t id[CID_LEN], token[NQD_RESET_TOKEN_LEN];
@@ -113,7 +115,7 @@ static void put_cids(struct nxm *m, uint16_t attr, uint8_t seed, uint32_t serial
 			memcpy(id, (uint32_t[]){ 2 * serial + i }, sizeof(serial));
 		nxm_put_u64(m, NQD_A_CID_SEQ, i);
 		nxm_put(m, NQD_A_CID_ID, id, len);
-		nxm_put(m, NQD_A_CID_RESET_TOKEN, token, sizeof(token));
+		nxm_put(m, NQD_A_CID_RESET_TOKEN, tokens ? tokens[i] : token, sizeof(token));
 		nxm_nest_end(m, one);
 	}
 	nxm_nest_end(m, nest);
@@ -144,8 +146,8 @@ void abi_put_session(struct abi *abi, struct nxm *m, const struct abi_session *s
 	put_addr(m, NQD_A_SESSION_REMOTE_ADDR, &s->remote);
 	if (s->local.ss_family)
 		put_addr(m, NQD_A_SESSION_LOCAL_ADDR, &s->local);
-	put_cids(m, servers, server_seed, s->serial, server_len);
-	put_cids(m, clients, client_seed, s->serial, CID_LEN);
+	put_cids(m, servers, server_seed, s->serial, server_len, s->own ? s->own->token[1] : NULL);
+	put_cids(m, clients, client_seed, s->serial, CID_LEN, s->own ? s->own->token[0] : NULL);
 	nxm_put_u16(m, NQD_A_SESSION_CIPHER, s->cipher);
 	if (s->key_exchange)
 		nxm_put_u16(m, NQD_A_SESSION_KEY_EXCHANGE, s->key_exchange);
@@ -173,7 +175,10 @@ void abi_put_keys(struct nxm *m, const struct abi_session *s)
 	uint8_t v[NQD_SECRET_MAX_LEN];
 	int i;
 
-	if (s->secrets) {
+	if (s->own) {
+		nxm_put(m, NQD_A_KEYS_TX_SECRET, s->own->secret[s->server], secret_len);
+		nxm_put(m, NQD_A_KEYS_RX_SECRET, s->own->secret[!s->server], secret_len);
+	} else if (s->secrets) {
 		nxm_put(m, NQD_A_KEYS_TX_SECRET, memset(v, out, sizeof(v)), secret_len);
 		nxm_put(m, NQD_A_KEYS_RX_SECRET, memset(v, in, sizeof(v)), secret_len);
 	} else {

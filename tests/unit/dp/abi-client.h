@@ -10,6 +10,12 @@
 
 #include "abi-transport.h"
 
+/* Secrets that are not made up: of client and server, as TLS names them; of each its reset tokens. */
+struct abi_secrets {
+	uint8_t secret[2][NQD_SECRET_MAX_LEN];
+	uint8_t token[2][2][NQD_RESET_TOKEN_LEN];
+};
+
 struct abi_session {
 	uint64_t id, user;
 	bool server;
@@ -22,6 +28,7 @@ struct abi_session {
 	uint32_t serial; /* the same for very many: not 0, it begins each ID */
 	uint8_t server_cid_len; /* 0 = 20, as a client's are */
 	bool no_keys, secrets, greeted; /* the peer's empty DATAGRAM came before */
+	const struct abi_secrets *own; /* instead of secrets and tokens that are made up */
 	const char *congestion;
 	struct {
 		int family;

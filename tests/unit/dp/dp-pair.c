@@ -3,11 +3,15 @@
  * Two data planes with one hand-made session between them, each in its network namespace: without
  * handshake or control process, for measurements and experiments.
  *
- * Usage: dp-pair PLANE[,PLANE] NS_A ADDR_A NS_B ADDR_B [CIPHER [MTU]]
+ * Usage: dp-pair PLANE[,PLANE] NS_A ADDR_A NS_B ADDR_B [CIPHER [MTU [KEYS]]]
  * A PLANE is the path of nexus-dp, or "module"; the second is B's if it is another. The namespaces
  * and the path between ADDR_A and ADDR_B exist; the devices get the name nxp0 and stay without
- * addresses. It prints "ready" and runs until SIGINT, SIGTERM or the end of its
- * input; then it prints the counters that are not 0.
+ * addresses. KEYS is a file of dp-keys, of which no byte stays in this process. It prints "ready" and
+ * runs until SIGINT, SIGTERM or the end of its input; then it prints the counters that are not 0.
+ *
+ * Lines of its input: "update" starts a key update at A, "delete" deletes the session at both ends,
+ * "close" does so at A with CONNECTION_CLOSE, "revoke" deletes all sessions of its user at B. Each is
+ * answered with "done" or "refused", and the microseconds that it took.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,9 +21,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "abi-client.h"
+#include "masked-keys.h"
+
+#define USER 7
 
 struct end {
 	struct abi abi;
@@ -88,15 +96,85 @@ static void on_signal(int sig)
 {
 }
 
+/* The secrets of a file, to be wiped soon. */
+static void read_secrets(const char *path, struct abi_secrets *secrets)
+{
+	static struct masked_keys keys;
+	FILE *f = fopen(path, "r");
+
+	if (!f || fread(&keys, sizeof(keys), 1, f) != 1)
+		check(-errno, "keys", path);
+	fclose(f);
+	*secrets = keys.secrets;
+	masked_flip((uint8_t *)secrets, sizeof(*secrets));
+}
+
+static void add_session(struct end *e, const struct abi_secrets *own)
+{
+	struct nxm_error err = { 0 };
+
+	e->session.own = own;
+	check(abi_add_session(&e->abi, &e->session, &err), "session", err.text);
+	e->session.own = NULL;
+	explicit_bzero(e->abi.out, sizeof(e->abi.out));
+}
+
+/* @attr: what else the command says of the session, 0: its number is all. */
+static int command(struct end *e, uint8_t cmd, uint16_t attr, uint64_t value)
+{
+	struct nxm m;
+	size_t nest;
+
+	abi_begin(&e->abi, &m, cmd, 0);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	if (attr != NQD_A_SESSION_USER)
+		nxm_put_u64(&m, NQD_A_SESSION_ID, 1);
+	if (attr)
+		nxm_put_u64(&m, attr, value);
+	nxm_nest_end(&m, nest);
+	return abi_call(&e->abi, &m, NULL, NULL, NULL);
+}
+
+static int obey(const char *line)
+{
+	if (!strcmp(line, "update\n"))
+		return command(&ends[0], NQD_CMD_KEY_UPDATE, 0, 0);
+	if (!strcmp(line, "close\n"))
+		return command(&ends[0], NQD_CMD_DELETE_SESSION, NQD_A_SESSION_CLOSE_CODE, 0);
+	if (!strcmp(line, "revoke\n"))
+		return command(&ends[1], NQD_CMD_DELETE_SESSION, NQD_A_SESSION_USER, USER);
+	if (strcmp(line, "delete\n"))
+		return -EINVAL;
+	return command(&ends[0], NQD_CMD_DELETE_SESSION, 0, 0)
+		       ?: command(&ends[1], NQD_CMD_DELETE_SESSION, 0, 0);
+}
+
+static void obey_input(void)
+{
+	struct timespec before, after;
+	char line[64];
+	int err;
+
+	while (fgets(line, sizeof(line), stdin)) {
+		clock_gettime(CLOCK_MONOTONIC, &before);
+		err = obey(line);
+		clock_gettime(CLOCK_MONOTONIC, &after);
+		printf("%s %lld\n", err ? "refused" : "done",
+		       (after.tv_sec - before.tv_sec) * 1000000LL +
+			       (after.tv_nsec - before.tv_nsec) / 1000);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
-	char *planes[2], c;
+	static struct abi_secrets secrets;
+	char *planes[2];
 	int i;
 
 	if (argc < 6) {
-		fprintf(stderr,
-			"Usage: dp-pair PLANE[,PLANE] NS_A ADDR_A NS_B ADDR_B [CIPHER [MTU]]\n");
+		fprintf(stderr, "Usage: dp-pair PLANE[,PLANE] NS_A ADDR_A NS_B ADDR_B [CIPHER [MTU "
+				"[KEYS]]]\n");
 		return 1;
 	}
 	sigaction(SIGINT, &sa, NULL);
@@ -105,11 +183,13 @@ int main(int argc, char **argv)
 	planes[1] = strtok(NULL, ",") ?: planes[0];
 	for (i = 0; i < 2; i++)
 		open_end(&ends[i], planes[i], argv[2 + 2 * i], argv[3 + 2 * i]);
+	if (argc > 8)
+		read_secrets(argv[8], &secrets);
 	for (i = 0; i < 2; i++) {
 		struct abi_session *s = &ends[i].session;
-		struct nxm_error err = { 0 };
 
 		s->id = 1;
+		s->user = USER;
 		s->server = i;
 		s->cipher = argc > 6 ? strtoul(argv[6], NULL, 0) : NQD_CIPHER_AES_128_GCM;
 		s->mtu = argc > 7 ? strtoul(argv[7], NULL, 0) : 1452;
@@ -118,12 +198,12 @@ int main(int argc, char **argv)
 		s->secrets = true;
 		s->ifname = ends[i].ifname;
 		s->remote = ends[!i].bound;
-		check(abi_add_session(&ends[i].abi, s, &err), "session", err.text);
+		add_session(&ends[i], argc > 8 ? &secrets : NULL);
 	}
+	explicit_bzero(&secrets, sizeof(secrets));
+	setlinebuf(stdout);
 	puts("ready");
-	fflush(stdout);
-	while (read(STDIN_FILENO, &c, 1) > 0)
-		;
+	obey_input();
 	print_counters(&ends[0], "a");
 	print_counters(&ends[1], "b");
 	for (i = 0; i < 2; i++)

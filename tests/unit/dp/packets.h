@@ -109,4 +109,18 @@ static inline size_t make_packet(const struct flow *f, uint8_t *pkt, size_t n)
 	return len;
 }
 
+/* A UDP packet from 10.7.0.@from to 10.7.0.@to:2000; its length. */
+static inline uint32_t udp_packet(uint8_t *pkt, uint8_t from, uint8_t to, uint32_t payload)
+{
+	struct flow f = { .udp = true, .seq = from };
+	uint32_t len = make_packet(&f, pkt, payload);
+
+	memcpy(pkt + 12, (uint8_t[]){ 10, 7, 0, from, 10, 7, 0, to }, 8);
+	memset(pkt + 10, 0, 2);
+	put16(pkt + 10, ~naive_sum(0, pkt, 20));
+	memset(pkt + 26, 0, 2);
+	put16(pkt + 26, ~naive_l4_sum(pkt, len));
+	return len;
+}
+
 #endif /* PACKETS_H */

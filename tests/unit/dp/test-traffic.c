@@ -23,13 +23,11 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <net/if.h>
-#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "../../../lib/crypto.h"
-#include "../../../quic/nq.h"
 #include "abi-client.h"
+#include "hand-peer.h"
 #include "hs_proto.h"
 #include "packets.h"
 
@@ -72,10 +70,7 @@ static struct peer peers[PEERS];
 
 static u64 now_us(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000ull + ts.tv_nsec / 1000;
+	return hand_peer_now_us();
 }
 
 static void set_addr(int fd, unsigned long what, const char *addr)
@@ -99,56 +94,14 @@ static void bring_up(const char *name)
 	close(fd);
 }
 
-/*
- * The other end of a session of @number: keys and CIDs as abi-client.c makes them, mirrored, the
- * server's of @cid_len.
- */
+/* The other end of a session of @number, the server's IDs of @cid_len. */
 static void make_peer(struct peer *p, unsigned int number, u8 cid_len, bool server)
 {
-	static const struct nq_range received = { 0, 9 };
-	struct nq_conn_params c = {
-		.crypto = nx_crypto_provider("gnutls"),
-		.cipher = NQ_AES_128_GCM,
-		.peer_active_cid_limit = 2,
-		.n_local_cids = 2,
-		.n_remote_cids = 2,
-		.next_pn = 10,
-		.rx_ranges = &received,
-		.n_rx_ranges = 1,
-		.peer_ack_delay_exponent = 3,
-		.ack_delay_exponent = 3,
-		.peer_max_ack_delay_us = 25000,
-		.max_ack_delay_us = 25000,
-		.peer_max_datagram_frame_bytes = 65535,
-		.peer_max_udp_payload_bytes = 65527,
-		.path_mtu_bytes = MTU,
-		.prefix_len = 1,
-		.congestion = "cubic",
-		.ring_packets = 1024,
+	const struct hand_peer how = {
+		.number = number, .cid_len = cid_len, .server = server, .path_mtu = MTU
 	};
-	u8 out = server ? 0x50 : 0xc0, in = server ? 0xc0 : 0x50;
-	int i, err;
 
-	c.is_server = c.migration = server;
-	memset(c.tx.key, out, 16);
-	memset(c.tx.iv, out + 1, 12);
-	memset(c.tx_hp, out + 2, 16);
-	memset(c.rx.key, in, 16);
-	memset(c.rx.iv, in + 1, 12);
-	memset(c.rx_hp, in + 2, 16);
-	for (i = 0; i < 2; i++) {
-		struct nq_cid *clients = server ? c.remote_cids : c.local_cids;
-		struct nq_cid *servers = server ? c.local_cids : c.remote_cids;
-
-		clients[i] = (struct nq_cid){ .seq = i, .len = 20, .has_token = true };
-		servers[i] = clients[i];
-		servers[i].len = cid_len;
-		memset(clients[i].id, 0x10 + 4 * number + i, 20);
-		memset(servers[i].id, 0x80 + 4 * number + i, cid_len);
-	}
-	p->mem = aligned_alloc(64, (nq_conn_bytes(&c) + 63) & ~63ul);
-	memset(p->mem, 0, nq_conn_bytes(&c));
-	p->conn = nq_conn_init(p->mem, &c, now_us(), &err);
+	p->conn = hand_peer_make(&how, now_us(), &p->mem);
 	assert_non_null(p->conn);
 	p->fd = abi_open_udp("127.0.0.1", 0, &p->addr);
 	assert_true(p->fd >= 0);
@@ -234,18 +187,9 @@ static int group_teardown(void **state)
 /* Seal @pkt as a DATAGRAM of @p; the wire bytes are left in p->buf, their number returned. */
 static u32 seal_context(struct peer *p, u8 context, const u8 *pkt, u32 len)
 {
-	struct nq_tx_burst b;
-	struct nq_tx_pkt out = { p->buf, 0 };
-	u32 at;
-
-	assert_int_equal(nq_tx_reserve(p->conn, &b, 1, MTU, now_us()), 1);
-	at = b.hdr_len + nq_tx_datagram_header(p->conn, p->buf + b.hdr_len);
-	p->buf[at - 1] = context;
-	memcpy(p->buf + at, pkt, len);
-	out.len = at + len;
-	assert_int_equal(nq_tx_seal(p->conn, &b, &out, 1), 0);
-	nq_tx_commit(p->conn, &b, &out, 1, now_us());
-	return out.len;
+	len = hand_peer_seal(p->conn, p->buf, context, pkt, len);
+	assert_true(len > 0);
+	return len;
 }
 
 static u32 seal(struct peer *p, const u8 *pkt, u32 len)
@@ -275,20 +219,6 @@ static void expect_stat(uint64_t session, uint16_t stat, uint64_t want)
 	if (v != want)
 		fail_msg("%s is %llu instead of %llu", nqd_stats_set.policy[stat].name,
 			 (unsigned long long)v, (unsigned long long)want);
-}
-
-/* A UDP packet from 10.7.0.@from to 10.7.0.@to:2000. */
-static u32 udp_packet(u8 *pkt, u8 from, u8 to, u32 payload)
-{
-	struct flow f = { .udp = true, .seq = from };
-	u32 len = make_packet(&f, pkt, payload);
-
-	memcpy(pkt + 12, (u8[]){ 10, 7, 0, from, 10, 7, 0, to }, 8);
-	memset(pkt + 10, 0, 2);
-	put16(pkt + 10, ~naive_sum(0, pkt, 20));
-	memset(pkt + 26, 0, 2);
-	put16(pkt + 26, ~naive_l4_sum(pkt, len));
-	return len;
 }
 
 static bool inner_receives(void *buf, u32 len, int timeout_ms)

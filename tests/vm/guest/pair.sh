@@ -21,13 +21,13 @@ pair_links() {
 
 pair_ready() { grep -q ready /tmp/pair.out; }
 
-# pair_start PLANES [CIPHER [PATH-MTU [4|6]]]: devices nxp0 in both, up, with addresses.
+# pair_start PLANES [CIPHER [PATH-MTU [4|6 [KEYS]]]]: devices nxp0 in both, up, with addresses.
 pair_start() {
 	local planes=$1 cipher=${2:-0x1301} mtu=${3:-1452} a=10.9.0.1 b=10.9.0.2
 	[ "${4:-4}" = 4 ] || a=fd09::1 b=fd09::2
 	rm -f /tmp/pair.in /tmp/pair.out /tmp/pair.err
 	mkfifo /tmp/pair.in
-	/nexus/build/tests/unit/dp/dp-pair "$planes" a $a b $b "$cipher" "$mtu" \
+	/nexus/build/tests/unit/dp/dp-pair "$planes" a $a b $b "$cipher" "$mtu" ${5:+"$5"} \
 		</tmp/pair.in >/tmp/pair.out 2>/tmp/pair.err &
 	pair_pid=$!
 	exec 9>/tmp/pair.in
@@ -36,6 +36,18 @@ pair_start() {
 		ip -n a addr add 10.8.0.1/24 dev nxp0 && ip -n b addr add 10.8.0.2/24 dev nxp0 &&
 		ip -n a addr add fd08::1/64 dev nxp0 nodad && ip -n b addr add fd08::2/64 dev nxp0 nodad
 }
+
+# pair_tell LINE: a command to dp-pair, which has been obeyed when this returns; pair_us: it took so long.
+pair_tell() {
+	local before answers=/tmp/pair.out answer
+	before=$(wc -l <$answers)
+	echo "$1" >&9
+	wait_until 20 pair_answered "$before" || return
+	read -r answer pair_us < <(tail -n 1 $answers)
+	[ "$answer" = done ]
+}
+
+pair_answered() { [ "$(wc -l </tmp/pair.out)" -gt "$1" ]; }
 
 # pair_stop: the counters are in /tmp/pair.out then.
 pair_stop() {
