@@ -483,8 +483,8 @@ static void update_aggregation(struct nq_cc *cc, const struct nq_cc_ack *a)
  */
 static bool shows_bandwidth(const struct nq_bbr *b, const struct nq_rate_sample *rs)
 {
-	return !rs->app_limited || (b->state == NQ_BBR_UP &&
-				    rs->tx_in_flight > bdp_multiple(b, b->max_bw, UP_PACING));
+	return !rs->app_limited ||
+	       (b->state == NQ_BBR_UP && rs->tx_in_flight > bdp_multiple(b, b->max_bw, UP_PACING));
 }
 
 static void check_full_bw(struct nq_bbr *b, const struct nq_rate_sample *rs)

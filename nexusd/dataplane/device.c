@@ -105,8 +105,8 @@ int dp_device_create(struct dp *dp, const int *fds, unsigned int n_fds, const ch
 
 	if (!dev)
 		return err;
-	dev->arena = malloc(DP_ARENA_BYTES);
-	if (!dev->arena)
+	/* So that the first packet does not fail for want of memory. */
+	if (!dp_store_room(&dp->store))
 		goto fail;
 	for (i = 0; i < n_fds; i++) {
 		char name[IFNAMSIZ];
@@ -146,7 +146,6 @@ fail_watch:
 	while (dev->n_queues)
 		dp_watch_del(dp, &dev->queues[--dev->n_queues].watch);
 fail:
-	free(dev->arena);
 	free(dev);
 	return err;
 }
@@ -202,7 +201,6 @@ void dp_device_destroy(struct dp *dp, struct dp_device *dev)
 		dp_socket_put(dp, dev->sockets[i]);
 	TAILQ_REMOVE(&dp->devices, dev, entry);
 	dp->n_devices--;
-	free(dev->arena);
 	free(dev);
 }
 

@@ -308,7 +308,8 @@ int dp_init(struct dp *dp)
 	TAILQ_INIT(&dp->sessions);
 	TAILQ_INIT(&dp->dirty);
 	TAILQ_INIT(&dp->free_out);
-	TAILQ_INIT(&dp->free_items);
+	dp_store_init(&dp->store);
+	dp->fq_pool.store = &dp->store;
 	snprintf(dp->limbo.ifname, sizeof(dp->limbo.ifname), "closing");
 	dp->monitor.fd = -1;
 	dp->control.fd = -1;
@@ -342,6 +343,7 @@ void dp_fini(struct dp *dp)
 	dp_watch_close(dp, &dp->hsd);
 	dp_watch_close(dp, &dp->monitor);
 	dp_pool_fini(dp);
+	dp_store_fini(&dp->store);
 	if (dp->spare_socket >= 0)
 		close(dp->spare_socket);
 	close(dp->epoll_fd);
