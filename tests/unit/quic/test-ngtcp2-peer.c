@@ -526,8 +526,9 @@ static void check(struct run *r)
 	assert_true(r->to_live.large_lost > DATAGRAMS / 200);
 	/* At a move to another path the engine forgets what was out. */
 	assert_true(r->moving || s.count.datagram_lost >= r->to_live.large_lost);
+	/* Also what reached ngtcp2 over a path it had left, and so is never acknowledged. */
 	assert_true(s.count.packets_lost - s.count.spurious_losses <=
-		    r->to_live.large_lost + s.count.ptos + 16);
+		    DATAGRAMS - r->live->received + s.count.ptos + 16);
 	assert_true(r->live->lost >= r->to_engine.large_lost);
 	assert_true(r->live->acked <= r->engine_received);
 	assert_true(s.count.ack_tx > DATAGRAMS / 100 && s.count.ack_rx > DATAGRAMS / 100);
