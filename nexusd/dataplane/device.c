@@ -101,13 +101,10 @@ int dp_device_create(struct dp *dp, const int *fds, unsigned int n_fds, const ch
 {
 	struct dp_device *dev = calloc(1, sizeof(*dev));
 	unsigned int i;
-	int err = -ENOMEM;
+	int err;
 
 	if (!dev)
-		return err;
-	/* So that the first packet does not fail for want of memory. */
-	if (!dp_store_room(&dp->store))
-		goto fail;
+		return -ENOMEM;
 	for (i = 0; i < n_fds; i++) {
 		char name[IFNAMSIZ];
 

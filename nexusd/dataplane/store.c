@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Chunks and the packets in them: see store.h. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "store.h"
 
-#define KEEP_CHUNKS (DP_STORE_SLACK / DP_STORE_CHUNK_BYTES)
 #define KEEP_PKTS 8192
 
 struct dp_chunk {
@@ -15,12 +15,22 @@ struct dp_chunk {
 	u8 data[DP_STORE_CHUNK_BYTES] __attribute__((aligned(64)));
 };
 
-void dp_store_init(struct dp_store *st)
+int dp_store_init(struct dp_store *st)
 {
+	struct dp_chunk *k;
+
 	memset(st, 0, sizeof(*st));
 	TAILQ_INIT(&st->used);
 	TAILQ_INIT(&st->free);
 	TAILQ_INIT(&st->free_pkts);
+	for (; st->n_free < DP_STORE_KEEP; st->n_free++) {
+		k = aligned_alloc(64, sizeof(*k));
+		if (!k)
+			return -ENOMEM;
+		memset(k->data, 0, sizeof(k->data));
+		TAILQ_INSERT_HEAD(&st->free, k, entry);
+	}
+	return 0;
 }
 
 static void free_chunks(struct dp_chunk_list *list)
@@ -78,7 +88,7 @@ static void put_chunk(struct dp_store *st, struct dp_chunk *k)
 {
 	TAILQ_REMOVE(&st->used, k, entry);
 	st->n_used--;
-	if (st->n_free == KEEP_CHUNKS) {
+	if (st->n_free == DP_STORE_KEEP) {
 		free(k);
 		return;
 	}

@@ -22,7 +22,9 @@
 /* A TUN read: virtio header and packet. */
 #define DP_STORE_READ_MAX	(sizeof(struct virtio_net_hdr) + 65536)
 #define DP_STORE_CHUNK_BYTES	(256 << 10)
-#define DP_STORE_SLACK		(4 << 20)
+#define DP_STORE_SLACK		(1 << 20)
+/* So many chunks are there from the start, and kept. */
+#define DP_STORE_KEEP		8
 
 struct dp_chunk;
 struct dp_store;
@@ -51,7 +53,8 @@ struct dp_store {
 	u64 bytes;			/* of all packets */
 };
 
-void dp_store_init(struct dp_store *st);
+/* Touches what it begins with, so that what is used later is what waits. 0 or -ENOMEM. */
+int dp_store_init(struct dp_store *st);
 /* All packets were given back. */
 void dp_store_fini(struct dp_store *st);
 /* Room for DP_STORE_READ_MAX bytes until the next call; NULL: no memory. May move packets. */

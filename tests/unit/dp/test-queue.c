@@ -529,8 +529,7 @@ static void a_smaller_path(void **state)
 
 static int begin_all(void **state)
 {
-	dp_store_init(&store);
-	return 0;
+	return dp_store_init(&store);
 }
 
 /* Every packet was given back. */

@@ -67,7 +67,7 @@ static void in_one_place(void **state)
 	u8 *first;
 	int i, n;
 
-	dp_store_init(&st);
+	assert_int_equal(dp_store_init(&st), 0);
 	first = dp_store_room(&st);
 	/* What is not kept leaves nothing behind. */
 	assert_ptr_equal(dp_store_room(&st), first);
@@ -91,7 +91,7 @@ static void a_few_hold_back_little(void **state)
 	struct kept large;
 	int i;
 
-	dp_store_init(&st);
+	assert_int_equal(dp_store_init(&st), 0);
 	for (i = 0; i < 2000; i++) {
 		large = keep(&st, 60000, 7);
 		small[i] = keep(&st, 100, (u8)i);
@@ -111,7 +111,7 @@ static void whatever_comes_and_goes(void **state)
 	u32 n = 0, i, round;
 	u64 most = 0;
 
-	dp_store_init(&st);
+	assert_int_equal(dp_store_init(&st), 0);
 	random_state = 1;
 	for (round = 0; round < ROUNDS; round++) {
 		/* It grows and shrinks; what goes is old, new or neither. */
