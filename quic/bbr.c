@@ -15,6 +15,10 @@
  *   the least one is probed now, with the least in flight, and a rise found so holds at once; the
  *   draft waits for ten seconds, and forgets the bandwidth meanwhile (rtt_raised(), adopt_rise()).
  * - Losses of several rounds that were limited by what there was to send are one reduction.
+ * - Probing upward ends when more than the path holds is in flight and the rate does not grow, also
+ *   if the sender has too little to send. That is how a TCP inside a tunnel looks once all it has
+ *   moved from the tunnel's queue, which is managed, to that of the path: there it would stay until
+ *   the least round trip is probed (shows_bandwidth()).
  */
 #include "bbr.h"
 
@@ -473,9 +477,19 @@ static void update_aggregation(struct nq_cc *cc, const struct nq_cc_ack *a)
 
 /* ---- states ---- */
 
+/*
+ * Does the sample tell what the path can carry? That of a sender with too little to send does while
+ * it probes upward if there was clearly more in flight than the path holds.
+ */
+static bool shows_bandwidth(const struct nq_bbr *b, const struct nq_rate_sample *rs)
+{
+	return !rs->app_limited ||
+	       (b->state == NQ_BBR_UP && rs->tx_in_flight > bdp_multiple(b, b->max_bw, UP_PACING));
+}
+
 static void check_full_bw(struct nq_bbr *b, const struct nq_rate_sample *rs)
 {
-	if (b->full_bw_now || !b->round_start || !rs || rs->app_limited)
+	if (b->full_bw_now || !b->round_start || !rs || !shows_bandwidth(b, rs))
 		return;
 	if (rs->bytes_per_s >= percent(b->full_bw, 125)) {
 		reset_full_bw(b);

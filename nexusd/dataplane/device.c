@@ -101,13 +101,10 @@ int dp_device_create(struct dp *dp, const int *fds, unsigned int n_fds, const ch
 {
 	struct dp_device *dev = calloc(1, sizeof(*dev));
 	unsigned int i;
-	int err = -ENOMEM;
+	int err;
 
 	if (!dev)
-		return err;
-	dev->arena = malloc(DP_ARENA_BYTES);
-	if (!dev->arena)
-		goto fail;
+		return -ENOMEM;
 	for (i = 0; i < n_fds; i++) {
 		char name[IFNAMSIZ];
 
@@ -146,7 +143,6 @@ fail_watch:
 	while (dev->n_queues)
 		dp_watch_del(dp, &dev->queues[--dev->n_queues].watch);
 fail:
-	free(dev->arena);
 	free(dev);
 	return err;
 }
@@ -197,7 +193,6 @@ void dp_device_destroy(struct dp *dp, struct dp_device *dev)
 		dp_socket_put(dp, dev->sockets[i]);
 	TAILQ_REMOVE(&dp->devices, dev, entry);
 	dp->n_devices--;
-	free(dev->arena);
 	free(dev);
 }
 

@@ -46,7 +46,6 @@
 #define DP_OUT_BYTES		(DP_GSO_MAX_BYTES + 2048)
 /* Sealed bursts that wait for a full UDP socket. */
 #define DP_SOCKET_PENDING_MAX	64
-#define DP_TUN_READ_MAX		(DP_VNET_HDR_LEN + DP_IP_MAX_BYTES + 1)
 /* Rings of packets in flight that grew, all sessions together. */
 #define DP_RINGS_MAX_BYTES	(512ull << 20)
 
@@ -106,19 +105,10 @@ struct dp_device {
 	u64 icmp_window_us;
 	unsigned int icmp_sent;
 	u64 no_route_drops;
-	/* What is being read and sent: packets stand one behind the other. Empty between two events. */
-	u8 *arena;
-	u64 read_us;			/* when that was last done */
+	u64 read_us;			/* when it was last read */
 	struct dp_coalesce co;
 };
 TAILQ_HEAD(dp_device_list, dp_device);
-
-/* An inner packet (or super-packet) in the device's arena. */
-struct dp_tx_item {
-	TAILQ_ENTRY(dp_tx_item) entry;
-	struct dp_segs segs;
-};
-TAILQ_HEAD(dp_tx_list, dp_tx_item);
 
 struct dp_cid {
 	SLIST_ENTRY(dp_cid) hash;
@@ -168,7 +158,7 @@ struct dp_session {
 	u64 deadline_us;		/* replace.c's, or of the limbo */
 	struct dp_cid_list cids;
 	u64 next_cid_seq;
-	struct dp_tx_list fresh;	/* just read, while the arena is in use */
+	struct dp_pkt_list fresh;	/* just read; empty between two events */
 	struct dp_fq *fq;		/* what waits; NULL: nothing has yet */
 	u64 retry_us;			/* paced until */
 	size_t timer_slot;		/* position in the heap plus 1, 0 = not in it */
@@ -223,8 +213,7 @@ struct dp {
 	size_t heap_len;
 	struct dp_out_list free_out;
 	unsigned int n_free_out;
-	struct dp_tx_list free_items;
-	unsigned int n_free_items;
+	struct dp_store store;		/* of what is read from the devices */
 	struct dp_fq_pool fq_pool;
 	u64 flow_key;			/* of dp_flow_hash(), random */
 	struct dp_ended ended[DP_ENDED_MAX];
@@ -436,8 +425,6 @@ u64 dp_timer_next(const struct dp *dp);
 /* pool.c */
 struct dp_out *dp_out_get(struct dp *dp);
 void dp_out_put(struct dp *dp, struct dp_out *out);
-struct dp_tx_item *dp_item_get(struct dp *dp);
-void dp_item_put(struct dp *dp, struct dp_tx_item *item);
 void dp_pool_fini(struct dp *dp);
 
 #endif /* DP_H */

@@ -309,7 +309,7 @@ int dp_init(struct dp *dp)
 	dp->lines.ops = &dp_line_ops;
 	TAILQ_INIT(&dp->dirty);
 	TAILQ_INIT(&dp->free_out);
-	TAILQ_INIT(&dp->free_items);
+	dp->fq_pool.store = &dp->store;
 	snprintf(dp->limbo.ifname, sizeof(dp->limbo.ifname), "closing");
 	dp->monitor.fd = -1;
 	dp->control.fd = -1;
@@ -318,7 +318,7 @@ int dp_init(struct dp *dp)
 	dp->heap = calloc(DP_MAX_SESSIONS, sizeof(*dp->heap));
 	dp->msg = malloc(NQD_MSG_MAX_LEN);
 	dp->reply = malloc(NQD_MSG_MAX_LEN);
-	if (!dp->heap || !dp->msg || !dp->reply || dp_rx_init())
+	if (!dp->heap || !dp->msg || !dp->reply || dp_rx_init() || dp_store_init(&dp->store))
 		return -ENOMEM;
 	if (dp_reset_init(dp) || getrandom(&dp->flow_key, sizeof(dp->flow_key), 0) < 0)
 		return -EIO;
@@ -343,6 +343,7 @@ void dp_fini(struct dp *dp)
 	dp_watch_close(dp, &dp->hsd);
 	dp_watch_close(dp, &dp->monitor);
 	dp_pool_fini(dp);
+	dp_store_fini(&dp->store);
 	if (dp->spare_socket >= 0)
 		close(dp->spare_socket);
 	close(dp->epoll_fd);

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Free lists of what the data path uses again and again: burst buffers and queue items. They grow
- * on demand and keep a bounded number; the queues that use them are bounded by their owners.
+ * The free list of burst buffers. It grows on demand and keeps a bounded number; the queues that use
+ * them are bounded by their owners.
  */
 #include <stdlib.h>
 
 #include "dp.h"
 
 #define KEEP_OUT 8
-#define KEEP_ITEMS 1024
 
 struct dp_out *dp_out_get(struct dp *dp)
 {
@@ -41,38 +40,12 @@ void dp_out_put(struct dp *dp, struct dp_out *out)
 	dp->n_free_out++;
 }
 
-struct dp_tx_item *dp_item_get(struct dp *dp)
-{
-	struct dp_tx_item *item = TAILQ_FIRST(&dp->free_items);
-
-	if (!item)
-		return malloc(sizeof(*item));
-	TAILQ_REMOVE(&dp->free_items, item, entry);
-	dp->n_free_items--;
-	return item;
-}
-
-void dp_item_put(struct dp *dp, struct dp_tx_item *item)
-{
-	if (dp->n_free_items == KEEP_ITEMS) {
-		free(item);
-		return;
-	}
-	TAILQ_INSERT_HEAD(&dp->free_items, item, entry);
-	dp->n_free_items++;
-}
-
 void dp_pool_fini(struct dp *dp)
 {
-	struct dp_tx_item *item;
 	struct dp_out *out;
 
 	while ((out = TAILQ_FIRST(&dp->free_out))) {
 		TAILQ_REMOVE(&dp->free_out, out, entry);
 		free(out);
-	}
-	while ((item = TAILQ_FIRST(&dp->free_items))) {
-		TAILQ_REMOVE(&dp->free_items, item, entry);
-		free(item);
 	}
 }

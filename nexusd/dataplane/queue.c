@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* FQ-CoDel over packets and super-packets: see queue.h. */
 #include <stdlib.h>
-#include <sys/queue.h>
 
 #include "../../quic/isqrt.h"
 #include "queue.h"
@@ -16,21 +15,11 @@
 /* Cut so many at once, or half of the flow: searching the fattest is not free (RFC 8290 4.1). */
 #define CUT_MAX 64
 
-struct item {
-	TAILQ_ENTRY(item) entry;
-	struct dp_segs segs;
-	u64 queued_us;
-	u32 hash;
-	bool judged;
-	u8 pkt[];
-};
-TAILQ_HEAD(item_list, item);
-
 enum where { NOWHERE, NEW, OLD };
 
 struct flow {
 	TAILQ_ENTRY(flow) entry;
-	struct item_list items;
+	struct dp_pkt_list pkts;
 	u32 bytes;
 	s32 deficit;
 	enum where where;
@@ -115,20 +104,20 @@ static void forgive(struct flow *f)
 	f->first_above_us = 0;
 }
 
-static void remove_item(struct dp_fq *q, struct flow *f, struct item *item)
+static void remove_pkt(struct dp_fq *q, struct flow *f, struct dp_pkt *pkt)
 {
-	TAILQ_REMOVE(&f->items, item, entry);
-	f->bytes -= item->segs.len;
-	q->bytes -= item->segs.len;
-	q->pool->bytes -= item->segs.len;
-	q->segments -= item->segs.left;
+	TAILQ_REMOVE(&f->pkts, pkt, entry);
+	f->bytes -= pkt->segs.len;
+	q->bytes -= pkt->segs.len;
+	q->pool->bytes -= pkt->segs.len;
+	q->segments -= pkt->segs.left;
 	if (!--q->packets) {
 		q->largest = 0;
 		q->excuses_us = 0;
 	}
-	if (TAILQ_EMPTY(&f->items))
+	if (TAILQ_EMPTY(&f->pkts))
 		forgive(f);
-	free(item);
+	dp_pkt_free(q->pool->store, pkt);
 }
 
 /* ---- CoDel ---- */
@@ -144,10 +133,10 @@ static u64 control_law(const struct dp_fq *q, const struct flow *f, u64 from_us)
 /* Has a packet of @f, now at its head, been waiting for too long, as all did for an interval? */
 static bool is_standing(struct dp_fq *q, struct flow *f, u64 now_us)
 {
-	struct item *item = TAILQ_FIRST(&f->items);
+	struct dp_pkt *pkt = TAILQ_FIRST(&f->pkts);
 	u64 begin;
 
-	if (!item || now_us - item->queued_us < q->interval_us / DP_FQ_TARGET_PART ||
+	if (!pkt || now_us - pkt->queued_us < q->interval_us / DP_FQ_TARGET_PART ||
 	    f->bytes <= ONE_PACKET_BYTES) {
 		f->first_above_us = 0;
 		return false;
@@ -162,19 +151,19 @@ static bool is_standing(struct dp_fq *q, struct flow *f, u64 now_us)
 /* Tell the sender of the packet at the head of @f. True: by a mark. */
 static bool signal_sender(struct dp_fq *q, struct flow *f, struct nqd_counters *c)
 {
-	struct item *item = TAILQ_FIRST(&f->items);
+	struct dp_pkt *pkt = TAILQ_FIRST(&f->pkts);
 
-	if (dp_segs_mark_ce(&item->segs)) {
-		c->tx_queue_ce_marks += item->segs.left;
+	if (dp_segs_mark_ce(&pkt->segs)) {
+		c->tx_queue_ce_marks += pkt->segs.left;
 		return true;
 	}
 	/* Without one of its fragments a packet is nothing. */
-	if (item->segs.kind == DP_SEG_FRAGMENT || item->segs.left == 1) {
-		count_drops(c, &c->congestion_drops, item->segs.left);
-		remove_item(q, f, item);
+	if (pkt->segs.kind == DP_SEG_FRAGMENT || pkt->segs.left == 1) {
+		count_drops(c, &c->congestion_drops, pkt->segs.left);
+		remove_pkt(q, f, pkt);
 		return false;
 	}
-	dp_segs_skip(&item->segs);
+	dp_segs_skip(&pkt->segs);
 	q->segments--;
 	count_drops(c, &c->congestion_drops, 1);
 	return false;
@@ -207,24 +196,24 @@ static void begin_dropping(struct dp_fq *q, struct flow *f, struct nqd_counters 
 }
 
 /* The packet of @f that may leave, after what CoDel has to say; NULL: none is left. */
-static struct item *judge(struct dp_fq *q, struct flow *f, struct nqd_counters *c, u64 now_us)
+static struct dp_pkt *judge(struct dp_fq *q, struct flow *f, struct nqd_counters *c, u64 now_us)
 {
-	struct item *item = TAILQ_FIRST(&f->items);
+	struct dp_pkt *pkt = TAILQ_FIRST(&f->pkts);
 
-	if (!item || item->judged)
-		return item;
-	if (now_us - item->queued_us > q->delay_max_us)
-		q->delay_max_us = now_us - item->queued_us;
+	if (!pkt || pkt->judged)
+		return pkt;
+	if (now_us - pkt->queued_us > q->delay_max_us)
+		q->delay_max_us = now_us - pkt->queued_us;
 	if (!is_standing(q, f, now_us))
 		f->dropping = false;
 	else if (f->dropping)
 		go_on_dropping(q, f, c, now_us);
 	else
 		begin_dropping(q, f, c, now_us);
-	item = TAILQ_FIRST(&f->items);
-	if (item)
-		item->judged = true;
-	return item;
+	pkt = TAILQ_FIRST(&f->pkts);
+	if (pkt)
+		pkt->judged = true;
+	return pkt;
 }
 
 void dp_fq_excuse(struct dp_fq *q, u64 gap_us, u64 now_us)
@@ -257,18 +246,18 @@ struct dp_fq *dp_fq_new(struct dp_fq_pool *pool)
 	TAILQ_INIT(&q->lists[NEW]);
 	TAILQ_INIT(&q->lists[OLD]);
 	for (i = 0; i < DP_FQ_FLOWS; i++)
-		TAILQ_INIT(&q->flows[i].items);
+		TAILQ_INIT(&q->flows[i].pkts);
 	return q;
 }
 
 void dp_fq_free(struct dp_fq *q)
 {
-	struct item *item;
+	struct dp_pkt *pkt;
 	int i;
 
 	for (i = 0; q && i < DP_FQ_FLOWS; i++)
-		while ((item = TAILQ_FIRST(&q->flows[i].items)))
-			remove_item(q, &q->flows[i], item);
+		while ((pkt = TAILQ_FIRST(&q->flows[i].pkts)))
+			remove_pkt(q, &q->flows[i], pkt);
 	free(q);
 }
 
@@ -296,52 +285,42 @@ static void cut(struct dp_fq *q, struct nqd_counters *c)
 	int i;
 
 	for (i = 0; i < CUT_MAX && f->bytes > half; i++) {
-		struct item *item = TAILQ_FIRST(&f->items);
+		struct dp_pkt *pkt = TAILQ_FIRST(&f->pkts);
 
-		count_drops(c, &c->tx_queue_overflow_drops, item->segs.left);
-		remove_item(q, f, item);
+		count_drops(c, &c->tx_queue_overflow_drops, pkt->segs.left);
+		remove_pkt(q, f, pkt);
 	}
 }
 
-static void put(struct dp_fq *q, struct item *item, struct nqd_counters *c)
+static void put(struct dp_fq *q, struct dp_pkt *pkt, struct nqd_counters *c)
 {
-	struct flow *f = &q->flows[item->hash % DP_FQ_FLOWS];
-	u32 largest = dp_segs_max_len(&item->segs);
+	struct flow *f = &q->flows[pkt->hash % DP_FQ_FLOWS];
+	u32 largest = dp_segs_max_len(&pkt->segs);
 
-	TAILQ_INSERT_TAIL(&f->items, item, entry);
-	f->bytes += item->segs.len;
+	TAILQ_INSERT_TAIL(&f->pkts, pkt, entry);
+	f->bytes += pkt->segs.len;
 	if (f->where == NOWHERE) {
 		f->deficit = DP_FQ_QUANTUM_BYTES;
 		list_flow(q, f, NEW);
 	}
 	q->packets++;
-	q->segments += item->segs.left;
-	q->bytes += item->segs.len;
-	q->pool->bytes += item->segs.len;
+	q->segments += pkt->segs.left;
+	q->bytes += pkt->segs.len;
+	q->pool->bytes += pkt->segs.len;
 	if (largest > q->largest)
 		q->largest = largest;
 	while (too_much(q))
 		cut(q, c);
 }
 
-void dp_fq_add(struct dp_fq *q, const struct dp_segs *segs, u32 hash, struct nqd_counters *c,
-	       u64 now_us)
+void dp_fq_add(struct dp_fq *q, struct dp_pkt *pkt, u32 hash, struct nqd_counters *c, u64 now_us)
 {
-	struct item *item = malloc(sizeof(*item) + segs->len);
-
-	if (!item) {
-		count_drops(c, &c->tx_queue_overflow_drops, segs->left);
-		return;
-	}
-	item->segs = *segs;
-	item->segs.pkt = item->pkt;
-	memcpy(item->pkt, segs->pkt, segs->len);
-	item->queued_us = now_us;
-	item->hash = hash;
-	item->judged = false;
+	pkt->queued_us = now_us;
+	pkt->hash = hash;
+	pkt->judged = false;
 	if (!q->packets)
 		q->moved_us = now_us;
-	put(q, item, c);
+	put(q, pkt, c);
 }
 
 void dp_fq_move(struct dp_fq *to, struct dp_fq *from, struct nqd_counters *c)
@@ -352,12 +331,12 @@ void dp_fq_move(struct dp_fq *to, struct dp_fq *from, struct nqd_counters *c)
 		to->moved_us = from->moved_us;
 	for (i = 0; i < DP_FQ_FLOWS; i++) {
 		struct flow *f = &from->flows[i];
-		struct item *item;
+		struct dp_pkt *pkt;
 
-		while ((item = TAILQ_FIRST(&f->items))) {
-			TAILQ_REMOVE(&f->items, item, entry);
-			from->pool->bytes -= item->segs.len;
-			put(to, item, c);
+		while ((pkt = TAILQ_FIRST(&f->pkts))) {
+			TAILQ_REMOVE(&f->pkts, pkt, entry);
+			from->pool->bytes -= pkt->segs.len;
+			put(to, pkt, c);
 		}
 		f->bytes = 0;
 		forgive(f);
@@ -393,17 +372,17 @@ struct dp_segs *dp_fq_next(struct dp_fq *q, struct nqd_counters *c, u64 now_us)
 	if (q->packets)
 		notice_gap(q, now_us);
 	while ((f = next_flow(q))) {
-		struct item *item;
+		struct dp_pkt *pkt;
 
 		if (f->deficit <= 0) {
 			f->deficit += DP_FQ_QUANTUM_BYTES;
 			list_flow(q, f, OLD);
 			continue;
 		}
-		item = judge(q, f, c, now_us);
-		if (item) {
+		pkt = judge(q, f, c, now_us);
+		if (pkt) {
 			q->current = f;
-			return &item->segs;
+			return &pkt->segs;
 		}
 		list_flow(q, f, f->where == NEW && !TAILQ_EMPTY(&q->lists[OLD]) ? OLD : NOWHERE);
 	}
@@ -413,17 +392,17 @@ struct dp_segs *dp_fq_next(struct dp_fq *q, struct nqd_counters *c, u64 now_us)
 void dp_fq_sent(struct dp_fq *q, u32 bytes)
 {
 	struct flow *f = q->current;
-	struct item *item = TAILQ_FIRST(&f->items);
+	struct dp_pkt *pkt = TAILQ_FIRST(&f->pkts);
 
 	f->deficit -= bytes;
 	q->segments--;
-	if (!item->segs.left)
-		remove_item(q, f, item);
+	if (!pkt->segs.left)
+		remove_pkt(q, f, pkt);
 }
 
 bool dp_fq_fragment(struct dp_fq *q, u32 mtu)
 {
-	struct dp_segs *segs = &TAILQ_FIRST(&q->current->items)->segs;
+	struct dp_segs *segs = &TAILQ_FIRST(&q->current->pkts)->segs;
 	u32 before = segs->left;
 
 	if (!dp_segs_fragment(segs, mtu))
@@ -434,7 +413,7 @@ bool dp_fq_fragment(struct dp_fq *q, u32 mtu)
 
 void dp_fq_give_up(struct dp_fq *q)
 {
-	remove_item(q, q->current, TAILQ_FIRST(&q->current->items));
+	remove_pkt(q, q->current, TAILQ_FIRST(&q->current->pkts));
 }
 
 /* ---- state ---- */

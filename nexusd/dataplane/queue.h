@@ -9,8 +9,8 @@
  * some are marked CE or, if they cannot be, dropped, so that a sender that listens keeps no queue.
  * Who does not listen fills the bounds; then the flow that holds most loses.
  *
- * An element is one TUN read, packet or super-packet, in a copy of its own. Its segments leave one by
- * one: a turn may end within a super-packet, and CoDel drops one segment of it, not 64 KiB.
+ * An element is one TUN read, packet or super-packet, where it was read (store.h). Its segments leave
+ * one by one: a turn may end within a super-packet, and CoDel drops one segment of it, not 64 KiB.
  *
  * What counts as standing queue. Time counts from dp_fq_add(), so never the time before the packet was
  * read. Two delays are no sign of a sender that is too fast, but look like it:
@@ -27,14 +27,13 @@
  * Counted are segments, as they would have left: congestion_drops and tx_queue_overflow_drops, both also
  * in tx_queue_drops, and tx_queue_ce_marks.
  *
- * No clock, no I/O, no lock; allocates a copy for each packet that waits. Used by tx.c; @now_us is
- * monotonic.
+ * No clock, no I/O, no lock, no allocation but of the queue. Used by tx.c; @now_us is monotonic.
  */
 #ifndef DP_QUEUE_H
 #define DP_QUEUE_H
 
 #include "../../dataplane/request.h"
-#include "../../dataplane/segment.h"
+#include "store.h"
 
 #define DP_FQ_FLOWS		128
 /* Bytes of a flow's turn. */
@@ -58,6 +57,7 @@ struct dp_fq;
 
 /* What all queues of a process have in common. */
 struct dp_fq_pool {
+	struct dp_store *store;	/* where the packets stand */
 	u64 bytes;		/* waiting in all of them */
 };
 
@@ -82,11 +82,10 @@ void dp_fq_reset_delay_max(struct dp_fq *q);
 void dp_fq_set_round_trip(struct dp_fq *q, u64 us);
 
 /*
- * What is left of @segs waits, in a copy. @hash: dp_flow_hash(). If that exceeds a bound, the flow
- * that holds most is cut, which may be this one; what is lost is counted in @c.
+ * What is left of @pkt waits; it is the queue's from now on. @hash: dp_flow_hash(). If that exceeds a
+ * bound, the flow that holds most is cut, which may be this one; what is lost is counted in @c.
  */
-void dp_fq_add(struct dp_fq *q, const struct dp_segs *segs, u32 hash, struct nqd_counters *c,
-	       u64 now_us);
+void dp_fq_add(struct dp_fq *q, struct dp_pkt *pkt, u32 hash, struct nqd_counters *c, u64 now_us);
 
 /*
  * Something can leave: the packet whose turn it is, at least one segment of it to come. NULL: nothing

@@ -6,15 +6,21 @@
 #include "dp.h"
 
 /* Reading goes on until this many bytes wait, which is one full burst. */
-#define DP_ARENA_FILL	60000
-#define DP_ARENA_BYTES	(DP_ARENA_FILL + DP_TUN_READ_MAX)
+#define DP_READ_FILL	60000
 
 void dp_device_dead(struct dp *dp, struct dp_device *dev);
 /* Tell the sender of @pkt, which came from @dev, that at most @mtu bytes fit. */
 void dp_tx_too_big(struct dp *dp, struct dp_device *dev, const u8 *pkt, u32 len, u32 mtu);
-/* What dp_tx_flush() has left in the arena waits in the session's queue. */
+/* What was just read and dp_tx_flush() has left waits in the session's queue. */
 void dp_tx_settle(struct dp *dp, struct dp_session *s);
-/* The packet waits, in a copy. */
-void dp_tx_wait(struct dp *dp, struct dp_session *s, const struct dp_segs *segs);
+/* So many segments could not be kept. */
+static inline void dp_tx_count_overflow(struct dp_session *s, u32 segments)
+{
+	s->counters.tx_queue_overflow_drops += segments;
+	s->counters.tx_queue_drops += segments;
+}
+
+/* @pkt, which is nobody's, waits. */
+void dp_tx_wait(struct dp *dp, struct dp_session *s, struct dp_pkt *pkt);
 
 #endif /* DP_TX_INTERNAL_H */

@@ -2,10 +2,10 @@
 /*
  * From the TUN to the session, the first half of the way out. A reader follows a packet downwards:
  *
- *   dp_tx_readable()  reads packets and super-packets one behind the other into the device's arena
+ *   dp_tx_readable()  reads packets and super-packets one behind the other (store.h)
  *   route_packet()    finds the session, checks the size
  *   queue_packet()    behind what waits already, or first to leave
- *   tx.c              sends; what may not leave yet is copied into the session's queue (queue.h)
+ *   tx.c              sends; what may not leave yet waits in the session's queue (queue.h)
  *
  * The TUN is always read, whatever waits: in its own queue everything would wait for everything else.
  */
@@ -47,23 +47,25 @@ void dp_tx_too_big(struct dp *dp, struct dp_device *dev, const u8 *pkt, u32 len,
  * Normally the kernel has cut to the device's MTU; but the path of a session may take less. Then an
  * IPv4 packet without DF is fragmented here, of everything else the sender is told.
  */
-static void queue_packet(struct dp *dp, struct dp_session *s, struct dp_segs *segs)
+static void queue_packet(struct dp *dp, struct dp_session *s, u32 len, struct dp_segs *segs)
 {
 	u32 mtu = nq_max_payload_bytes(s->conn);
-	struct dp_tx_item *item;
+	struct dp_pkt *pkt;
 
 	if (dp_segs_max_len(segs) > mtu && !dp_segs_fragment(segs, mtu)) {
 		s->counters.mtu_drops += segs->left;
 		dp_tx_too_big(dp, s->dev, segs->pkt, segs->len, mtu);
 		return;
 	}
-	item = dp_fq_segments(s->fq) ? NULL : dp_item_get(dp);
-	if (!item) {
-		dp_tx_wait(dp, s, segs);
+	pkt = dp_store_keep(&dp->store, len, segs);
+	if (!pkt) {
+		dp_tx_count_overflow(s, segs->left);
 		return;
 	}
-	item->segs = *segs;
-	TAILQ_INSERT_TAIL(&s->fresh, item, entry);
+	if (dp_fq_segments(s->fq))
+		dp_tx_wait(dp, s, pkt);
+	else
+		TAILQ_INSERT_TAIL(&s->fresh, pkt, entry);
 }
 
 /* One TUN read at @at: virtio header and packet. The session it was queued for, or NULL. */
@@ -85,22 +87,25 @@ static struct dp_session *route_packet(struct dp *dp, struct dp_device *dev, u8 
 			s->counters.no_route_drops++;
 		return NULL;
 	}
-	queue_packet(dp, s, &segs);
+	queue_packet(dp, s, len, &segs);
 	return s;
 }
 
-/* Fill the arena: reads done. *@drained: the TUN has no more. Sessions that got packets are marked. */
+/* A burst of reads: how many. *@drained: the TUN has no more. Sessions that got packets are marked. */
 static unsigned int read_packets(struct dp *dp, struct dp_queue *q, bool *drained)
 {
 	struct dp_device *dev = q->dev;
-	u32 used = 0;
+	u32 bytes = 0;
 	unsigned int i;
 
-	for (i = 0; i < READS_MAX && used < DP_ARENA_FILL; i++) {
-		u8 *at = dev->arena + used;
-		ssize_t n = read(q->watch.fd, at, DP_TUN_READ_MAX);
+	for (i = 0; i < READS_MAX && bytes < DP_READ_FILL; i++) {
+		u8 *at = dp_store_room(&dp->store);
 		struct dp_session *s;
+		ssize_t n;
 
+		if (!at)
+			break;
+		n = read(q->watch.fd, at, DP_STORE_READ_MAX);
 		if (n < 0) {
 			if (errno == EINTR)
 				continue;
@@ -112,8 +117,7 @@ static unsigned int read_packets(struct dp *dp, struct dp_queue *q, bool *draine
 		s = route_packet(dp, dev, at, n);
 		if (!s)
 			continue;
-		/* Keep every packet's start aligned. */
-		used += (n + 63) & ~63;
+		bytes += n;
 		dp_mark_dirty(dp, s);
 	}
 	return i;

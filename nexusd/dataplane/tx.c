@@ -4,44 +4,44 @@
  *
  *   dp_tx_flush()   as long as the engine admits packets: plan -> reserve -> write segments
  *                   into the burst -> seal -> control packet behind it -> send -> commit
- *   dp_tx_settle()  what is not admitted is copied out of the arena and waits in the session's queue
+ *   dp_tx_settle()  what is not admitted waits in the session's queue
  *
- * Packets come from one of two places, never from both: as long as nothing waits, straight from the
- * arena in the order they were read; else from the queue, which chooses (queue.h).
+ * Packets come from one of two places, never from both: as long as nothing waits, in the order they
+ * were read; else from the queue, which chooses (queue.h). They stand where they were read (store.h).
  */
 #include "tx-internal.h"
 
 /* Of a session with much to send before others get their turn. */
 #define BURSTS_MAX 8
 
-static void drop_item(struct dp *dp, struct dp_session *s, struct dp_tx_item *item)
+static void drop_pkt(struct dp *dp, struct dp_session *s, struct dp_pkt *pkt)
 {
-	TAILQ_REMOVE(&s->fresh, item, entry);
-	dp_item_put(dp, item);
+	TAILQ_REMOVE(&s->fresh, pkt, entry);
+	dp_pkt_free(&dp->store, pkt);
 }
 
 void dp_tx_drop_queue(struct dp *dp, struct dp_session *s)
 {
-	struct dp_tx_item *item;
+	struct dp_pkt *pkt;
 
-	while ((item = TAILQ_FIRST(&s->fresh)))
-		drop_item(dp, s, item);
+	while ((pkt = TAILQ_FIRST(&s->fresh)))
+		drop_pkt(dp, s, pkt);
 	dp_fq_free(s->fq);
 	s->fq = NULL;
 }
 
-void dp_tx_wait(struct dp *dp, struct dp_session *s, const struct dp_segs *segs)
+void dp_tx_wait(struct dp *dp, struct dp_session *s, struct dp_pkt *pkt)
 {
 	if (!s->fq)
 		s->fq = dp_fq_new(&dp->fq_pool);
 	if (!s->fq) {
-		s->counters.tx_queue_overflow_drops += segs->left;
-		s->counters.tx_queue_drops += segs->left;
+		dp_tx_count_overflow(s, pkt->segs.left);
+		dp_pkt_free(&dp->store, pkt);
 		return;
 	}
 	dp_fq_set_round_trip(s->fq, nq_pto_us(s->conn));
-	dp_fq_add(s->fq, segs, dp_flow_hash(dp->flow_key, segs->pkt, segs->len), &s->counters,
-		  dp->now_us);
+	dp_fq_add(s->fq, pkt, dp_flow_hash(dp->flow_key, pkt->segs.pkt, pkt->segs.len),
+		  &s->counters, dp->now_us);
 }
 
 /* ---- what the next burst is made of ---- */
@@ -61,22 +61,22 @@ static void gave_up(struct dp *dp, struct dp_session *s, const struct dp_segs *s
 static struct plan plan_fresh(struct dp *dp, struct dp_session *s)
 {
 	u32 overhead = nq_tx_overhead_bytes(s->conn), bytes = 0;
-	struct dp_tx_item *item;
+	struct dp_pkt *pkt;
 	struct plan p = { 0 };
 
-	TAILQ_FOREACH (item, &s->fresh, entry) {
-		u32 len = dp_segs_max_len(&item->segs) + overhead, k;
+	TAILQ_FOREACH (pkt, &s->fresh, entry) {
+		u32 len = dp_segs_max_len(&pkt->segs) + overhead, k;
 
 		k = (DP_GSO_MAX_BYTES - bytes) / len;
-		if (k > item->segs.left)
-			k = item->segs.left;
+		if (k > pkt->segs.left)
+			k = pkt->segs.left;
 		if (k > NQ_BURST_MAX - p.n)
 			k = NQ_BURST_MAX - p.n;
 		p.n += k;
 		bytes += k * len;
 		if (k && len > p.pkt_bytes)
 			p.pkt_bytes = len;
-		if (k < item->segs.left)
+		if (k < pkt->segs.left)
 			break;
 	}
 	return p;
@@ -100,14 +100,14 @@ static struct plan plan_waiting(struct dp_session *s)
 static void fit_fresh(struct dp *dp, struct dp_session *s)
 {
 	u32 mtu = nq_max_payload_bytes(s->conn);
-	struct dp_tx_item *item, *next;
+	struct dp_pkt *pkt, *next;
 
-	for (item = TAILQ_FIRST(&s->fresh); item; item = next) {
-		next = TAILQ_NEXT(item, entry);
-		if (dp_segs_max_len(&item->segs) <= mtu || dp_segs_fragment(&item->segs, mtu))
+	for (pkt = TAILQ_FIRST(&s->fresh); pkt; pkt = next) {
+		next = TAILQ_NEXT(pkt, entry);
+		if (dp_segs_max_len(&pkt->segs) <= mtu || dp_segs_fragment(&pkt->segs, mtu))
 			continue;
-		gave_up(dp, s, &item->segs, mtu);
-		drop_item(dp, s, item);
+		gave_up(dp, s, &pkt->segs, mtu);
+		drop_pkt(dp, s, pkt);
 	}
 }
 
@@ -148,18 +148,18 @@ static void count_super_packet(struct dp_session *s, const struct dp_segs *segs)
 /* Write the next segment at @out; its length, 0: CoDel has left none. */
 static u32 next_segment(struct dp *dp, struct dp_session *s, u8 *out)
 {
-	struct dp_tx_item *item = TAILQ_FIRST(&s->fresh);
-	struct dp_segs *segs = item ? &item->segs : next_waiting(dp, s);
+	struct dp_pkt *pkt = TAILQ_FIRST(&s->fresh);
+	struct dp_segs *segs = pkt ? &pkt->segs : next_waiting(dp, s);
 	u32 len;
 
 	if (!segs)
 		return 0;
 	len = dp_segs_next(segs, out);
 	count_super_packet(s, segs);
-	if (!item)
+	if (!pkt)
 		dp_fq_sent(s->fq, len);
 	else if (!segs->left)
-		drop_item(dp, s, item);
+		drop_pkt(dp, s, pkt);
 	return len;
 }
 
@@ -326,10 +326,10 @@ alone:
 
 void dp_tx_settle(struct dp *dp, struct dp_session *s)
 {
-	struct dp_tx_item *item;
+	struct dp_pkt *pkt;
 
-	while ((item = TAILQ_FIRST(&s->fresh))) {
-		dp_tx_wait(dp, s, &item->segs);
-		drop_item(dp, s, item);
+	while ((pkt = TAILQ_FIRST(&s->fresh))) {
+		TAILQ_REMOVE(&s->fresh, pkt, entry);
+		dp_tx_wait(dp, s, pkt);
 	}
 }

@@ -5,6 +5,7 @@
 #include "scenario.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 void share_link(struct scenario_run *r, const struct net_conf *c, const enum flow_kind *kind,
 		const char *congestion, double all_s, double run_s, double *rate)
@@ -179,6 +180,50 @@ static void inner_tcp(struct scenario_run *r)
 	finish(r, &net);
 }
 
+static int compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * The window of a TCP inside fills the tunnel's own queue, and while BBR probes it moves into that of
+ * the path, where nothing manages it: probing must end although nothing more is there to be sent.
+ * Counted is how long the queue of the path is, most of the time.
+ */
+static void bbr_inner_tcp(struct scenario_run *r)
+{
+	const struct net_conf c = { .mbit = 20, .rtt_ms = 60, .queue_bdp = 0.5 };
+	static double queue_ms[3600];
+	const u32 n = sizeof(queue_ms) / sizeof(*queue_ms);
+	struct tunnel_conf tc;
+	struct flow *f;
+	struct net net;
+	struct tcp *t;
+	u64 before;
+	u32 i;
+
+	net_start(&net, &c, r->seed);
+	tc = net_tunnel_conf(&net);
+	tc.congestion = "bbr";
+	f = net_tunnel(&net, &tc);
+	t = tcp_inside(&net.sim, &f->tunnel, nq_max_payload_bytes(f->tunnel.a->conn));
+	tcp_run(t);
+	net_run_ms(&net, 2e3);
+	before = t->delivered_bytes;
+	for (i = 0; i < n; i++) {
+		net_run_ms(&net, 5);
+		queue_ms[i] = (double)net.bottleneck->queued_bytes * 8 / (c.mbit * 1e3);
+	}
+	qsort(queue_ms, n, sizeof(*queue_ms), compare_doubles);
+	at_least(r, "goodput of the inner TCP, share of the link",
+		 net_share(&net, t->delivered_bytes - before, n * 5e-3), 0.9);
+	at_most(r, "queue of the path in nine tenths of the time, ms", queue_ms[n * 9 / 10], 15);
+	at_most(r, "in three quarters", queue_ms[n * 3 / 4], 5);
+	finish(r, &net);
+}
+
 /* Megabits per second of @n TCP flows, together, beside a tunnel (@congestion NULL) or in one. */
 static double tcp_flows(struct scenario_run *r, const struct net_conf *c, u32 n,
 			const char *congestion, double run_s)
@@ -280,6 +325,8 @@ const struct scenario scenarios_share[] = {
 	{ "bbr-many", "BBR does not take losses of a full queue for the path's own", bbr_many },
 	{ "tcp-alone", "the reference TCP is fair to itself and fills the link", tcp_alone },
 	{ "inner-tcp", "TCP inside a tunnel fills the link", inner_tcp },
+	{ "bbr-inner-tcp", "what a TCP inside a tunnel keeps ready stays in the tunnel's queue",
+	  bbr_inner_tcp },
 	{ "inner-lossy", "TCP inside a tunnel on a path that loses 1 %", inner_lossy },
 	{ "app-limited", "an unused window does not grow", app_limited },
 	{ 0 },

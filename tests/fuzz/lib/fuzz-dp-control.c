@@ -34,7 +34,6 @@ static void init(void)
 	strcpy(dev->ifname, "fuzz0");
 	dev->queues[0].watch.fd = open("/dev/null", O_RDWR);
 	dev->n_queues = 1;
-	dev->arena = malloc(1);
 	TAILQ_INSERT_TAIL(&dp.devices, dev, entry);
 	dp.n_devices = 1;
 }

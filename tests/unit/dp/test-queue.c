@@ -15,6 +15,9 @@
 #define MS 1000
 #define SECOND 1000000
 
+/* One for all, as in a process. */
+static struct dp_store store;
+
 /* The queue, who fills it and the link that empties it. */
 struct world {
 	struct dp_fq_pool pool;
@@ -30,6 +33,7 @@ static void begin(struct world *w)
 {
 	memset(w, 0, sizeof(*w));
 	w->now_us = 5 * SECOND;
+	w->pool.store = &store;
 	w->q = dp_fq_new(&w->pool);
 	assert_non_null(w->q);
 }
@@ -67,16 +71,22 @@ static u32 make(struct flow *f, u8 *pkt, u32 n, u16 mss, struct dp_segs *segs)
 	return len;
 }
 
+/* What is left of @segs, which was made in the store, waits. */
+static void wait(struct world *w, const struct dp_segs *segs, u32 len)
+{
+	struct dp_pkt *pkt = dp_store_keep(&store, len, segs);
+
+	assert_non_null(pkt);
+	w->added += segs->left;
+	dp_fq_add(w->q, pkt, dp_flow_hash(7, segs->pkt, len), &w->c, w->now_us);
+}
+
 static void add(struct world *w, struct flow f, u32 n, u16 mss)
 {
-	static u8 pkt[70000];
 	struct dp_segs segs;
-	u32 len = make(&f, pkt, n, mss, &segs);
+	u32 len = make(&f, dp_store_room(&store), n, mss, &segs);
 
-	w->added += segs.left;
-	dp_fq_add(w->q, &segs, dp_flow_hash(7, pkt, len), &w->c, w->now_us);
-	/* It is a copy that waits. */
-	memset(pkt, 0, len);
+	wait(w, &segs, len);
 }
 
 /* One segment leaves, at @w->now_us. The number of its flow, -1: there was none. */
@@ -124,18 +134,17 @@ static u64 run(struct world *w, u64 us, u64 in_us, u64 out_us, u8 tos)
 
 static void in_order_and_whole(void **state)
 {
-	static u8 pkt[70000], want[2000];
 	struct flow f = flow(0);
+	static u8 want[2000];
 	struct dp_segs segs;
 	struct world w;
 	u32 len, i;
 
 	begin(&w);
 	/* The first of a super-packet has left before the rest had to wait. */
-	len = make(&f, pkt, 10 * PAYLOAD, PAYLOAD, &segs);
+	len = make(&f, dp_store_room(&store), 10 * PAYLOAD, PAYLOAD, &segs);
 	dp_segs_next(&segs, w.out);
-	w.added = 9;
-	dp_fq_add(w.q, &segs, dp_flow_hash(7, pkt, len), &w.c, w.now_us);
+	wait(&w, &segs, len);
 	f.seq += 10 * PAYLOAD;
 	add(&w, f, 500, 0);
 	assert_int_equal(dp_fq_segments(w.q), 10);
@@ -518,6 +527,20 @@ static void a_smaller_path(void **state)
 	end(&w);
 }
 
+static int begin_all(void **state)
+{
+	return dp_store_init(&store);
+}
+
+/* Every packet was given back. */
+static int end_all(void **state)
+{
+	bool empty = !store.bytes;
+
+	dp_store_fini(&store);
+	return empty ? 0 : -1;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -539,5 +562,5 @@ int main(void)
 		cmocka_unit_test(a_smaller_path),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, begin_all, end_all);
 }

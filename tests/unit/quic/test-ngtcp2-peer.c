@@ -25,6 +25,11 @@
 #define QUEUE 4096
 #define MTU 1400
 #define BURST 16
+/*
+ * What is overtaken by 128 packets cannot be told by ngtcp2's shortest packet numbers (RFC 9000 17.1:
+ * twice what is unacknowledged), and would be given up as forged. Some of those that overtake are lost.
+ */
+#define OVERTAKEN_MAX 64
 #define MOVE_EVERY 10000
 /* Packets on the way to it at a move. */
 #define LEFT_BEHIND 64
@@ -37,13 +42,11 @@ struct conditions {
 
 static const struct conditions plain = { 5000, 10, 20, 400, 0, 0, 0 };
 static const struct conditions updating = { 5000, 10, 20, 400, 0, 5000, 8 };
-/* Later than this and a packet could be overtaken by 128 of its burst: more than ngtcp2's shortest
- * packet numbers tell apart.
- */
 static const struct conditions harsh = { 2000, 50, 100, 400, 20, 1000, 40 };
 
 struct packet {
 	u64 at_us;
+	u64 seq; /* on its link */
 	u32 len;
 	u32 addr; /* the client's, as the server sees it */
 	u8 data[MTU];
@@ -52,6 +55,7 @@ struct packet {
 struct link {
 	struct packet q[QUEUE];
 	u32 n;
+	u64 seq;
 	u64 large_lost, duplicated;
 };
 
@@ -90,6 +94,17 @@ static u32 is_large(u32 len)
 	return len > LARGE && len <= LARGEST;
 }
 
+/* What @last is too far behind of waits no longer than it. */
+static void bound_overtaking(struct link *l, const struct packet *last)
+{
+	struct packet *p;
+
+	for (p = l->q; p < last; p++) {
+		if (p->seq + OVERTAKEN_MAX <= last->seq && p->at_us > last->at_us)
+			p->at_us = last->at_us;
+	}
+}
+
 /* @addr: the address the sender knows of the client. */
 static void put_copy(struct run *r, struct link *l, const u8 *data, u32 len, u32 addr)
 {
@@ -104,6 +119,8 @@ static void put_copy(struct run *r, struct link *l, const u8 *data, u32 len, u32
 	p->len = len;
 	p->addr = addr + (by_client ? r->nat_shift : 0);
 	memcpy(p->data, data, len);
+	p->seq = l->seq++;
+	bound_overtaking(l, p);
 }
 
 static void put(struct run *r, struct link *l, const u8 *data, u32 len, u32 addr)
@@ -509,8 +526,9 @@ static void check(struct run *r)
 	assert_true(r->to_live.large_lost > DATAGRAMS / 200);
 	/* At a move to another path the engine forgets what was out. */
 	assert_true(r->moving || s.count.datagram_lost >= r->to_live.large_lost);
+	/* Also what reached ngtcp2 over a path it had left, and so is never acknowledged. */
 	assert_true(s.count.packets_lost - s.count.spurious_losses <=
-		    r->to_live.large_lost + s.count.ptos + 16);
+		    DATAGRAMS - r->live->received + s.count.ptos + 16);
 	assert_true(r->live->lost >= r->to_engine.large_lost);
 	assert_true(r->live->acked <= r->engine_received);
 	assert_true(s.count.ack_tx > DATAGRAMS / 100 && s.count.ack_rx > DATAGRAMS / 100);
