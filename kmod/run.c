@@ -61,7 +61,7 @@ static bool has_work(struct nqd_session *s)
  * What is in flight, for kernels with CONFIG_DEBUG_NET, which look after every round whether it has
  * put more on the way than the congestion window allows. Probes and challenges are exempt.
  */
-static u64 in_flight(struct nqd_session *s, u64 *cwnd, u64 now_us)
+static noinline_for_stack u64 in_flight(struct nqd_session *s, u64 *cwnd, u64 now_us)
 {
 	struct nq_stats stats = {};
 
