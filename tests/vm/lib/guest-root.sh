@@ -60,7 +60,8 @@ tool_paths() {
 	return 0
 }
 
-fill_tools() {
+# In a shell of its own, because it goes where nothing is left afterwards.
+fill_tools() (
 	local root=$1/root dir name
 	mkdir -p "$root" && cd "$root" || return
 	mkdir -p usr/bin usr/sbin usr/lib usr/lib64 opt/busybox etc dev proc sys tmp run var/tmp root nexus nexus-lab
@@ -87,7 +88,7 @@ fill_tools() {
 	echo '127.0.0.1 localhost' >etc/hosts
 	cp "$lab_dir/guest/init" init && chmod 755 init || return
 	pack "$root" "$1/tools.cpio" && rm -rf "$root"
-}
+)
 
 # guest_tools: sets tools_cpio.
 guest_tools() {
