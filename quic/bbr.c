@@ -15,10 +15,10 @@
  *   the least one is probed now, with the least in flight, and a rise found so holds at once; the
  *   draft waits for ten seconds, and forgets the bandwidth meanwhile (rtt_raised(), adopt_rise()).
  * - Losses of several rounds that were limited by what there was to send are one reduction.
- * - Probing upward ends when more than the path holds is in flight and the rate does not grow, also
- *   if the sender has too little to send. That is how a TCP inside a tunnel looks once all it has
- *   moved from the tunnel's queue, which is managed, to that of the path: there it would stay until
- *   the least round trip is probed (shows_bandwidth()).
+ * - A sample of a sender with too little to send tells what the path can carry if there was clearly
+ *   more in flight than the path holds, and then probing upward ends: there is nothing more to probe
+ *   with. That is how a TCP inside a tunnel looks once all it has moved from the tunnel's queue, which
+ *   is managed, to that of the path: there it would stay until the least round trip is probed.
  */
 #include "bbr.h"
 
@@ -413,9 +413,18 @@ static void update_round(struct nq_cc *cc, const struct nq_cc_ack *a)
 	b->rounds_since_probe++;
 }
 
+/*
+ * Does the sample tell what the path can carry? That of a sender with too little to send does if there
+ * was clearly more in flight than the path holds.
+ */
+static bool shows_bandwidth(const struct nq_bbr *b, const struct nq_rate_sample *rs)
+{
+	return !rs->app_limited || rs->tx_in_flight > bdp_multiple(b, b->max_bw, UP_PACING);
+}
+
 static void update_max_bw(struct nq_bbr *b, const struct nq_rate_sample *rs)
 {
-	if (!rs || !rs->bytes_per_s || (rs->bytes_per_s < b->max_bw && rs->app_limited))
+	if (!rs || !rs->bytes_per_s || (rs->bytes_per_s < b->max_bw && !shows_bandwidth(b, rs)))
 		return;
 	b->bw_filter[1] = nq_max(b->bw_filter[1], nq_min(rs->bytes_per_s, NQ_RATE_MAX_BYTES_PER_S));
 	b->max_bw = nq_max(b->bw_filter[0], b->bw_filter[1]);
@@ -477,19 +486,9 @@ static void update_aggregation(struct nq_cc *cc, const struct nq_cc_ack *a)
 
 /* ---- states ---- */
 
-/*
- * Does the sample tell what the path can carry? That of a sender with too little to send does while
- * it probes upward if there was clearly more in flight than the path holds.
- */
-static bool shows_bandwidth(const struct nq_bbr *b, const struct nq_rate_sample *rs)
-{
-	return !rs->app_limited ||
-	       (b->state == NQ_BBR_UP && rs->tx_in_flight > bdp_multiple(b, b->max_bw, UP_PACING));
-}
-
 static void check_full_bw(struct nq_bbr *b, const struct nq_rate_sample *rs)
 {
-	if (b->full_bw_now || !b->round_start || !rs || !shows_bandwidth(b, rs))
+	if (b->full_bw_now || !b->round_start || !rs || rs->app_limited)
 		return;
 	if (rs->bytes_per_s >= percent(b->full_bw, 125)) {
 		reset_full_bw(b);
@@ -563,7 +562,7 @@ static bool adapt_longterm(struct nq_cc *cc, const struct nq_cc_ack *a)
 	if (b->ack_phase == NQ_BBR_ACKS_STOPPING && b->round_start) {
 		b->probe_sample = false;
 		b->ack_phase = NQ_BBR_ACKS_INIT;
-		if (in_probe_bw(b) && !rs->app_limited && !rise_rounds(b, a->now_us))
+		if (in_probe_bw(b) && shows_bandwidth(b, rs) && !rise_rounds(b, a->now_us))
 			advance_max_bw(b);
 		/* A cautious probe went well: at once one that persists. */
 		if (in_probe_bw(b) && b->prev_precautionary && !b->prev_too_high) {
@@ -599,6 +598,10 @@ static bool time_to_go_down(struct nq_cc *cc, const struct nq_cc_ack *a)
 		b->prev_precautionary = true;
 		return true;
 	}
+	/* All there is to send is on its way, and more of it than the path holds: no more to learn. */
+	if (b->ack_phase == NQ_BBR_ACKS_FEEDBACK && a->rate && a->rate->app_limited &&
+	    shows_bandwidth(b, a->rate))
+		return true;
 	if (a->in_use && cc->cwnd >= b->inflight_longterm) {
 		/* The bound hides what the path could do. */
 		reset_full_bw(b);
