@@ -211,11 +211,12 @@ struct nq_sealer {
 };
 
 /*
- * nq_tx_seal() in two parts, for a provider that lends its contexts. nq_tx_take() checks the first @n
- * packets of the burst, which count as sealed from then on (their len is with the tag), and fills
- * @sealer: the same errors. nq_seal() seals pkts[@from .. @from + @n) of them, several calls may do so
- * at a time: 0 or -errno, and then no packet of the burst may be sent and nq_tx_seal_failed() is to be
- * told; to the connection they are lost. nq_sealer_wipe() ends it.
+ * nq_tx_seal() in two parts, for a provider that lends its contexts. nq_tx_take() checks the first
+ * @n packets of the burst, which count as sealed from then on (their len is with the tag), and
+ * fills @sealer: the same errors, and -ENOTCONN if the connection has ended since nq_tx_reserve().
+ * nq_seal() seals pkts[@from .. @from + @n) of them, several calls may do so at a time: 0 or
+ * -errno, and then no packet of the burst may be sent and nq_tx_seal_failed() is to be told; to the
+ * connection they are lost. nq_sealer_wipe() ends it.
  */
 int nq_tx_take(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts, unsigned int n,
 	       struct nq_sealer *sealer);

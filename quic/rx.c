@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Receiving a burst: unmask headers, open runs of packets with one key; then, packet by packet, refuse
- * duplicates and act on frames.
+ * Receiving a burst: unmask headers, open runs of packets with one key; then, packet by packet,
+ * refuse duplicates and act on frames.
  *
  * The first half, nq_open(), works with keys of a moment and changes packets only; the second,
  * nq_rx_accept(), knows what has happened meanwhile. Until a packet has opened, it changes counters
- * and nothing else. Packet numbers are decoded against the largest number received before that moment:
- * a sender leaves room for twice what is unacknowledged, and nothing of the burst is acknowledged yet.
+ * and nothing else. Packet numbers are decoded against the largest number received before that
+ * moment: a sender leaves room for twice what is unacknowledged, and nothing of the burst is
+ * acknowledged yet.
  */
 #include "conn.h"
 

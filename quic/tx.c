@@ -318,7 +318,7 @@ int nq_tx_seal(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts,
 int nq_tx_take(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts, unsigned int n,
 	       struct nq_sealer *s)
 {
-	int err = check_layout(c, b, pkts, n);
+	int err = c->state == NQ_ACTIVE ? check_layout(c, b, pkts, n) : -ENOTCONN;
 
 	if (err)
 		return err;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Bursts that are sealed and opened outside the connection: whatever happens to it meanwhile, what was
- * sealed opens, and what was opened is accepted as it would have been at once.
+ * Bursts that are sealed and opened outside the connection: whatever happens to it meanwhile, what
+ * was sealed opens, and what was opened is accepted as it would have been at once.
  */
 #include <stdarg.h>
 #include <stdlib.h>
@@ -276,6 +276,23 @@ static void test_closed_meanwhile(void **state)
 	all_are(&one, NQ_RX_CLOSED);
 }
 
+/* The connection ends while a burst is laid out: nothing of it may leave. */
+static void test_ended_before_taken(void **state)
+{
+	struct nq_conn *c = p.end[0].conn;
+	u64 sealed = c->keys.tx_sealed;
+	unsigned int i;
+
+	assert_int_equal(nq_tx_reserve(c, &one.b, N, 400, p.now_us), N);
+	for (i = 0; i < N; i++)
+		one.tx[i] = (struct nq_tx_pkt){ .buf = one.bufs[i], .len = 100 };
+	nq_close(c, false, 0, "bye", p.now_us);
+	assert_int_equal(nq_tx_take(c, &one.b, one.tx, N, &one.sealer), -ENOTCONN);
+	nq_tx_commit(c, &one.b, one.tx, 0, p.now_us);
+	assert_int_equal(c->keys.tx_sealed, sealed);
+	assert_int_equal(c->loss.bytes_in_flight, 0);
+}
+
 static void test_wiped(void **state)
 {
 	static const struct nq_keys nothing;
@@ -303,6 +320,7 @@ int main(void)
 		ONE(test_accepted_too_late),
 		ONE(test_damage),
 		ONE(test_closed_meanwhile),
+		ONE(test_ended_before_taken),
 		ONE(test_wiped),
 	};
 
