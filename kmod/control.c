@@ -774,6 +774,7 @@ int nqd_cmd_flush_stats(struct nqd_request *r)
 		spin_lock_bh(&s->lock);
 		memset(&s->counters, 0, sizeof(s->counters));
 		memset(&s->inherited, 0, sizeof(s->inherited));
+		WRITE_ONCE(s->dp.delay_max, 0);
 		if (s->conn)
 			nq_flush_stats(s->conn);
 		spin_unlock_bh(&s->lock);

@@ -77,6 +77,7 @@ static void fill_gauges(u64 *v, const struct nq_stats *q, const struct nqd_sessi
 	v[NQD_A_STATS_BYTES_IN_FLIGHT] = q->bytes_in_flight;
 	v[NQD_A_STATS_PACING_RATE_BYTES_PER_S] = q->pacing_rate_bytes_per_s;
 	v[NQD_A_STATS_LAST_RX_AGO_MS] = last_rx_us ? div_u64(now_us - last_rx_us, 1000) : 0;
+	v[NQD_A_STATS_TX_QUEUE_DELAY_MAX_US] = codel_time_to_us(READ_ONCE(s->dp.delay_max));
 	v[NQD_A_STATS_UPTIME_MS] = div_u64(now_us - s->connected_us, 1000);
 	v[NQD_A_STATS_HANDSHAKE_AGO_MS] = div_u64(now_us - s->started_us, 1000);
 }

@@ -11,13 +11,34 @@
  *   nqd_net.lock       mutex; the control side: every list, table and count of struct nqd_net, and
  *                      whatever is not said to belong to another lock
  *   lock_sock(sk)      attaching and detaching a socket
- *   nqd_session.lock   spinlock, bottom halves off; the engine's state and what the data path
- *                      changes. Nothing of the control side is taken inside it. Of two sessions,
- *                      one that replaces and one that is replaced, the former's is taken first, and
- *                      only under nqd_net.lock.
+ *   nqd_session_dp.turn
+ *                      spinlock, bottom halves off; who has it sends for the session. What waits
+ *                      to be sent, the bursts, the cached route, the timer. Packets only try it:
+ *                      waiting for it inside another session's would be a deadlock when tunnels
+ *                      go through tunnels. The control side waits.
+ *   nqd_session.lock   spinlock, bottom halves off; the engine's state and what packets of both
+ *                      directions change. Nothing of the control side is taken inside it, nothing
+ *                      is sealed, opened, copied or given to the stack.
+ * Of two sessions, one that replaces and one that is replaced, the former's turn and lock are taken
+ * first, and only under nqd_net.lock.
  *
  * Readers in softirq (packets) hold no lock but RCU: they find sessions by connection ID or by
  * route, and a session they found may have ended: under its lock, conn == NULL says so.
+ *
+ * What runs between two holds of nqd_session.lock, and why it may:
+ *   sealing, opening    with keys that the engine lent (quic/nq.h). A key that is dropped
+ *                       meanwhile, by a key update or the end of the session, is wiped after a
+ *                       grace period; these run in RCU read-side sections.
+ *   laying out a burst  with sizes of the last look at the engine, which the turn's holder compares
+ *                       when it reserves, and nq_tx_take() when it numbers. Of the engine itself
+ *                       only the context prefix is read, which never changes. Its memory stays:
+ *                       nqd_dp_session_stop() gets the turn first, and then no round begins.
+ *   sending             on the path as it was when the burst was numbered, a copy. Its socket stays
+ *                       until a grace period after nqd_dp_socket_detach() has begun.
+ *   delivering          s->nd, its routes: RCU, as before ndo_uninit().
+ * Order. Bursts are numbered and sent with the turn. Batches of one address are opened, accepted
+ * and delivered by one lane of the socket. Two addresses of a peer are two paths, which have no
+ * order.
  *
  * Softirq never changes what the control side owns. What the engine has to tell (its events, keys
  * to derive, IDs to issue, the end of a session) is done by the session's worker,
