@@ -657,18 +657,24 @@ static bool flush_burst(struct nqd_session *s, unsigned int want, u32 pkt_bytes,
 	return n == want;
 }
 
+static bool nothing_waits(const struct nqd_session_dp *dp)
+{
+	return skb_queue_empty(&dp->staged) && skb_queue_empty(&dp->waiting);
+}
+
 static void flush_bursts(struct nqd_session *s, u64 now_us) __must_hold(&s->lock)
 {
-	bool more = true;
+	bool more = !s->down;
 	unsigned int want;
 	u32 pkt_bytes;
 
-	while (more) {
-		note_shape(s);
+	note_shape(s);
+	while (more && !nothing_waits(&s->dp)) {
 		spin_unlock(&s->lock);
-		want = READ_ONCE(s->down) ? 0 : plan(s, &pkt_bytes);
+		want = plan(s, &pkt_bytes);
 		spin_lock(&s->lock);
-		more = want && flush_burst(s, want, pkt_bytes, now_us);
+		more = want && !s->down && flush_burst(s, want, pkt_bytes, now_us);
+		note_shape(s);
 	}
 }
 
