@@ -34,6 +34,7 @@ struct nqd_burst {
 	u32 bytes;
 	struct page *pages[NQD_BURST_PAGES]; /* a reference each */
 	unsigned int n_pages;
+	struct nq_sealer sealer;	/* of the packets that were taken */
 	struct sk_buff *owner;		/* the inner packet whose socket waits */
 };
 

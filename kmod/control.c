@@ -671,6 +671,7 @@ int nqd_cmd_flush_stats(struct nqd_request *r)
 		account = nqd_account_of(s);
 		spin_lock_bh(&s->lock);
 		nqd_account_flush(&account);
+		WRITE_ONCE(s->dp.delay_max, 0);
 		spin_unlock_bh(&s->lock);
 	}
 	return 0;

@@ -35,42 +35,47 @@ enum key_use {
 	KEY_HP,
 };
 
-/*
- * Lifetime: nqd_keys_load() makes it with one reference, every context of the engine holds one. The
- * last put may come in softirq, so it queues @free. Nothing refers to it by then: a request never
- * outlives the call that made it.
- */
-struct nqd_key {
-	refcount_t refs;
-	u16 cipher;
-	u8 use; /* enum key_use */
-	struct work_struct free;
-	union {
-		struct {
-			struct crypto_aead *tfm;
-			struct aead_request *req;
-		} aead;
-		struct {
-			struct crypto_skcipher *tfm;
-			struct skcipher_request *req;
-		} ecb;
-		u32 chacha[CHACHA_KEY_SIZE / sizeof(u32)];
-	};
-	/* A transform takes no memory of a stack. */
-	u8 blocks[MASK_MAX][NQ_HP_SAMPLE_LEN];
-};
-
 /* What the engine's contexts are. */
 struct key_ctx {
 	struct nqd_key *key;
 };
 
 /*
+ * Lifetime: nqd_keys_load() makes it with one reference, every context of the engine holds one.
+ * CPUs that seal and open with it outside the engine hold none, but RCU: so @free is queued a grace
+ * period after the last put, which may come in softirq.
+ */
+struct nqd_key {
+	refcount_t refs;
+	u16 cipher;
+	u8 use; /* enum key_use */
+	struct rcu_work free;
+	struct key_ctx lent; /* of itself */
+	union {
+		struct crypto_aead *aead;
+		struct crypto_skcipher *ecb;
+		u32 chacha[CHACHA_KEY_SIZE / sizeof(u32)];
+	};
+};
+
+/*
+ * What a CPU works with, bottom halves off: a key may be in use on several, so its requests are
+ * theirs. Not on a stack and not per-CPU memory: a transform wants memory with pages of its own.
+ */
+struct scratch {
+	struct aead_request *aead;
+	struct skcipher_request *ecb;
+	u8 blocks[MASK_MAX][NQ_HP_SAMPLE_LEN];
+};
+
+static DEFINE_PER_CPU(struct scratch *, scratch);
+
+/*
  * Which algorithms, chosen once: a name that nobody has makes the crypto layer look for a module
- * each time it is asked for.
+ * each time it is asked for, and a better one that comes later may want larger requests.
  */
 struct algorithm {
-	const char *name;
+	char name[CRYPTO_MAX_ALG_NAME];
 	u32 type;
 };
 
@@ -108,19 +113,16 @@ static void free_transform(struct nqd_key *key)
 {
 	if (key->cipher == NQ_CHACHA20_POLY1305)
 		return;
-	/* Each wipes what it held; the transform takes NULL and error pointers. */
-	if (key->use == KEY_AEAD) {
-		aead_request_free(key->aead.req);
-		crypto_free_aead(key->aead.tfm);
-	} else {
-		skcipher_request_free(key->ecb.req);
-		crypto_free_skcipher(key->ecb.tfm);
-	}
+	/* Each wipes what it held, and takes NULL. */
+	if (key->use == KEY_AEAD)
+		crypto_free_aead(key->aead);
+	else
+		crypto_free_skcipher(key->ecb);
 }
 
 static void free_key(struct work_struct *work)
 {
-	struct nqd_key *key = container_of(work, struct nqd_key, free);
+	struct nqd_key *key = container_of(to_rcu_work(work), struct nqd_key, free);
 
 	free_transform(key);
 	kfree_sensitive(key);
@@ -129,47 +131,39 @@ static void free_key(struct work_struct *work)
 static void put_key(struct nqd_key *key)
 {
 	if (key && refcount_dec_and_test(&key->refs))
-		queue_work(free_wq, &key->free);
+		queue_rcu_work(free_wq, &key->free);
+}
+
+static struct crypto_aead *alloc_gcm(void)
+{
+	return crypto_alloc_aead(gcm.name, gcm.type, gcm.type | CRYPTO_ALG_ASYNC);
+}
+
+static struct crypto_skcipher *alloc_ecb(void)
+{
+	return crypto_alloc_skcipher(ecb.name, ecb.type, ecb.type | CRYPTO_ALG_ASYNC);
 }
 
 static int set_gcm(struct nqd_key *key, const u8 *bytes)
 {
-	struct crypto_aead *tfm;
+	struct crypto_aead *tfm = alloc_gcm();
 	int err;
 
-	tfm = crypto_alloc_aead(gcm.name, gcm.type, gcm.type | CRYPTO_ALG_ASYNC);
 	if (IS_ERR(tfm))
 		return PTR_ERR(tfm);
-	key->aead.tfm = tfm;
+	key->aead = tfm;
 	err = crypto_aead_setkey(tfm, bytes, nq_key_len(key->cipher));
-	if (!err)
-		err = crypto_aead_setauthsize(tfm, NQ_TAG_LEN);
-	if (err)
-		return err;
-	key->aead.req = aead_request_alloc(tfm, GFP_KERNEL);
-	if (!key->aead.req)
-		return -ENOMEM;
-	aead_request_set_callback(key->aead.req, 0, NULL, NULL);
-	return 0;
+	return err ?: crypto_aead_setauthsize(tfm, NQ_TAG_LEN);
 }
 
 static int set_ecb(struct nqd_key *key, const u8 *bytes)
 {
-	struct crypto_skcipher *tfm;
-	int err;
+	struct crypto_skcipher *tfm = alloc_ecb();
 
-	tfm = crypto_alloc_skcipher(ecb.name, ecb.type, ecb.type | CRYPTO_ALG_ASYNC);
 	if (IS_ERR(tfm))
 		return PTR_ERR(tfm);
-	key->ecb.tfm = tfm;
-	err = crypto_skcipher_setkey(tfm, bytes, nq_key_len(key->cipher));
-	if (err)
-		return err;
-	key->ecb.req = skcipher_request_alloc(tfm, GFP_KERNEL);
-	if (!key->ecb.req)
-		return -ENOMEM;
-	skcipher_request_set_callback(key->ecb.req, 0, NULL, NULL);
-	return 0;
+	key->ecb = tfm;
+	return crypto_skcipher_setkey(tfm, bytes, nq_key_len(key->cipher));
 }
 
 static struct nqd_key *make_key(u16 cipher, enum key_use use, const u8 *bytes)
@@ -184,7 +178,8 @@ static struct nqd_key *make_key(u16 cipher, enum key_use use, const u8 *bytes)
 	if (!key)
 		return ERR_PTR(-ENOMEM);
 	refcount_set(&key->refs, 1);
-	INIT_WORK(&key->free, free_key);
+	INIT_RCU_WORK(&key->free, free_key);
+	key->lent.key = key;
 	key->cipher = cipher;
 	key->use = use;
 	if (cipher == NQ_CHACHA20_POLY1305)
@@ -317,11 +312,16 @@ static void ctx_wipe(void *ctx)
 	kc->key = NULL;
 }
 
+static void *ctx_lend(void *ctx)
+{
+	return &((struct key_ctx *)ctx)->key->lent;
+}
+
 /* ---- AES-GCM ---- */
 
 static int gcm_crypt(struct nqd_key *key, struct nq_aead_op *op, bool seal)
 {
-	struct aead_request *req = key->aead.req;
+	struct aead_request *req = this_cpu_read(scratch)->aead;
 	u32 len = op->text_len + NQ_TAG_LEN;
 	struct scatterlist sg[2];
 
@@ -333,6 +333,7 @@ static int gcm_crypt(struct nqd_key *key, struct nq_aead_op *op, bool seal)
 		sg_set_buf(&sg[0], op->aad, op->aad_len);
 		sg_set_buf(&sg[1], op->text, len);
 	}
+	aead_request_set_tfm(req, key->aead);
 	aead_request_set_ad(req, op->aad_len);
 	aead_request_set_crypt(req, sg, sg, seal ? op->text_len : len, op->nonce);
 	return seal ? crypto_aead_encrypt(req) : crypto_aead_decrypt(req);
@@ -428,23 +429,24 @@ static void open(void *ctx, struct nq_aead_op *ops, unsigned int n)
 static void mask_aes(struct nqd_key *key, const u8 *const *samples, u8 (*masks)[NQ_HP_MASK_LEN],
 		     unsigned int n)
 {
-	struct skcipher_request *req = key->ecb.req;
+	struct scratch *cpu = this_cpu_read(scratch);
 	struct scatterlist sg;
 	unsigned int i;
 	int err;
 
 	for (i = 0; i < n; i++)
-		memcpy(key->blocks[i], samples[i], NQ_HP_SAMPLE_LEN);
-	sg_init_one(&sg, key->blocks, n * NQ_HP_SAMPLE_LEN);
-	skcipher_request_set_crypt(req, &sg, &sg, n * NQ_HP_SAMPLE_LEN, NULL);
-	err = crypto_skcipher_encrypt(req);
+		memcpy(cpu->blocks[i], samples[i], NQ_HP_SAMPLE_LEN);
+	sg_init_one(&sg, cpu->blocks, n * NQ_HP_SAMPLE_LEN);
+	skcipher_request_set_tfm(cpu->ecb, key->ecb);
+	skcipher_request_set_crypt(cpu->ecb, &sg, &sg, n * NQ_HP_SAMPLE_LEN, NULL);
+	err = crypto_skcipher_encrypt(cpu->ecb);
 	/*
 	 * Synchronous, whole blocks, a key that was set: nothing is left to fail. Were it to, the
 	 * samples would be the masks, and packets unreadable for everybody.
 	 */
 	WARN_ON_ONCE(err);
 	for (i = 0; i < n; i++)
-		memcpy(masks[i], key->blocks[i], NQ_HP_MASK_LEN);
+		memcpy(masks[i], cpu->blocks[i], NQ_HP_MASK_LEN);
 }
 
 /* The sample is the little-endian block counter and the nonce: what the state begins with. */
@@ -483,14 +485,15 @@ const struct nq_crypto_ops nqd_crypto_ops = {
 	.hp_init = hp_ctx_init,
 	.aead_wipe = ctx_wipe,
 	.hp_wipe = ctx_wipe,
+	.lend = ctx_lend,
 	.seal = seal,
 	.open = open,
 	.hp_mask = hp_mask,
 };
 
-/* ---- module ---- */
+/* ---- self test ---- */
 
-static int check_cipher(u16 cipher, u8 *scratch)
+static int check_cipher(u16 cipher, u8 *memory)
 {
 	struct key_ctx ctx = {};
 	u8 bytes[NQ_KEY_MAX_LEN];
@@ -504,7 +507,9 @@ static int check_cipher(u16 cipher, u8 *scratch)
 	ctx.key = make_key(cipher, KEY_AEAD, bytes);
 	if (IS_ERR(ctx.key))
 		return PTR_ERR(ctx.key);
-	err = nq_selftest(&nqd_crypto_ops, &ctx, cipher, scratch) ? 0 : -EIO;
+	local_bh_disable();
+	err = nq_selftest(&nqd_crypto_ops, &ctx, cipher, memory) ? 0 : -EIO;
+	local_bh_enable();
 	ctx_wipe(&ctx);
 	return err;
 }
@@ -512,21 +517,85 @@ static int check_cipher(u16 cipher, u8 *scratch)
 static int check_ciphers(void)
 {
 	static const u16 ciphers[] = { NQ_AES_128_GCM, NQ_AES_256_GCM, NQ_CHACHA20_POLY1305 };
-	u8 *scratch = kmalloc(NQ_SELFTEST_BYTES, GFP_KERNEL);
+	u8 *memory = kmalloc(NQ_SELFTEST_BYTES, GFP_KERNEL);
 	unsigned int i;
 	int err = 0;
 
-	if (!scratch)
+	if (!memory)
 		return -ENOMEM;
 	for (i = 0; i < ARRAY_SIZE(ciphers) && !err; i++) {
-		err = check_cipher(ciphers[i], scratch);
+		err = check_cipher(ciphers[i], memory);
 		if (err)
 			pr_err("cipher suite 0x%04x %s: %d\n", ciphers[i],
 			       err == -EIO ? "miscomputes" : "cannot be used", err);
 	}
-	kfree(scratch);
+	kfree(memory);
 	return err;
 }
+
+/* ---- what CPUs work with ---- */
+
+static void free_scratch(void)
+{
+	struct scratch *cpu;
+	int i;
+
+	for_each_possible_cpu(i) {
+		cpu = per_cpu(scratch, i);
+		if (!cpu)
+			continue;
+		per_cpu(scratch, i) = NULL;
+		aead_request_free(cpu->aead);
+		skcipher_request_free(cpu->ecb);
+		kfree_sensitive(cpu);
+	}
+}
+
+static int make_scratch(int i, struct crypto_aead *aead, struct crypto_skcipher *skcipher)
+{
+	struct scratch *cpu = kzalloc_node(sizeof(*cpu), GFP_KERNEL, cpu_to_node(i));
+
+	if (!cpu)
+		return -ENOMEM;
+	per_cpu(scratch, i) = cpu;
+	cpu->aead = aead_request_alloc(aead, GFP_KERNEL);
+	cpu->ecb = skcipher_request_alloc(skcipher, GFP_KERNEL);
+	if (!cpu->aead || !cpu->ecb)
+		return -ENOMEM;
+	aead_request_set_callback(cpu->aead, 0, NULL, NULL);
+	skcipher_request_set_callback(cpu->ecb, 0, NULL, NULL);
+	return 0;
+}
+
+/* For the implementations that are the best now, which all keys get from then on. */
+static int make_scratches(void)
+{
+	struct crypto_skcipher *skcipher;
+	struct crypto_aead *aead;
+	int err = 0, i;
+
+	aead = alloc_gcm();
+	if (IS_ERR(aead))
+		return PTR_ERR(aead);
+	skcipher = alloc_ecb();
+	if (IS_ERR(skcipher)) {
+		crypto_free_aead(aead);
+		return PTR_ERR(skcipher);
+	}
+	strscpy(gcm.name, crypto_tfm_alg_driver_name(crypto_aead_tfm(aead)), sizeof(gcm.name));
+	strscpy(ecb.name, crypto_tfm_alg_driver_name(crypto_skcipher_tfm(skcipher)),
+		sizeof(ecb.name));
+	for_each_possible_cpu(i) {
+		err = make_scratch(i, aead, skcipher);
+		if (err)
+			break;
+	}
+	crypto_free_skcipher(skcipher);
+	crypto_free_aead(aead);
+	return err;
+}
+
+/* ---- module ---- */
 
 static void choose_algorithms(void)
 {
@@ -552,7 +621,11 @@ int nqd_crypto_init(void)
 	free_wq = alloc_workqueue("nexusq_keys", WQ_UNBOUND, 0);
 	if (!free_wq)
 		return -ENOMEM;
-	err = check_ciphers();
+	err = make_scratches();
+	if (err)
+		pr_err("AES cannot be used: %d\n", err);
+	else
+		err = check_ciphers();
 	if (err)
 		nqd_crypto_exit();
 	return err;
@@ -565,6 +638,9 @@ bool nqd_crypto_is_up(void)
 
 void nqd_crypto_exit(void)
 {
+	/* Keys on their way to the queue. */
+	rcu_barrier();
 	destroy_workqueue(free_wq);
 	free_wq = NULL;
+	free_scratch();
 }

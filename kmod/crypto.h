@@ -8,9 +8,11 @@
  * their own, and the last reference hands the object to a worker that frees it. The engine never
  * sees a raw key.
  *
- * A key has one request and is used by one thread at a time: that of its session's lock, with
- * bottom halves off. seal, open and hp_mask complete before they return and do not sleep; they may
- * be called only while nqd_crypto_usable() says so on this CPU.
+ * A key may be used on several CPUs at a time: what a cipher works with belongs to the CPU. seal,
+ * open and hp_mask are called with bottom halves off, complete before they return and do not sleep;
+ * they may be called only while nqd_crypto_usable() says so on this CPU. A context that was lent
+ * (nq_tx_take(), nq_rx_lend()) is good until the end of the RCU read-side section it was lent in: a
+ * key is wiped a grace period after the engine has dropped it.
  */
 #ifndef NQD_CRYPTO_H
 #define NQD_CRYPTO_H

@@ -8,9 +8,16 @@
  *       checked, joined -> netif_receive_skb_list()
  *
  * Rounds. Whatever gives a session something to do (a packet from the stack, received ones, its
- * timer, the control side) asks for a round: nqd_dp_session_wake(). A round runs under the
- * session's lock on the CPU that asked; if the lock is taken, its holder does it (run.c). Where
- * vector registers may not be used, a worker of the CPU does it (nqd_crypto_usable()).
+ * timer, the control side) asks for a round: nqd_dp_session_wake(). One CPU at a time has the turn
+ * to send for a session, nqd_session_dp.turn, and runs it; who finds the turn taken leaves the
+ * round to that one (run.c). Where vector registers may not be used, a worker of the CPU does it
+ * (nqd_crypto_usable()).
+ *
+ * CPUs. The session's lock is held for the engine's bookkeeping only; copying, ciphers and the
+ * stack's functions run without it. So a session sends on one CPU while it receives on another, and
+ * packets keep their order: out, because bursts leave in the turn they were numbered in; in,
+ * because a peer's address belongs to one lane of the socket (rx.c), whose batches are accepted one
+ * after the other.
  */
 #ifndef NQD_DATAPATH_H
 #define NQD_DATAPATH_H
@@ -45,9 +52,14 @@ struct nqd_socket;
 /* Bits of nqd_session_dp.state. */
 enum nqd_dp_state {
 	NQD_DP_WANTED,		/* a round is wanted */
-	NQD_DP_BUSY,		/* who holds the lock looks for NQD_DP_WANTED after it */
-	NQD_DP_DELIVERING,	/* packets of its go to the stack: a round comes when all have */
-	NQD_DP_STOPPED,		/* no round any more */
+	NQD_DP_STOPPED,		/* no round any more; set with the turn, under queue.lock */
+};
+
+/* What a session's rounds have counted and not yet added to its counters. */
+struct nqd_tx_tally {
+	u32 packets, bytes;		/* inner */
+	u32 super_packets, super_segments;
+	u32 congestion_drops, queue_drops, mtu_drops, ce_marks;
 };
 
 struct nqd_session_dp {
@@ -60,7 +72,9 @@ struct nqd_session_dp {
 	struct hrtimer timer;
 	struct work_struct work;
 
-	/* The rest is a round's: under the session's lock. */
+	/* The rest is a round's: under the turn. */
+	spinlock_t turn;
+	struct nqd_tx_tally tally;
 	struct sk_buff_head waiting;	/* taken from the queue, CoDel decides */
 	u32 waiting_bytes;
 	struct sk_buff_head staged;	/* will leave; the first may have left in part */
@@ -68,12 +82,15 @@ struct nqd_session_dp {
 	struct dp_segs segs;		/* what is left of the first; left == 0: not begun */
 	struct codel_vars codel;
 	struct codel_stats codel_stats;
+	codel_time_t delay_max;		/* of a packet that waited, since FLUSH_STATS; WRITE_ONCE */
 	struct dst_cache dst;		/* of the active path */
 	u8 dst_path;			/* whose it is */
+	u32 overhead;			/* of an inner packet */
 	u64 retry_us;			/* paced until */
-	u32 mtu;			/* largest inner packet; 0: not known yet */
+	u32 mtu;			/* largest inner packet; 0: not known yet. Read by all */
 	u64 timer_us;			/* what the timer is set to, or NQ_TIME_NEVER */
 	u32 ring_asked;			/* a ring of so many packets was asked for */
+	u64 allowed_bytes;		/* CONFIG_DEBUG_NET: the window when a burst was reserved */
 };
 
 struct nqd_device_dp {
@@ -81,10 +98,10 @@ struct nqd_device_dp {
 	unsigned int icmp_sent;
 };
 
-struct nqd_rx;
+struct nqd_rx_lanes;
 
 struct nqd_socket_dp {
-	struct nqd_rx *rx;
+	struct nqd_rx_lanes *rx;
 	void (*data_ready)(struct sock *sk);	/* as it was before */
 };
 

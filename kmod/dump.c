@@ -81,6 +81,8 @@ static void take_snapshot(struct nqd_session *s, struct snapshot *snap)
 		snap->congestion = nq_congestion_name(s->conn);
 	nqd_account_stats(&account, snap->stats, nqd_now_us());
 	spin_unlock_bh(&s->lock);
+	snap->stats[NQD_A_STATS_TX_QUEUE_DELAY_MAX_US] =
+		codel_time_to_us(READ_ONCE(s->dp.delay_max));
 }
 
 /* What a session's owner may know about it: configuration and state, no CID, no key. */

@@ -3,9 +3,9 @@
  * Rounds of a session: see datapath.h. One round sends what can be sent, lets the control side know
  * of events, and sets the timer to when the next one is due.
  *
- * Nobody waits for the lock to do a round: who finds it taken by somebody who is busy with packets
- * leaves NQD_DP_WANTED, which that one looks for when he has let go. Both sides have a full barrier
- * between what they write and what they read, so one of them sees the other.
+ * Nobody waits for a turn: who finds it taken leaves NQD_DP_WANTED, which whoever has it looks for
+ * when he has let go. Both sides have a full barrier between what they write and what they read, so
+ * one of them sees the other. The control side, which does wait, asks for a round afterwards.
  */
 #include <linux/slab.h>
 
@@ -20,17 +20,17 @@
 #define ROUNDS_MAX 8
 /* A timer that is due again at once. */
 #define TIMER_MIN_US 20
-/* Two probes and two challenges (RFC 9002 6.2.4, RFC 9000 8.2.1): no burst is so small for long. */
-#define EXEMPT_BYTES (4 * NQ_MIN_UDP_PAYLOAD)
 
 /* Per-CPU and in process context: there vector registers may be used. */
 static struct workqueue_struct *round_wq;
 
-static void set_timer(struct nqd_session *s, u64 now_us)
+static DEFINE_PER_CPU(struct nqd_session *, delivering);
+
+static void set_timer(struct nqd_session *s, u64 at, u64 now_us)
 {
 	struct nqd_session_dp *dp = &s->dp;
-	u64 at = min(nq_next_timeout_us(s->conn), dp->retry_us);
 
+	at = min(at, dp->retry_us);
 	if (at == NQ_TIME_NEVER) {
 		if (dp->timer_us != NQ_TIME_NEVER)
 			hrtimer_try_to_cancel(&dp->timer);
@@ -57,45 +57,26 @@ static bool has_work(struct nqd_session *s)
 	return nq_has_events(s->conn) || (s->unheard && s->heard);
 }
 
-/*
- * What is in flight, for kernels with CONFIG_DEBUG_NET, which look after every round whether it has
- * put more on the way than the congestion window allows. Probes and challenges are exempt.
- */
-static noinline_for_stack u64 in_flight(struct nqd_session *s, u64 *cwnd, u64 now_us)
-{
-	struct nq_stats stats = {};
-
-	if (IS_ENABLED(CONFIG_DEBUG_NET))
-		nq_get_stats(s->conn, &stats, now_us);
-	*cwnd = stats.cwnd_bytes;
-	return stats.bytes_in_flight;
-}
-
-static void check_allowance(struct nqd_session *s, u64 before, u64 now_us)
-{
-	u64 cwnd, now = in_flight(s, &cwnd, now_us);
-
-	DEBUG_NET_WARN_ON_ONCE(now > cwnd && now > before + EXEMPT_BYTES);
-}
-
-/* Under the lock, bottom halves off, vector registers usable. */
+/* With the turn, bottom halves off, vector registers usable. */
 static void one_round(struct nqd_session *s)
 {
 	struct nqd_session_dp *dp = &s->dp;
-	u64 now_us = nqd_now_us(), before, cwnd;
+	u64 now_us = nqd_now_us(), at;
 
-	if (unlikely(!s->conn || test_bit(NQD_DP_STOPPED, &dp->state)))
+	/* The engine stays as long as this has not been set. */
+	if (unlikely(test_bit(NQD_DP_STOPPED, &dp->state)))
 		return;
 	if (now_us >= dp->timer_us)
 		dp->timer_us = NQ_TIME_NEVER;
+	spin_lock(&s->lock);
 	if (now_us >= nq_next_timeout_us(s->conn))
 		nq_on_timeout(s->conn, now_us);
-	before = in_flight(s, &cwnd, now_us);
 	nqd_tx_flush(s, now_us);
-	check_allowance(s, before, now_us);
 	if (unlikely(has_work(s)))
 		nqd_session_kick(s);
-	set_timer(s, now_us);
+	at = nq_next_timeout_us(s->conn);
+	spin_unlock(&s->lock);
+	set_timer(s, at, now_us);
 }
 
 /* ---- who does a round ---- */
@@ -111,48 +92,34 @@ static void leave_to_worker(struct nqd_session *s)
 	spin_unlock_bh(&dp->queue.lock);
 }
 
-void nqd_run_begin(struct nqd_session *s)
-{
-	set_bit(NQD_DP_BUSY, &s->dp.state);
-}
-
-void nqd_run_end(struct nqd_session *s)
-{
-	clear_bit(NQD_DP_BUSY, &s->dp.state);
-}
-
-/* Rounds as long as they are wanted and the lock is free. */
+/* Rounds as long as they are wanted and it can be this CPU's turn. */
 static void rounds(struct nqd_session *s)
 {
 	struct nqd_session_dp *dp = &s->dp;
 	unsigned int i;
 
 	for (i = 0; test_bit(NQD_DP_WANTED, &dp->state); i++) {
-		/*
-		 * What the stack answers at once leaves in one burst with what the engine has to
-		 * say, and not from the depth of the stack's receive path.
-		 */
-		if (test_bit(NQD_DP_DELIVERING, &dp->state))
+		if (this_cpu_read(delivering) == s)
 			return;
 		if (i == ROUNDS_MAX || !nqd_crypto_usable()) {
 			leave_to_worker(s);
 			return;
 		}
-		if (!spin_trylock(&s->lock)) {
-			/* Pairs with the one below: not seen busy, the holder will not look. */
-			smp_mb();
-			if (!test_bit(NQD_DP_BUSY, &dp->state))
-				leave_to_worker(s);
+		if (!spin_trylock(&dp->turn))
 			return;
-		}
-		nqd_run_begin(s);
 		clear_bit(NQD_DP_WANTED, &dp->state);
+		/* What was done before the bit was set is seen from here on. */
+		smp_mb__after_atomic();
 		one_round(s);
-		nqd_run_end(s);
-		spin_unlock(&s->lock);
-		/* Pairs with that before NQD_DP_BUSY is looked at. */
+		spin_unlock(&dp->turn);
+		/* Pairs with that of who did not get the turn. */
 		smp_mb();
 	}
+}
+
+void nqd_run_delivering(struct nqd_session *s)
+{
+	this_cpu_write(delivering, s);
 }
 
 void nqd_dp_session_wake(struct nqd_session *s)
@@ -161,9 +128,19 @@ void nqd_dp_session_wake(struct nqd_session *s)
 	if (unlikely(!READ_ONCE(s->conn)))
 		return;
 	set_bit(NQD_DP_WANTED, &s->dp.state);
-	/* A holder of the lock who lets go sees the bit. */
+	/* Whose turn it is sees the bit when he has let go, or lets us have it. */
 	smp_mb__after_atomic();
 	local_bh_disable();
+	rounds(s);
+	local_bh_enable();
+}
+
+/* With bottom halves off; enables them. */
+static void end_turn(struct nqd_session *s)
+{
+	spin_unlock(&s->dp.turn);
+	/* As in rounds(). */
+	smp_mb();
 	rounds(s);
 	local_bh_enable();
 }
@@ -172,16 +149,9 @@ void nqd_dp_session_flush(struct nqd_session *s)
 {
 	if (unlikely(!READ_ONCE(s->conn)))
 		return;
-	spin_lock_bh(&s->lock);
-	nqd_run_begin(s);
+	spin_lock_bh(&s->dp.turn);
 	one_round(s);
-	nqd_run_end(s);
-	spin_unlock_bh(&s->lock);
-	/* As in rounds(). */
-	smp_mb();
-	local_bh_disable();
-	rounds(s);
-	local_bh_enable();
+	end_turn(s);
 }
 
 static enum hrtimer_restart on_timer(struct hrtimer *timer)
@@ -202,6 +172,7 @@ void nqd_dp_session_init(struct nqd_session *s)
 	struct nqd_session_dp *dp = &s->dp;
 
 	nqd_tx_start(dp);
+	spin_lock_init(&dp->turn);
 	dp->timer_us = NQ_TIME_NEVER;
 	INIT_WORK(&dp->work, on_work);
 	nqd_hrtimer_setup(&dp->timer, on_timer, HRTIMER_MODE_ABS_SOFT);
@@ -218,14 +189,15 @@ void nqd_dp_session_stop(struct nqd_session *s)
 
 	/*
 	 * Packets of the stack and of the peer may still be on their way here: they see the bit
-	 * under one of the two locks. So nothing is queued, set or sent behind what follows.
+	 * with the turn, or under the queue's lock. So nothing is queued, set or sent behind what
+	 * follows.
 	 */
-	spin_lock_bh(&s->lock);
+	spin_lock_bh(&dp->turn);
 	spin_lock(&dp->queue.lock);
 	set_bit(NQD_DP_STOPPED, &dp->state);
 	spin_unlock(&dp->queue.lock);
 	nqd_tx_purge(s);
-	spin_unlock_bh(&s->lock);
+	spin_unlock_bh(&dp->turn);
 	hrtimer_cancel(&dp->timer);
 	cancel_work_sync(&dp->work);
 	dst_cache_destroy(&dp->dst);
@@ -233,19 +205,20 @@ void nqd_dp_session_stop(struct nqd_session *s)
 
 void nqd_dp_session_move_queue(struct nqd_session *to, struct nqd_session *from)
 {
-	spin_lock_bh(&to->lock);
-	spin_lock_nested(&from->lock, SINGLE_DEPTH_NESTING);
+	spin_lock_bh(&to->dp.turn);
+	spin_lock_nested(&from->dp.turn, SINGLE_DEPTH_NESTING);
 	nqd_tx_move(to, from);
-	spin_unlock(&from->lock);
-	spin_unlock_bh(&to->lock);
+	spin_unlock(&from->dp.turn);
+	spin_unlock_bh(&to->dp.turn);
+	nqd_dp_session_wake(from);
 	nqd_dp_session_wake(to);
 }
 
 void nqd_dp_session_drop_queue(struct nqd_session *s)
 {
-	spin_lock_bh(&s->lock);
+	spin_lock_bh(&s->dp.turn);
 	nqd_tx_purge(s);
-	spin_unlock_bh(&s->lock);
+	end_turn(s);
 }
 
 /* ---- module ---- */

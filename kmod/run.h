@@ -28,19 +28,25 @@ static inline void nqd_add_counters(struct nqd_counters *to, const struct nqd_co
 		t[i] += f[i];
 }
 
-/* tx.c: as many bursts as the engine admits, and what it has to say itself. Under s->lock. */
+/*
+ * tx.c: as many bursts as the engine admits, and what it has to say itself. With the turn, and
+ * under s->lock, which it lets go and takes again.
+ */
 void nqd_tx_flush(struct nqd_session *s, u64 now_us);
 /* Its queue is empty enough: let the stack send again. */
 void nqd_tx_resume(struct nqd_session *s);
-/* What waits is dropped; goes to another session. Under the locks of both. */
+/* What waits is dropped; goes to another session. With the turns of both, not under s->lock. */
 void nqd_tx_purge(struct nqd_session *s);
 void nqd_tx_move(struct nqd_session *to, struct nqd_session *from);
 /* What of a session is tx.c's. */
 void nqd_tx_start(struct nqd_session_dp *dp);
 void nqd_tx_init(void);
 
-/* run.c: under s->lock, around what other rounds must wait for: see nqd_dp_session_wake(). */
-void nqd_run_begin(struct nqd_session *s);
-void nqd_run_end(struct nqd_session *s);
+/*
+ * run.c: packets of @s go to the stack; NULL: they have gone. Rounds that it asks for on this CPU
+ * meanwhile are left to the nqd_dp_session_wake() that must follow: what is answered at once leaves
+ * in one burst, and not from the depth of the stack's receive path. Bottom halves are off.
+ */
+void nqd_run_delivering(struct nqd_session *s);
 
 #endif /* NQD_RUN_H */

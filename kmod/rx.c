@@ -6,7 +6,7 @@
  *   poll()           takes GRO buffers off the queue
  *   rx_skb()         splits one into QUIC packets, each in one piece of memory that is ours alone
  *   rx_packet()      finds the session by the DCID and gathers the packets of one
- *   open_batch()     opens them in one call of the engine, in place, under the session's lock
+ *   open_batch()     opens them in place, then the engine accepts them, under the session's lock
  *   deliver()        checks the inner packet against the session's prefixes, carries a CE mark
  *   flush_run()      what dp_co_add() has joined becomes one skb
  *   deliver_all()    all of a batch goes to the stack
@@ -17,11 +17,18 @@
  * taken from there at once, and what is the owner's goes where his system calls look first,
  * reader_queue. Until then it stays in the socket's account.
  *
+ * Lanes. A socket has several polls, each a thread of its own if there are several CPUs, which the
+ * scheduler moves to where there is time: so opening goes on beside sealing, and sessions of one
+ * socket beside one another. What comes from one address always goes to the same lane, so it stays
+ * in order.
+ *
  * Packets are opened where they lie, and a forged one is written to as well. So nobody else may see
  * that memory: a buffer that is cloned (a packet socket looks on) or whose pages are shared (its
  * sender, on this machine, has sent a file's) is copied first.
  */
 #include <linux/if_arp.h>
+#include <linux/jhash.h>
+#include <linux/random.h>
 #include <linux/udp.h>
 #include <net/gro.h>
 #include <net/inet_ecn.h>
@@ -48,18 +55,18 @@
 /* Of an inner packet that stays alone, this much is linear. */
 #define LINEAR_MAX 2048
 
-/*
- * Of a socket, while it is attached. All but @napi, @work and @todo belongs to the poll, which runs
- * on one CPU at a time.
- */
+/* More threads of one socket than this are seldom all busy. */
+#define LANES_MAX 8
+
+/* One lane. All but @napi, @work and @todo belongs to the poll, which runs on one CPU at a time. */
 struct nqd_rx {
 	struct napi_struct napi;
-	struct net_device *netdev; /* NAPI wants one */
 	struct work_struct work;
 	struct nqd_socket *sock;
 	u8 *bounce;
 	u32 bounce_used;
-	struct sk_buff_head todo; /* taken off the socket's queue; its own lock */
+	struct sk_buff_head todo
+		____cacheline_aligned_in_smp; /* off the socket's queue; own lock */
 	int charged; /* to the socket, for what was taken off todo */
 	struct sk_buff_head held; /* whose packets are in the batch */
 	/* The buffer in hand. */
@@ -71,11 +78,20 @@ struct nqd_rx {
 	unsigned int n;
 	struct nq_rx_pkt pkts[NQ_BURST_MAX];
 	struct nq_rx_datagram datagrams[NQ_BURST_MAX];
+	struct nq_opener opener; /* while they are opened */
 	struct nqd_counters counters; /* of the batch, until the lock is held again */
 	/* The run that is being joined, and for which device. */
 	struct dp_coalesce co;
 	struct net_device *dev;
 	struct list_head inner; /* skbs for the stack */
+};
+
+/* Of a socket, while it is attached. */
+struct nqd_rx_lanes {
+	struct net_device *netdev; /* NAPI wants one */
+	unsigned int n;
+	u32 key; /* of the hash that chooses a lane */
+	struct nqd_rx lane[];
 };
 
 static struct workqueue_struct *poll_wq;
@@ -250,60 +266,91 @@ out:
 /* ---- sessions ---- */
 
 /*
- * From an address that the session has not: the client has moved, or somebody forges. Each packet
- * is opened alone, and only if it is good the address becomes one of the session's.
+ * From an address that the session has not: the client has moved, or somebody forges. Only a packet
+ * that is good makes the address one of the session's.
  */
-static unsigned int open_strays(struct nqd_rx *rx, struct nqd_session *s, u64 now_us)
+static bool follows(const struct nqd_session *s)
 {
-	unsigned int i, n, total = 0;
-	struct nq_rx_pkt *pkt;
-
-	if (s->role != NQD_ROLE_SERVER || !(s->flags & NQD_SESSION_F_MIGRATION)) {
-		s->counters.address_drops += rx->n;
-		trace_nqd_drop(rx->dev ? rx->dev->ifindex : 0, s->id, NQD_DROP_ADDRESS);
-		return 0;
-	}
-	for (i = 0; i < rx->n; i++) {
-		pkt = &rx->pkts[i];
-		pkt->path = nqd_path_number(s, rx->sock, &rx->batch_from);
-		nq_rx_open(s->conn, pkt, 1, rx->datagrams + total, NQ_BURST_MAX - total, &n,
-			   now_us);
-		if (pkt->path < NQ_PATHS_MAX)
-			nqd_path_learn(s, pkt->path, rx->sock, &rx->batch_local, &rx->batch_from);
-		while (n--)
-			rx->datagrams[total++].pkt = i;
-	}
-	return total;
+	return s->role == NQD_ROLE_SERVER && s->flags & NQD_SESSION_F_MIGRATION;
 }
 
-static unsigned int open_packets(struct nqd_rx *rx, struct nqd_session *s, u64 now_us)
+/* What the batch is opened with. False: it is not to be opened. */
+static bool lend(struct nqd_rx *rx, struct nqd_session *s)
 {
-	u8 path = nqd_path_number(s, rx->sock, &rx->batch_from);
-	unsigned int i, n;
+	bool lent = false;
 
-	if (unlikely(path >= NQ_PATHS_MAX))
-		return open_strays(rx, s, now_us);
-	for (i = 0; i < rx->n; i++)
-		rx->pkts[i].path = path;
-	nq_rx_open(s->conn, rx->pkts, rx->n, rx->datagrams, NQ_BURST_MAX, &n, now_us);
-	return n;
+	spin_lock(&s->lock);
+	if (unlikely(!s->conn)) {
+		/* It has ended. */
+	} else if (unlikely(!follows(s) &&
+			    nqd_path_number(s, rx->sock, &rx->batch_from) >= NQ_PATHS_MAX)) {
+		s->counters.address_drops += rx->n;
+		trace_nqd_drop(rx->dev ? rx->dev->ifindex : 0, s->id, NQD_DROP_ADDRESS);
+	} else {
+		nq_rx_lend(s->conn, &rx->opener);
+		lent = true;
+	}
+	spin_unlock(&s->lock);
+	return lent;
 }
 
 /*
- * @n datagrams of the batch to the stack, as one list. Nothing is left to GRO: what would join has
- * been joined.
+ * The engine takes packets of the batch from @at on: all, or one from an address that is not known
+ * yet. Returns how many, and *@n datagrams.
  */
-static void deliver_all(struct nqd_rx *rx, struct nqd_session *s, unsigned int n)
+static unsigned int accept_packets(struct nqd_rx *rx, struct nqd_session *s, unsigned int at,
+				   unsigned int *n)
+{
+	u8 path = nqd_path_number(s, rx->sock, &rx->batch_from);
+	bool known = path < NQ_PATHS_MAX;
+	unsigned int i, some = known ? rx->n - at : 1;
+	struct nq_rx_pkt *pkts = rx->pkts + at;
+
+	*n = 0;
+	/* It let go of the socket meanwhile. */
+	if (unlikely(!known && !nqd_session_on(s, rx->sock)))
+		return some;
+	for (i = 0; i < some; i++)
+		pkts[i].path = path;
+	some = nq_rx_accept(s->conn, &rx->opener, pkts, some, rx->datagrams, NQ_BURST_MAX, n,
+			    nqd_now_us());
+	if (unlikely(!known && pkts->path < NQ_PATHS_MAX))
+		nqd_path_learn(s, pkts->path, rx->sock, &rx->batch_local, &rx->batch_from);
+	return some;
+}
+
+static unsigned int accept(struct nqd_rx *rx, struct nqd_session *s, unsigned int at,
+			   unsigned int *n)
+{
+	unsigned int some = rx->n - at;
+
+	*n = 0;
+	spin_lock(&s->lock);
+	if (likely(s->conn)) {
+		some = accept_packets(rx, s, at, n);
+		if (unlikely(*n && s->unheard))
+			s->heard = true;
+	}
+	spin_unlock(&s->lock);
+	return some;
+}
+
+/*
+ * @n datagrams of packets from @pkts on to the stack, as one list. Nothing is left to GRO: what
+ * would join has been joined.
+ */
+static void deliver_all(struct nqd_rx *rx, struct nqd_session *s, const struct nq_rx_pkt *pkts,
+			unsigned int n)
 {
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
 		deliver(rx, s, rx->datagrams[i].data, rx->datagrams[i].len,
-			rx->pkts[rx->datagrams[i].pkt].ecn);
+			pkts[rx->datagrams[i].pkt].ecn);
 	flush_run(rx);
-	set_bit(NQD_DP_DELIVERING, &s->dp.state);
+	nqd_run_delivering(s);
 	netif_receive_skb_list(&rx->inner);
-	clear_bit(NQD_DP_DELIVERING, &s->dp.state);
+	nqd_run_delivering(NULL);
 	INIT_LIST_HEAD(&rx->inner);
 	spin_lock(&s->lock);
 	nqd_add_counters(&s->counters, &rx->counters);
@@ -315,25 +362,23 @@ static void deliver_all(struct nqd_rx *rx, struct nqd_session *s, unsigned int n
 static void open_batch(struct nqd_rx *rx)
 {
 	struct nqd_session *s = rx->session, *to;
-	unsigned int n = 0;
+	unsigned int at, some, n;
 
 	if (!rx->n)
 		return;
-	spin_lock(&s->lock);
-	nqd_run_begin(s);
-	if (likely(s->conn))
-		n = open_packets(rx, s, nqd_now_us());
-	if (unlikely(n && s->unheard))
-		s->heard = true;
-	nqd_run_end(s);
-	spin_unlock(&s->lock);
-	/* Whoever wanted a round meanwhile left it to us: it comes below. */
-
-	to = READ_ONCE(s->replaced) ? READ_ONCE(s->heir) : s;
-	if (likely(to))
-		deliver_all(rx, to, n);
-	if (to && to != s)
-		nqd_dp_session_wake(to);
+	if (likely(lend(rx, s))) {
+		nq_open(&rx->opener, rx->pkts, rx->n);
+		for (at = 0; at < rx->n; at += some) {
+			some = accept(rx, s, at, &n);
+			to = READ_ONCE(s->replaced) ? READ_ONCE(s->heir) : s;
+			if (unlikely(!to || !n))
+				continue;
+			deliver_all(rx, to, rx->pkts + at, n);
+			if (to != s)
+				nqd_dp_session_wake(to);
+		}
+		nq_opener_wipe(&rx->opener);
+	}
 	rx->n = 0;
 	nqd_dp_session_wake(s);
 }
@@ -520,15 +565,33 @@ static void rx_skb(struct nqd_rx *rx, struct sk_buff *skb)
 
 /* ---- the socket ---- */
 
-/* What the UDP layer has queued is ours now, before a reader comes. */
-static void take_queue(struct nqd_rx *rx)
+/* Always the same of one address and port. Not their order: the hash is keyed. */
+static struct nqd_rx *lane_of(struct nqd_rx_lanes *lanes, const struct sk_buff *skb)
 {
-	struct sk_buff_head *queue = &rx->sock->sk->sk_receive_queue;
+	u32 from, port = (__force u16)udp_hdr(skb)->source;
+
+	if (skb->protocol == htons(ETH_P_IP))
+		from = (__force u32)ip_hdr(skb)->saddr;
+	else
+		from = ipv6_addr_hash(&ipv6_hdr(skb)->saddr);
+	return &lanes->lane[reciprocal_scale(jhash_2words(from, port, lanes->key), lanes->n)];
+}
+
+/* What the UDP layer has queued is ours now, before a reader comes. */
+static void take_queue(struct nqd_rx_lanes *lanes, struct sock *sk)
+{
+	struct sk_buff_head *queue = &sk->sk_receive_queue;
+	struct sk_buff *skb;
+	struct nqd_rx *rx;
 
 	spin_lock_bh(&queue->lock);
-	spin_lock(&rx->todo.lock);
-	skb_queue_splice_tail_init(queue, &rx->todo);
-	spin_unlock(&rx->todo.lock);
+	while ((skb = __skb_dequeue(queue))) {
+		rx = lane_of(lanes, skb);
+		spin_lock(&rx->todo.lock);
+		__skb_queue_tail(&rx->todo, skb);
+		spin_unlock(&rx->todo.lock);
+		napi_schedule(&rx->napi);
+	}
 	spin_unlock_bh(&queue->lock);
 }
 
@@ -538,10 +601,8 @@ static void data_ready(struct sock *sk)
 
 	rcu_read_lock();
 	sock = rcu_dereference_sk_user_data(sk);
-	if (likely(sock)) {
-		take_queue(sock->dp.rx);
-		napi_schedule(&sock->dp.rx->napi);
-	}
+	if (likely(sock))
+		take_queue(sock->dp.rx, sk);
 	rcu_read_unlock();
 }
 
@@ -610,12 +671,50 @@ static void poll_again(struct work_struct *work)
 	local_bh_enable();
 }
 
-static void free_rx(struct nqd_rx *rx)
+static void free_lanes(struct nqd_rx_lanes *lanes)
 {
-	if (rx->netdev)
-		nqd_free_dummy_netdev(rx->netdev);
-	free_pages((unsigned long)rx->bounce, BOUNCE_ORDER);
-	kfree(rx);
+	unsigned int i;
+
+	for (i = 0; i < lanes->n; i++)
+		free_pages((unsigned long)lanes->lane[i].bounce, BOUNCE_ORDER);
+	if (lanes->netdev)
+		nqd_free_dummy_netdev(lanes->netdev);
+	kvfree(lanes);
+}
+
+static struct nqd_rx_lanes *alloc_lanes(void)
+{
+	unsigned int i, n = min_t(unsigned int, num_online_cpus(), LANES_MAX);
+	struct nqd_rx_lanes *lanes = kvzalloc(struct_size(lanes, lane, n), GFP_KERNEL);
+
+	if (!lanes)
+		return NULL;
+	lanes->n = n;
+	lanes->key = get_random_u32();
+	lanes->netdev = nqd_alloc_dummy_netdev("nexusq");
+	if (!lanes->netdev)
+		goto free;
+	for (i = 0; i < n; i++) {
+		lanes->lane[i].bounce = (u8 *)__get_free_pages(GFP_KERNEL, BOUNCE_ORDER);
+		if (!lanes->lane[i].bounce)
+			goto free;
+	}
+	return lanes;
+
+free:
+	free_lanes(lanes);
+	return NULL;
+}
+
+static void init_lane(struct nqd_rx *rx, struct nqd_socket *sock, struct net_device *netdev)
+{
+	rx->sock = sock;
+	INIT_WORK(&rx->work, poll_again);
+	skb_queue_head_init(&rx->todo);
+	__skb_queue_head_init(&rx->held);
+	INIT_LIST_HEAD(&rx->inner);
+	dp_co_init(&rx->co, true);
+	netif_napi_add(netdev, &rx->napi, poll);
 }
 
 /* GRO looks for a socket that wants buffers of several packets. */
@@ -627,55 +726,57 @@ static void accept_gro(struct sock *sk)
 
 int nqd_dp_socket_attach(struct nqd_socket *sock)
 {
-	struct nqd_rx *rx = kzalloc(sizeof(*rx), GFP_KERNEL);
+	struct nqd_rx_lanes *lanes = alloc_lanes();
 	struct sock *sk = sock->sk;
+	unsigned int i;
 
-	if (!rx)
+	if (!lanes)
 		return -ENOMEM;
-	rx->netdev = nqd_alloc_dummy_netdev();
-	rx->bounce = (u8 *)__get_free_pages(GFP_KERNEL, BOUNCE_ORDER);
-	if (!rx->netdev || !rx->bounce) {
-		free_rx(rx);
-		return -ENOMEM;
-	}
-	rx->sock = sock;
-	INIT_WORK(&rx->work, poll_again);
-	skb_queue_head_init(&rx->todo);
-	__skb_queue_head_init(&rx->held);
-	INIT_LIST_HEAD(&rx->inner);
-	dp_co_init(&rx->co, true);
-	netif_napi_add(rx->netdev, &rx->napi, poll);
-	napi_enable(&rx->napi);
-	sock->dp.rx = rx;
+	for (i = 0; i < lanes->n; i++)
+		init_lane(&lanes->lane[i], sock, lanes->netdev);
+	/* If there can be no threads, softirqs do it. */
+	if (lanes->n > 1)
+		nqd_napi_threads(lanes->netdev);
+	for (i = 0; i < lanes->n; i++)
+		napi_enable(&lanes->lane[i].napi);
+	sock->dp.rx = lanes;
 	accept_gro(sk);
 	write_lock_bh(&sk->sk_callback_lock);
 	sock->dp.data_ready = sk->sk_data_ready;
 	sk->sk_data_ready = data_ready;
 	write_unlock_bh(&sk->sk_callback_lock);
 	/* What has come before. */
-	take_queue(rx);
-	poll_again(&rx->work);
+	local_bh_disable();
+	take_queue(lanes, sk);
+	local_bh_enable();
 	return 0;
+}
+
+static void stop_lane(struct nqd_rx *rx, struct sk_buff_head *queue)
+{
+	napi_disable(&rx->napi);
+	cancel_work_sync(&rx->work);
+	netif_napi_del(&rx->napi);
+	/* What was not come to is its owner's again. */
+	spin_lock_bh(&queue->lock);
+	skb_queue_splice_init(&rx->todo, queue);
+	spin_unlock_bh(&queue->lock);
 }
 
 void nqd_dp_socket_detach(struct nqd_socket *sock)
 {
-	struct nqd_rx *rx = sock->dp.rx;
+	struct nqd_rx_lanes *lanes = sock->dp.rx;
 	struct sock *sk = sock->sk;
+	unsigned int i;
 
 	write_lock_bh(&sk->sk_callback_lock);
 	sk->sk_data_ready = sock->dp.data_ready;
 	write_unlock_bh(&sk->sk_callback_lock);
 	/* Whoever has read the other one has scheduled the poll by then. */
 	synchronize_net();
-	napi_disable(&rx->napi);
-	cancel_work_sync(&rx->work);
-	netif_napi_del(&rx->napi);
-	/* What was not come to is its owner's again. */
-	spin_lock_bh(&sk->sk_receive_queue.lock);
-	skb_queue_splice(&rx->todo, &sk->sk_receive_queue);
-	spin_unlock_bh(&sk->sk_receive_queue.lock);
-	free_rx(rx);
+	for (i = 0; i < lanes->n; i++)
+		stop_lane(&lanes->lane[i], &sk->sk_receive_queue);
+	free_lanes(lanes);
 	sock->dp.rx = NULL;
 }
 

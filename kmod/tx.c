@@ -6,8 +6,12 @@
  *   nqd_tx_flush()   the round: as long as the engine admits packets
  *   stage()          takes what CoDel lets pass
  *   plan()           how many segments make the next burst; what is too large goes back by ICMP
+ *   flush_burst()    reserves packet numbers
  *   fill()           writes them into the burst, with their own headers and checksums
- *   flush_burst()    reserve -> fill -> seal -> control packets behind -> build -> commit -> send
+ *   leave()          takes and commits them, control packets behind; seals; sends
+ *
+ * All of it has the session's turn, so bursts leave in the order of their numbers; s->lock is held
+ * where the engine is used, but not while packets are written, sealed and sent.
  *
  * What congestion control does not admit waits here, in a bounded queue. If the device has one
  * session, its transmit queue is stopped instead of packets being dropped: a qdisc above keeps them
@@ -31,6 +35,8 @@
 #define ICMP_PER_SECOND 100
 /* When there was no memory for a burst. */
 #define NO_MEMORY_RETRY_US 1000
+/* Two probes and two challenges (RFC 9002 6.2.4, RFC 9000 8.2.1): no burst is so small for long. */
+#define EXEMPT_BYTES (4 * NQ_MIN_UDP_PAYLOAD)
 
 static struct codel_params codel_params;
 
@@ -253,8 +259,8 @@ static void codel_drop(struct sk_buff *skb, void *ctx)
 {
 	struct nqd_session *s = ctx;
 
-	s->counters.congestion_drops += nqd_skb_cb(skb)->segs;
-	s->counters.tx_queue_drops += nqd_skb_cb(skb)->segs;
+	s->dp.tally.congestion_drops += nqd_skb_cb(skb)->segs;
+	s->dp.tally.queue_drops += nqd_skb_cb(skb)->segs;
 	atomic_sub(skb->len, &s->dp.held_bytes);
 	drop(s, skb, NQD_DROP_CONGESTION);
 }
@@ -287,13 +293,20 @@ static void stage(struct nqd_session *s)
 {
 	struct nqd_session_dp *dp = &s->dp;
 	struct sk_buff *skb;
+	u32 marked;
 
 	while (dp->staged_segs < NQ_BURST_MAX) {
+		marked = dp->codel_stats.ecn_mark;
 		skb = codel_dequeue(s, &dp->waiting_bytes, &codel_params, &dp->codel,
 				    &dp->codel_stats, codel_len, codel_time, codel_drop,
 				    codel_next);
 		if (!skb)
 			return;
+		/* It is the last packet looked at, and the only one that can have been marked. */
+		if (unlikely(dp->codel_stats.ecn_mark != marked))
+			dp->tally.ce_marks += nqd_skb_cb(skb)->segs;
+		if (dp->codel.ldelay > READ_ONCE(dp->delay_max))
+			WRITE_ONCE(dp->delay_max, dp->codel.ldelay);
 		__skb_queue_tail(&dp->staged, skb);
 		dp->staged_segs += nqd_skb_cb(skb)->segs;
 	}
@@ -311,12 +324,28 @@ static struct sk_buff *unstage(struct nqd_session *s)
 	return skb;
 }
 
+/* What rounds have counted belongs to the session's counters. Under s->lock. */
+static void add_tally(struct nqd_session *s)
+{
+	struct nqd_tx_tally *t = &s->dp.tally;
+
+	s->counters.l3_tx_packets += t->packets;
+	s->counters.l3_tx_bytes += t->bytes;
+	s->counters.gso_tx_packets += t->super_packets;
+	s->counters.gso_tx_segments += t->super_segments;
+	s->counters.congestion_drops += t->congestion_drops;
+	s->counters.tx_queue_drops += t->queue_drops;
+	s->counters.tx_queue_ce_marks += t->ce_marks;
+	s->counters.mtu_drops += t->mtu_drops;
+	memset(t, 0, sizeof(*t));
+}
+
 static void purge_list(struct nqd_session *s, struct sk_buff_head *list)
 {
 	struct sk_buff *skb;
 
 	while ((skb = __skb_dequeue(list))) {
-		s->counters.tx_queue_drops += nqd_skb_cb(skb)->segs;
+		s->dp.tally.queue_drops += nqd_skb_cb(skb)->segs;
 		atomic_sub(skb->len, &s->dp.held_bytes);
 		drop(s, skb, NQD_DROP_CLOSED);
 	}
@@ -332,6 +361,9 @@ void nqd_tx_purge(struct nqd_session *s)
 	dp->staged_segs = 0;
 	dp->waiting_bytes = 0;
 	dp->segs.left = 0;
+	spin_lock(&s->lock);
+	add_tally(s);
+	spin_unlock(&s->lock);
 	nqd_tx_resume(s);
 }
 
@@ -359,10 +391,12 @@ void nqd_tx_move(struct nqd_session *to, struct nqd_session *from)
  * Make the first staged packet ready to be written: of those that no longer fit, because the path
  * takes less than when they came, the sender is told. False: there is none.
  */
-static bool begin_first(struct nqd_session *s, u32 mtu)
+static bool begin_first(struct nqd_session *s)
 {
 	struct nqd_session_dp *dp = &s->dp;
+	struct nqd_device *nd = READ_ONCE(s->nd);
 	struct sk_buff *skb;
+	u32 mtu = dp->mtu;
 
 	while ((skb = skb_peek(&dp->staged))) {
 		if (dp->segs.left)
@@ -374,26 +408,28 @@ static bool begin_first(struct nqd_session *s, u32 mtu)
 			if (dp_segs_fragment(&dp->segs, mtu))
 				return true;
 		}
-		s->counters.mtu_drops += nqd_skb_cb(skb)->segs;
+		dp->tally.mtu_drops += nqd_skb_cb(skb)->segs;
 		skb = unstage(s);
-		if (s->nd)
-			send_too_big(s->nd, skb, mtu);
+		if (nd)
+			send_too_big(nd, skb, mtu);
 		drop(s, skb, NQD_DROP_MTU);
 	}
 	return false;
 }
 
-/* How many segments make the next burst, and the largest packet among them. */
+/*
+ * How many segments make the next burst, and the largest packet among them. Not under s->lock: an
+ * ICMP message to a sender may leave through another session.
+ */
 static unsigned int plan(struct nqd_session *s, u32 *pkt_bytes)
 {
-	u32 overhead = nq_tx_overhead_bytes(s->conn), mtu = nq_max_payload_bytes(s->conn);
 	struct nqd_session_dp *dp = &s->dp;
-	u32 bytes = 0, largest = 0, len, k;
+	u32 overhead = dp->overhead, bytes = 0, largest = 0, len, k;
 	unsigned int n = 0, left;
 	struct sk_buff *skb;
 
 	stage(s);
-	if (!begin_first(s, mtu))
+	if (!begin_first(s))
 		return 0;
 	len = dp_segs_max_len(&dp->segs);
 	left = dp->segs.left;
@@ -411,7 +447,7 @@ static unsigned int plan(struct nqd_session *s, u32 *pkt_bytes)
 		len = nqd_skb_cb(skb)->max_len;
 		left = nqd_skb_cb(skb)->segs;
 		/* When it is the first it will be seen to. */
-		if (len > mtu)
+		if (len > dp->mtu)
 			break;
 	}
 	*pkt_bytes = largest;
@@ -424,40 +460,43 @@ static void finish_first(struct nqd_session *s, struct nqd_burst *b)
 	struct dp_segs *segs = &s->dp.segs;
 
 	if (segs->kind >= DP_SEG_TCP) {
-		s->counters.gso_tx_packets++;
-		s->counters.gso_tx_segments += segs->index;
+		s->dp.tally.super_packets++;
+		s->dp.tally.super_segments += segs->index;
 	}
 	nqd_burst_consume(b, unstage(s));
 }
 
-/* Write the frames of @n segments into the burst. Returns how many it was. */
+/*
+ * Write the frames of @n segments into the burst. Returns how many it was. The engine is asked for
+ * what never changes.
+ */
 static unsigned int fill(struct nqd_session *s, struct nqd_burst *b, unsigned int n, u32 hdr_len)
 {
-	u32 mtu = nq_max_payload_bytes(s->conn), inner_bytes = 0;
-	struct dp_segs *segs = &s->dp.segs;
-	u32 at, len;
+	struct nqd_device *nd = READ_ONCE(s->nd);
+	struct nqd_session_dp *dp = &s->dp;
+	u32 at, len, inner_bytes = 0;
 	unsigned int i;
 	u8 *buf;
 
 	for (i = 0; i < n; i++) {
-		if (!segs->left && !begin_first(s, mtu))
+		if (!dp->segs.left && !begin_first(s))
 			break;
-		buf = nqd_burst_room(b, nq_tx_overhead_bytes(s->conn) + dp_segs_max_len(segs));
+		buf = nqd_burst_room(b, dp->overhead + dp_segs_max_len(&dp->segs));
 		if (unlikely(!buf))
 			break;
 		at = hdr_len + nq_tx_datagram_header(s->conn, buf + hdr_len);
-		len = dp_segs_next(segs, buf + at);
+		len = dp_segs_next(&dp->segs, buf + at);
 		inner_bytes += len;
 		nqd_burst_add(b, buf, at + len + NQ_TAG_LEN);
-		/* The engine counts the tag when it has put it there. */
+		/* The engine counts the tag. */
 		b->pkts[i].len -= NQ_TAG_LEN;
-		if (!segs->left)
+		if (!dp->segs.left)
 			finish_first(s, b);
 	}
-	s->counters.l3_tx_packets += i;
-	s->counters.l3_tx_bytes += inner_bytes;
-	if (s->nd)
-		dev_sw_netstats_tx_add(s->nd->dev, i, inner_bytes);
+	dp->tally.packets += i;
+	dp->tally.bytes += inner_bytes;
+	if (nd)
+		dev_sw_netstats_tx_add(nd->dev, i, inner_bytes);
 	return i;
 }
 
@@ -482,43 +521,50 @@ static void add_control(struct nqd_session *s, struct nqd_burst *b, u64 now_us)
 	}
 }
 
-static void note_sent(struct nqd_session *s, u8 path, int err)
+/* What became of packets on @way. So that a client knows at once that its path is dead. */
+static void note_sent(struct nqd_session *s, const struct nqd_way *way, u32 largest, int err,
+		      u64 now_us)
 {
-	/* So that a client knows at once that its path is dead. */
-	s->paths[path].unreachable = err && err != -EMSGSIZE;
-	if (unlikely(err && err != -EMSGSIZE))
+	bool unreachable = err && err != -EMSGSIZE;
+
+	if (likely(!err && !way->to.unreachable))
+		return;
+	spin_lock(&s->lock);
+	s->paths[way->path].unreachable = unreachable;
+	/* The engine falls back at once and raises NQ_EV_MTU. */
+	if (err == -EMSGSIZE && way->path == nq_active_path(s->conn))
+		nq_mtu_refused(s->conn, largest, now_us);
+	spin_unlock(&s->lock);
+	if (unreachable)
 		trace_drop(s, NQD_DROP_NO_OUTER_ROUTE);
 }
 
-/* What was built goes to the active path. */
-static void send_all(struct nqd_session *s, struct sk_buff_head *out, u64 now_us)
+/* What is in the burst leaves. */
+static void send_burst(struct nqd_session *s, struct nqd_burst *b, const struct nqd_way *way,
+		       u64 now_us)
 {
-	u8 path = nq_active_path(s->conn);
-	bool ecn = nq_tx_ecn(s->conn);
+	struct sk_buff_head out;
 	struct sk_buff *skb;
 	u32 largest;
 	int err;
 
-	while ((skb = __skb_dequeue(out))) {
+	__skb_queue_head_init(&out);
+	nqd_burst_build(b, &out);
+	while ((skb = __skb_dequeue(&out))) {
 		largest = skb_is_gso(skb) ? skb_shinfo(skb)->gso_size : skb->len;
-		err = nqd_udp_send(s, path, skb, largest, ecn);
-		note_sent(s, path, err);
-		/* The engine falls back at once and raises NQ_EV_MTU. */
-		if (unlikely(err == -EMSGSIZE))
-			nq_mtu_refused(s->conn, largest, now_us);
+		err = nqd_udp_send(s, way, skb, largest);
+		note_sent(s, way, largest, err, now_us);
 	}
 }
 
 /* Packets that must be datagrams of their own: to other paths, and probes of the packet size. */
-static void send_alone(struct nqd_session *s, u64 now_us)
+static void send_alone(struct nqd_session *s, u64 now_us) __must_hold(&s->lock)
 {
-	struct sk_buff_head out;
 	struct nqd_burst *b;
-	struct sk_buff *skb;
+	struct nqd_way way;
 	u8 *buf, path;
-	int len, err;
+	int len;
 
-	__skb_queue_head_init(&out);
 	while (nq_tx_alone_wanted(s->conn, now_us)) {
 		b = nqd_burst_begin();
 		buf = nqd_burst_room(b, NQD_PACKET_MAX);
@@ -528,59 +574,161 @@ static void send_alone(struct nqd_session *s, u64 now_us)
 			return;
 		}
 		nqd_burst_add(b, buf, len);
-		nqd_burst_build(b, &out);
-		skb = __skb_dequeue(&out);
-		if (!skb)
-			return;
-		err = nqd_udp_send(s, path, skb, len, false);
-		note_sent(s, path, err);
-		if (err == -EMSGSIZE && path == nq_active_path(s->conn))
-			nq_mtu_refused(s->conn, len, now_us);
+		nqd_way_get(&way, s, path, false);
+		spin_unlock(&s->lock);
+		send_burst(s, b, &way, now_us);
+		spin_lock(&s->lock);
 	}
 }
 
-/* One burst: true if there may be more to send now. */
-static bool flush_burst(struct nqd_session *s, unsigned int want, u32 pkt_bytes, u64 now_us)
+/*
+ * Kernels with CONFIG_DEBUG_NET look after every burst whether it has put more on the way than the
+ * congestion window allowed when it was reserved. Probes and challenges are exempt. Under s->lock.
+ */
+static noinline_for_stack u64 in_flight(struct nqd_session *s, u64 *cwnd, u64 now_us)
 {
-	struct nqd_burst *b = nqd_burst_begin();
-	struct nq_tx_burst burst = {};
-	struct sk_buff_head out;
-	unsigned int n, filled;
+	struct nq_stats stats;
 
-	__skb_queue_head_init(&out);
+	nq_get_stats(s->conn, &stats, now_us);
+	*cwnd = stats.cwnd_bytes;
+	return stats.bytes_in_flight;
+}
+
+static void note_allowance(struct nqd_session *s, u64 now_us)
+{
+	if (IS_ENABLED(CONFIG_DEBUG_NET))
+		in_flight(s, &s->dp.allowed_bytes, now_us);
+}
+
+static u64 before_burst(struct nqd_session *s, u64 now_us)
+{
+	u64 cwnd, bytes;
+
+	if (!IS_ENABLED(CONFIG_DEBUG_NET))
+		return 0;
+	bytes = in_flight(s, &cwnd, now_us);
+	/* The window may have shrunk since; without a reservation it is today's. */
+	s->dp.allowed_bytes = max(s->dp.allowed_bytes, cwnd);
+	return bytes;
+}
+
+static void after_burst(struct nqd_session *s, u64 before, u64 now_us)
+{
+	u64 cwnd, now;
+
+	if (!IS_ENABLED(CONFIG_DEBUG_NET))
+		return;
+	now = in_flight(s, &cwnd, now_us);
+	DEBUG_NET_WARN_ON_ONCE(now > s->dp.allowed_bytes && now > before + EXEMPT_BYTES);
+	s->dp.allowed_bytes = 0;
+}
+
+/*
+ * The first @n packets of the burst are written: number them, put behind them what the engine has
+ * to say, seal them and send it all. The numbers are the engine's as soon as they are taken, so
+ * what goes wrong from then on is lost as on the wire. Not under s->lock.
+ */
+static void leave(struct nqd_session *s, struct nqd_burst *b, struct nq_tx_burst *burst,
+		  unsigned int n, u64 now_us)
+{
+	struct nqd_way way;
+	u64 before;
+	int err = 0;
+
+	spin_lock(&s->lock);
+	before = before_burst(s, now_us);
+	add_tally(s);
+	if (n)
+		err = nq_tx_take(s->conn, burst, b->pkts, n, &b->sealer);
+	/* The session has ended or its path has shrunk while they were written. */
+	if (unlikely(err == -ENOTCONN))
+		s->counters.tx_queue_drops += n;
+	else if (unlikely(err))
+		s->counters.mtu_drops += n;
+	else
+		add_control(s, b, now_us);
+	if (burst->n)
+		nq_tx_commit(s->conn, burst, b->pkts, err ? 0 : n, now_us);
+	after_burst(s, before, now_us);
+	nqd_way_get(&way, s, nq_active_path(s->conn), nq_tx_ecn(s->conn));
+	spin_unlock(&s->lock);
+	if (n && !err) {
+		err = nq_seal(&b->sealer, b->pkts, 0, n);
+		nq_sealer_wipe(&b->sealer);
+		if (unlikely(err)) {
+			spin_lock(&s->lock);
+			nq_tx_seal_failed(s->conn);
+			spin_unlock(&s->lock);
+			trace_drop(s, NQD_DROP_AEAD_SEAL);
+		}
+	}
+	if (unlikely(err))
+		nqd_burst_drop(b);
+	else
+		send_burst(s, b, &way, now_us);
+}
+
+/* What bursts are planned with, until the next look. */
+static void note_shape(struct nqd_session *s)
+{
+	WRITE_ONCE(s->dp.mtu, nq_max_payload_bytes(s->conn));
+	s->dp.overhead = nq_tx_overhead_bytes(s->conn);
+}
+
+/* One burst of @want packets: true if there may be more to send now. */
+static bool flush_burst(struct nqd_session *s, unsigned int want, u32 pkt_bytes, u64 now_us)
+	__must_hold(&s->lock)
+{
+	struct nq_tx_burst burst = {};
+	unsigned int n, filled;
+	struct nqd_burst *b;
+
+	/* It was planned for another size: once more. */
+	if (unlikely(s->dp.mtu != nq_max_payload_bytes(s->conn) ||
+		     s->dp.overhead != nq_tx_overhead_bytes(s->conn)))
+		return true;
 	n = nq_tx_reserve(s->conn, &burst, want, pkt_bytes, now_us);
+	note_allowance(s, now_us);
 	if (n < want && burst.limit == NQ_TX_PACED)
 		s->dp.retry_us = burst.retry_us;
+	spin_unlock(&s->lock);
+	if (unlikely(n < want && burst.limit == NQ_TX_CLOSED))
+		nqd_tx_purge(s);
 	if (n) {
+		b = nqd_burst_begin();
 		filled = fill(s, b, n, burst.hdr_len);
 		if (unlikely(filled < n))
 			s->dp.retry_us = now_us + NO_MEMORY_RETRY_US;
-		n = filled;
-		if (unlikely(nq_tx_seal(s->conn, &burst, b->pkts, n))) {
-			/* Counted by the engine; nothing of it may leave. */
-			nq_tx_commit(s->conn, &burst, b->pkts, 0, now_us);
-			trace_drop(s, NQD_DROP_AEAD_SEAL);
-			nqd_burst_drop(b);
-			return false;
-		}
+		leave(s, b, &burst, filled, now_us);
 	}
-	add_control(s, b, now_us);
-	if (burst.n)
-		nq_tx_commit(s->conn, &burst, b->pkts, n, now_us);
-	nqd_burst_build(b, &out);
-	send_all(s, &out, now_us);
-	if (n < want && burst.limit == NQ_TX_CLOSED)
-		nqd_tx_purge(s);
+	spin_lock(&s->lock);
 	return n == want;
+}
+
+static bool nothing_waits(const struct nqd_session_dp *dp)
+{
+	return skb_queue_empty(&dp->staged) && skb_queue_empty(&dp->waiting);
+}
+
+static void flush_bursts(struct nqd_session *s, u64 now_us) __must_hold(&s->lock)
+{
+	bool more = !s->down;
+	unsigned int want;
+	u32 pkt_bytes;
+
+	note_shape(s);
+	while (more && !nothing_waits(&s->dp)) {
+		spin_unlock(&s->lock);
+		want = plan(s, &pkt_bytes);
+		spin_lock(&s->lock);
+		more = want && !s->down && flush_burst(s, want, pkt_bytes, now_us);
+		note_shape(s);
+	}
 }
 
 void nqd_tx_flush(struct nqd_session *s, u64 now_us)
 {
-	struct sk_buff_head out;
-	struct nqd_burst *b;
-	unsigned int want;
-	bool more = true;
-	u32 pkt_bytes;
+	struct nq_tx_burst none = {};
 	u64 overflow;
 
 	s->dp.retry_us = NQ_TIME_NEVER;
@@ -588,22 +736,15 @@ void nqd_tx_flush(struct nqd_session *s, u64 now_us)
 	s->counters.tx_queue_drops += overflow;
 	s->counters.tx_queue_overflow_drops += overflow;
 	s->counters.mtu_drops += atomic64_xchg(&s->dp.mtu_drops, 0);
-	WRITE_ONCE(s->dp.mtu, nq_max_payload_bytes(s->conn));
-	take_queue(s);
 	/* Probes of the packet size go first: data that always waits would leave them no room. */
 	send_alone(s, now_us);
-	while (more) {
-		want = s->down ? 0 : plan(s, &pkt_bytes);
-		if (!want)
-			break;
-		more = flush_burst(s, want, pkt_bytes, now_us);
-	}
+	take_queue(s);
+	flush_bursts(s, now_us);
+	add_tally(s);
 	if (nq_tx_control_wanted(s->conn, now_us)) {
-		__skb_queue_head_init(&out);
-		b = nqd_burst_begin();
-		add_control(s, b, now_us);
-		nqd_burst_build(b, &out);
-		send_all(s, &out, now_us);
+		spin_unlock(&s->lock);
+		leave(s, nqd_burst_begin(), &none, 0, now_us);
+		spin_lock(&s->lock);
 	}
 	send_alone(s, now_us);
 	nqd_tx_resume(s);

@@ -20,29 +20,46 @@
 #include "nqd.h"
 #include "udp.h"
 
-/* The cache, if it is for this path: then it may be used, and filled. */
-static struct dst_cache *cache_of(struct nqd_session *s, u8 path)
+void nqd_way_get(struct nqd_way *way, const struct nqd_session *s, u8 path, bool ecn)
 {
-	if (path != nq_active_path(s->conn))
+	lockdep_assert_held(&s->lock);
+	way->to = s->paths[path];
+	way->path = path;
+	way->active = path == nq_active_path(s->conn);
+	way->ecn = ecn;
+}
+
+/* The cache, if it is for this path: then it may be used, and filled. */
+static struct dst_cache *cache_of(struct nqd_session *s, const struct nqd_way *way)
+{
+	if (!way->active)
 		return NULL;
-	if (unlikely(s->dp.dst_path != path)) {
+	if (unlikely(s->dp.dst_path != way->path)) {
 		dst_cache_reset(&s->dp.dst);
-		s->dp.dst_path = path;
+		s->dp.dst_path = way->path;
 	}
 	return &s->dp.dst;
+}
+
+static u8 tos(const struct nqd_way *way)
+{
+	return way->ecn ? INET_ECN_ECT_0 : INET_ECN_NOT_ECT;
 }
 
 /* May packets of @len bytes with their headers take this route? */
 static int check_route(const struct nqd_session *s, const struct dst_entry *dst, u32 len)
 {
-	if (unlikely(s->nd && dst->dev == s->nd->dev))
+	const struct nqd_device *nd = READ_ONCE(s->nd);
+
+	if (unlikely(nd && dst->dev == nd->dev))
 		return -ELOOP;
 	return len > READ_ONCE(dst->dev->mtu) ? -EMSGSIZE : 0;
 }
 
-static struct rtable *route4(struct nqd_session *s, u8 path, struct sock *sk, struct flowi4 *fl)
+static struct rtable *route4(struct nqd_session *s, const struct nqd_way *way, struct sock *sk,
+			     struct flowi4 *fl)
 {
-	struct dst_cache *cache = cache_of(s, path);
+	struct dst_cache *cache = cache_of(s, way);
 	struct rtable *rt = NULL;
 
 	if (cache)
@@ -56,9 +73,11 @@ static struct rtable *route4(struct nqd_session *s, u8 path, struct sock *sk, st
 	return rt;
 }
 
-static int send4(struct nqd_session *s, u8 path, struct sock *sk, struct sk_buff *skb, __be32 src,
-		 __be32 dst, __be16 dport, u32 largest, u8 tos)
+static int send4(struct nqd_session *s, const struct nqd_way *way, struct sock *sk,
+		 struct sk_buff *skb, __be32 src, __be32 dst, u32 largest)
 {
+	/* The port stands at the same place in an IPv6 address. */
+	__be16 dport = way->to.remote.in.sin_port;
 	struct flowi4 fl = {
 		.saddr = src,
 		.daddr = dst,
@@ -69,7 +88,7 @@ static int send4(struct nqd_session *s, u8 path, struct sock *sk, struct sk_buff
 		.flowi4_oif = READ_ONCE(sk->sk_bound_dev_if),
 		.flowi4_uid = sock_net_uid(sock_net(sk), sk),
 	};
-	struct rtable *rt = route4(s, path, sk, &fl);
+	struct rtable *rt = route4(s, way, sk, &fl);
 	int err;
 
 	if (IS_ERR(rt))
@@ -81,14 +100,15 @@ static int send4(struct nqd_session *s, u8 path, struct sock *sk, struct sk_buff
 	}
 	skb->mark = fl.flowi4_mark;
 	skb->protocol = htons(ETH_P_IP);
-	nqd_udp4_xmit(rt, sk, skb, fl.saddr, dst, tos, fl.fl4_sport, dport);
+	nqd_udp4_xmit(rt, sk, skb, fl.saddr, dst, tos(way), fl.fl4_sport, dport);
 	return 0;
 }
 
 #if IS_ENABLED(CONFIG_IPV6)
-static struct dst_entry *route6(struct nqd_session *s, u8 path, struct sock *sk, struct flowi6 *fl)
+static struct dst_entry *route6(struct nqd_session *s, const struct nqd_way *way, struct sock *sk,
+				struct flowi6 *fl)
 {
-	struct dst_cache *cache = cache_of(s, path);
+	struct dst_cache *cache = cache_of(s, way);
 	struct dst_entry *dst = NULL;
 
 	if (cache)
@@ -102,9 +122,10 @@ static struct dst_entry *route6(struct nqd_session *s, u8 path, struct sock *sk,
 	return dst;
 }
 
-static int send6(struct nqd_session *s, u8 path, struct sock *sk, struct sk_buff *skb,
-		 const struct sockaddr_in6 *to, const struct in6_addr *src, u32 largest, u8 tclass)
+static int send6(struct nqd_session *s, const struct nqd_way *way, struct sock *sk,
+		 struct sk_buff *skb, const struct in6_addr *src, u32 largest)
 {
+	const struct sockaddr_in6 *to = &way->to.remote.in6;
 	struct flowi6 fl = {
 		.daddr = to->sin6_addr,
 		.fl6_sport = inet_sk(sk)->inet_sport,
@@ -119,7 +140,7 @@ static int send6(struct nqd_session *s, u8 path, struct sock *sk, struct sk_buff
 
 	if (src)
 		fl.saddr = *src;
-	dst = route6(s, path, sk, &fl);
+	dst = route6(s, way, sk, &fl);
 	if (IS_ERR(dst))
 		return PTR_ERR(dst);
 	err = check_route(s, dst, largest + sizeof(struct ipv6hdr) + sizeof(struct udphdr));
@@ -129,7 +150,7 @@ static int send6(struct nqd_session *s, u8 path, struct sock *sk, struct sk_buff
 	}
 	skb->mark = fl.flowi6_mark;
 	skb->protocol = htons(ETH_P_IPV6);
-	nqd_udp6_xmit(dst, sk, skb, &fl.saddr, &fl.daddr, tclass, fl.fl6_sport, fl.fl6_dport);
+	nqd_udp6_xmit(dst, sk, skb, &fl.saddr, &fl.daddr, tos(way), fl.fl6_sport, fl.fl6_dport);
 	return 0;
 }
 #endif
@@ -146,11 +167,10 @@ static bool as_v4(const union nqd_addr *a, __be32 *v4)
 	return true;
 }
 
-int nqd_udp_send(struct nqd_session *s, u8 path, struct sk_buff *skb, u32 largest, bool ecn)
+int nqd_udp_send(struct nqd_session *s, const struct nqd_way *way, struct sk_buff *skb, u32 largest)
 {
-	const struct nqd_path *p = &s->paths[path];
+	const struct nqd_path *p = &way->to;
 	const union nqd_addr *local = nqd_path_local(p);
-	u8 tos = ecn ? INET_ECN_ECT_0 : INET_ECN_NOT_ECT;
 	struct sock *sk = p->sock ? READ_ONCE(p->sock->sk) : NULL;
 	__be32 src = 0, dst;
 	int err;
@@ -159,13 +179,12 @@ int nqd_udp_send(struct nqd_session *s, u8 path, struct sk_buff *skb, u32 larges
 		err = -ENOTCONN;
 	} else if (as_v4(&p->remote, &dst)) {
 		as_v4(local, &src);
-		/* The port stands at the same place in both. */
-		err = send4(s, path, sk, skb, src, dst, p->remote.in.sin_port, largest, tos);
+		err = send4(s, way, sk, skb, src, dst, largest);
 #if IS_ENABLED(CONFIG_IPV6)
 	} else if (p->remote.sa.sa_family == AF_INET6) {
-		err = send6(s, path, sk, skb, &p->remote.in6,
-			    local->sa.sa_family == AF_INET6 ? &local->in6.sin6_addr : NULL, largest,
-			    tos);
+		err = send6(s, way, sk, skb,
+			    local->sa.sa_family == AF_INET6 ? &local->in6.sin6_addr : NULL,
+			    largest);
 #endif
 	} else {
 		err = -EAFNOSUPPORT;

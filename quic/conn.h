@@ -134,12 +134,6 @@ struct nq_ack {
 	bool now;
 };
 
-struct nq_keys {
-	void *ctx;
-	u8 iv[NQ_IV_LEN];
-	bool valid;
-};
-
 struct nq_keyset {
 	struct nq_keys tx, tx_next, rx_prev, rx, rx_next;
 	void *tx_hp, *rx_hp;
@@ -148,6 +142,7 @@ struct nq_keyset {
 	u64 tx_sealed; /* with the present keys */
 	u64 failed_opens; /* with any keys */
 	u64 drop_prev_us; /* when the previous receive keys go */
+	u32 rotations; /* of these keys, from one phase to the next */
 	u16 cipher;
 	u8 phase;
 	bool rx_seen; /* a packet of this phase was received */
@@ -359,16 +354,30 @@ void nq_ack_on_acked(struct nq_conn *c, u32 mark);
 bool nq_ack_lonely(const struct nq_conn *c);
 
 /* ---- keys.c ---- */
-enum nq_rx_key {
-	NQ_RX_KEY_CURRENT,
-	NQ_RX_KEY_PREVIOUS,
-	NQ_RX_KEY_NEXT,
-};
-
 u64 nq_keys_bytes(const struct nq_crypto_ops *crypto);
 int nq_keys_init(struct nq_conn *c, const struct nq_conn_params *p, u8 *mem);
 void nq_keys_wipe(struct nq_conn *c);
-enum nq_rx_key nq_keys_select(const struct nq_conn *c, bool phase_bit, u64 pn);
+/* Which key opens a packet of number @pn. */
+static inline enum nq_rx_key nq_keys_select(const struct nq_opener *o, bool phase_bit, u64 pn)
+{
+	if (likely(phase_bit == o->phase))
+		return NQ_RX_KEY_CURRENT;
+	if (o->keys[NQ_RX_KEY_PREVIOUS]->valid && (!o->seen || pn < o->first_pn))
+		return NQ_RX_KEY_PREVIOUS;
+	return NQ_RX_KEY_NEXT;
+}
+
+/* What @key of @o is now; NQ_RX_KEYS: it is gone. */
+static inline enum nq_rx_key nq_keys_now(const struct nq_conn *c, const struct nq_opener *o,
+					 enum nq_rx_key key)
+{
+	u32 since = c->keys.rotations - o->rotations;
+
+	if (likely(!since))
+		return key;
+	return since <= key ? key - since : NQ_RX_KEYS;
+}
+
 /* A packet of the next phase opened: the peer began a key update. False: too soon, the connection
  * is closed.
  */

@@ -132,6 +132,7 @@ static void rotate(struct nq_conn *c)
 	discard(c, &ks->rx_prev);
 	swap_keys(&ks->rx_prev, &ks->rx);
 	swap_keys(&ks->rx, &ks->rx_next);
+	ks->rotations++;
 	ks->phase ^= 1;
 	ks->tx_first_pn = c->next_pn;
 	ks->tx_sealed = 0;
@@ -157,17 +158,6 @@ int nq_key_update(struct nq_conn *c, u64 now_us)
 		return -EAGAIN;
 	rotate(c);
 	return 0;
-}
-
-enum nq_rx_key nq_keys_select(const struct nq_conn *c, bool phase_bit, u64 pn)
-{
-	const struct nq_keyset *ks = &c->keys;
-
-	if (likely(phase_bit == ks->phase))
-		return NQ_RX_KEY_CURRENT;
-	if (ks->rx_prev.valid && (!ks->rx_seen || pn < ks->rx_first_pn))
-		return NQ_RX_KEY_PREVIOUS;
-	return NQ_RX_KEY_NEXT;
 }
 
 bool nq_keys_follow(struct nq_conn *c, u64 now_us)

@@ -12,6 +12,9 @@
  * A burst out:  n = nq_tx_reserve() -> lay the frames behind hdr_len in each buffer -> nq_tx_seal()
  *               -> nq_tx_control() for what the engine itself has to say -> send -> nq_tx_commit().
  * A burst in:   nq_rx_open() -> datagrams point into the buffers that were given.
+ * Both are cut where ciphers work, which need not keep others from the connection: nq_tx_take() ->
+ * commit -> nq_seal() out, nq_rx_lend() -> nq_open() -> nq_rx_accept() in. nq_seal() and nq_open()
+ * touch no connection.
  * Time:         nq_next_timeout_us() / nq_on_timeout(); after any call check nq_tx_control_wanted()
  *               and nq_take_events().
  *
@@ -187,6 +190,41 @@ u32 nq_tx_datagram_header(const struct nq_conn *c, u8 *at);
  */
 int nq_tx_seal(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts, unsigned int n);
 
+/* The key of one direction and phase. */
+struct nq_keys {
+	void *ctx;		/* of the provider */
+	u8 iv[NQ_IV_LEN];
+	bool valid;
+};
+
+/* Headers and keys of a burst: what nq_seal() needs. */
+struct nq_sealer {
+	const struct nq_crypto_ops *crypto;
+	const struct nq_keys *keys;
+	const struct nq_cid *dcid;
+	void *hp;
+	u64 first_pn;		/* of pkts[0] */
+	bool phase;
+	/* Of one that was taken: what the pointers point to. */
+	struct nq_keys own_keys;
+	struct nq_cid own_dcid;
+};
+
+/*
+ * nq_tx_seal() in two parts, for a provider that lends its contexts. nq_tx_take() checks the first
+ * @n packets of the burst, which count as sealed from then on (their len is with the tag), and
+ * fills @sealer: the same errors, and -ENOTCONN if the connection has ended since nq_tx_reserve().
+ * nq_seal() seals pkts[@from .. @from + @n) of them, several calls may do so at a time: 0 or
+ * -errno, and then no packet of the burst may be sent and nq_tx_seal_failed() is to be told; to the
+ * connection they are lost. nq_sealer_wipe() ends it.
+ */
+int nq_tx_take(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts, unsigned int n,
+	       struct nq_sealer *sealer);
+int nq_seal(const struct nq_sealer *sealer, const struct nq_tx_pkt *pkts, unsigned int from,
+	    unsigned int n);
+void nq_sealer_wipe(struct nq_sealer *sealer);
+void nq_tx_seal_failed(struct nq_conn *c);
+
 /* Account the burst: the first @n_sent sealed packets left. Packet numbers of the other sealed ones
  * stay unused for ever; those never sealed are given out again. Each sent packet carried one
  * DATAGRAM of an IP packet of pkt length - overhead.
@@ -268,6 +306,41 @@ struct nq_rx_datagram {
 unsigned int nq_rx_open(struct nq_conn *c, struct nq_rx_pkt *pkts, unsigned int n,
 			struct nq_rx_datagram *datagrams, unsigned int cap,
 			unsigned int *n_datagrams, u64 now_us);
+
+/* Which of the receive keys (RFC 9001 6). */
+enum nq_rx_key {
+	NQ_RX_KEY_PREVIOUS,
+	NQ_RX_KEY_CURRENT,
+	NQ_RX_KEY_NEXT,
+	NQ_RX_KEYS,
+};
+
+/* The receive keys of one moment, and what packet numbers are decoded with. */
+struct nq_opener {
+	const struct nq_crypto_ops *crypto;
+	const struct nq_keys *keys[NQ_RX_KEYS];
+	void *hp;
+	u64 window_end;
+	u64 first_pn;		/* lowest of the current key, if @seen */
+	u32 rotations;		/* key updates before that moment */
+	u8 cid_len;
+	bool phase, seen;
+	struct nq_keys own[NQ_RX_KEYS]; /* of what was lent: what @keys points to */
+};
+
+/*
+ * nq_rx_open() in three parts, for a provider that lends its contexts. nq_open() opens @n
+ * (<= NQ_BURST_MAX) packets in place, without the connection; what was lent is good for several
+ * calls, also at a time. nq_rx_accept() does what nq_rx_open() says, with packets that nq_open() is
+ * through with. The order of packets is that of the calls of nq_rx_accept(); a key update between
+ * lending and accepting costs none of them. nq_opener_wipe() ends it.
+ */
+void nq_rx_lend(struct nq_conn *c, struct nq_opener *o);
+void nq_open(const struct nq_opener *o, struct nq_rx_pkt *pkts, unsigned int n);
+unsigned int nq_rx_accept(struct nq_conn *c, const struct nq_opener *o, struct nq_rx_pkt *pkts,
+			  unsigned int n, struct nq_rx_datagram *datagrams, unsigned int cap,
+			  unsigned int *n_datagrams, u64 now_us);
+void nq_opener_wipe(struct nq_opener *o);
 
 /* The DCID of a short-header packet is not self-delimiting: bytes to look at for a lookup key. */
 #define NQ_CID_LOOKUP_LEN	4

@@ -46,6 +46,12 @@ struct nq_crypto_ops {
 	/* Release and zero; accepts a zeroed context. */
 	void (*aead_wipe)(void *ctx);
 	void (*hp_wipe)(void *ctx);
+	/*
+	 * A context with the key that @ctx holds now, for seal, open and hp_mask: init and wipe of
+	 * @ctx leave it as it is. How long it may be used is the provider's word. NULL: @ctx itself
+	 * is all there is, so packets are sealed and opened by who uses the connection (see nq.h).
+	 */
+	void *(*lend)(void *ctx);
 	void (*seal)(void *ctx, struct nq_aead_op *ops, unsigned int n);
 	void (*open)(void *ctx, struct nq_aead_op *ops, unsigned int n);
 	/* @samples: n pointers to 16 bytes; masks out (RFC 9001 5.4). */

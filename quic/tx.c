@@ -164,52 +164,50 @@ unsigned int nq_tx_reserve(struct nq_conn *c, struct nq_tx_burst *b, unsigned in
 
 /* ---- seal ---- */
 
-static void write_header(const struct nq_conn *c, const struct nq_cid *dcid, u8 *p, u64 pn)
+static void write_header(const struct nq_sealer *s, u8 *p, u64 pn)
 {
-	p[0] = 0x40 | (c->keys.phase ? 0x04 : 0) | (NQ_PN_LEN - 1);
-	memcpy(p + 1, dcid->id, dcid->len);
-	nq_put_be32(p + 1 + dcid->len, (u32)pn);
+	p[0] = 0x40 | (s->phase ? 0x04 : 0) | (NQ_PN_LEN - 1);
+	memcpy(p + 1, s->dcid->id, s->dcid->len);
+	nq_put_be32(p + 1 + s->dcid->len, (u32)pn);
 }
 
-static int seal_chunk(struct nq_conn *c, const struct nq_cid *dcid, u64 first_pn,
-		      struct nq_tx_pkt *pkts, unsigned int n)
+/* @pkts: the first is number @first_pn; their lengths are with the tag. */
+static int seal_chunk(const struct nq_sealer *s, const struct nq_tx_pkt *pkts, u64 first_pn,
+		      unsigned int n)
 {
-	u32 hdr_len = 1 + dcid->len + NQ_PN_LEN;
+	u32 hdr_len = 1 + s->dcid->len + NQ_PN_LEN;
 	struct nq_aead_op ops[SEAL_CHUNK];
 	unsigned int i;
 	int err = 0;
 
 	for (i = 0; i < n; i++) {
-		write_header(c, dcid, pkts[i].buf, first_pn + i);
-		nq_nonce(ops[i].nonce, c->keys.tx.iv, first_pn + i);
+		write_header(s, pkts[i].buf, first_pn + i);
+		nq_nonce(ops[i].nonce, s->keys->iv, first_pn + i);
 		ops[i].aad = pkts[i].buf;
 		ops[i].aad_len = hdr_len;
 		ops[i].text = pkts[i].buf + hdr_len;
-		ops[i].text_len = pkts[i].len - hdr_len;
+		ops[i].text_len = pkts[i].len - hdr_len - NQ_TAG_LEN;
 		ops[i].status = 0;
 	}
-	c->crypto->seal(c->keys.tx.ctx, ops, n);
-	for (i = 0; i < n; i++) {
-		pkts[i].len += NQ_TAG_LEN;
-		if (likely(!ops[i].status))
-			continue;
-		c->stats.seal_failures++;
-		err = ops[i].status;
-	}
+	s->crypto->seal(s->keys->ctx, ops, n);
+	for (i = 0; i < n; i++)
+		if (unlikely(ops[i].status))
+			err = ops[i].status;
 	return err;
 }
 
-static void protect_headers(struct nq_conn *c, u32 pn_at, struct nq_tx_pkt *pkts, unsigned int n)
+static void protect_headers(const struct nq_sealer *s, const struct nq_tx_pkt *pkts, unsigned int n)
 {
 	u8 masks[MASK_CHUNK][NQ_HP_MASK_LEN];
 	const u8 *samples[MASK_CHUNK];
+	u32 pn_at = 1 + s->dcid->len;
 	unsigned int i;
 	u8 *p;
 
 	/* The sample begins four bytes behind the start of the packet number: at the payload. */
 	for (i = 0; i < n; i++)
 		samples[i] = pkts[i].buf + pn_at + NQ_PN_LEN;
-	c->crypto->hp_mask(c->keys.tx_hp, samples, masks, n);
+	s->crypto->hp_mask(s->hp, samples, masks, n);
 	for (i = 0; i < n; i++) {
 		p = pkts[i].buf;
 		p[0] ^= masks[i][0] & 0x1f;
@@ -220,30 +218,78 @@ static void protect_headers(struct nq_conn *c, u32 pn_at, struct nq_tx_pkt *pkts
 	}
 }
 
-int nq_seal_at(struct nq_conn *c, const struct nq_cid *dcid, u64 first_pn, struct nq_tx_pkt *pkts,
-	       unsigned int n)
+int nq_seal(const struct nq_sealer *s, const struct nq_tx_pkt *pkts, unsigned int from,
+	    unsigned int n)
 {
+	u64 first_pn = s->first_pn + from;
 	unsigned int i, some;
 	int err;
 
-	c->keys.tx_sealed += n;
+	pkts += from;
 	for (i = 0; i < n; i += some) {
 		some = n - i < SEAL_CHUNK ? n - i : SEAL_CHUNK;
-		err = seal_chunk(c, dcid, first_pn + i, pkts + i, some);
+		err = seal_chunk(s, pkts + i, first_pn + i, some);
 		if (err)
 			return err;
 	}
 	for (i = 0; i < n; i += some) {
 		some = n - i < MASK_CHUNK ? n - i : MASK_CHUNK;
-		protect_headers(c, 1 + dcid->len, pkts + i, some);
+		protect_headers(s, pkts + i, some);
 	}
 	return 0;
 }
 
-int nq_tx_seal(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts, unsigned int n)
+void nq_sealer_wipe(struct nq_sealer *s)
+{
+	nq_memzero(&s->own_keys, sizeof(s->own_keys));
+}
+
+void nq_tx_seal_failed(struct nq_conn *c)
+{
+	c->stats.seal_failures++;
+}
+
+/* As things are now: it is good until they change. */
+static void make_sealer(struct nq_conn *c, struct nq_sealer *s, const struct nq_cid *dcid,
+			u64 first_pn)
+{
+	s->crypto = c->crypto;
+	s->keys = &c->keys.tx;
+	s->dcid = dcid;
+	s->hp = c->keys.tx_hp;
+	s->first_pn = first_pn;
+	s->phase = c->keys.phase;
+}
+
+/* @n packets are as good as sealed. */
+static void count_sealed(struct nq_conn *c, struct nq_tx_pkt *pkts, unsigned int n)
 {
 	unsigned int i;
-	u64 pn = b->first_pn + b->used;
+
+	c->keys.tx_sealed += n;
+	for (i = 0; i < n; i++)
+		pkts[i].len += NQ_TAG_LEN;
+}
+
+int nq_seal_at(struct nq_conn *c, const struct nq_cid *dcid, u64 first_pn, struct nq_tx_pkt *pkts,
+	       unsigned int n)
+{
+	struct nq_sealer sealer;
+	int err;
+
+	make_sealer(c, &sealer, dcid, first_pn);
+	count_sealed(c, pkts, n);
+	err = nq_seal(&sealer, pkts, 0, n);
+	if (unlikely(err))
+		nq_tx_seal_failed(c);
+	return err;
+}
+
+/* May the next @n packets of the burst be sealed as they are? */
+static int check_layout(const struct nq_conn *c, const struct nq_tx_burst *b,
+			const struct nq_tx_pkt *pkts, unsigned int n)
+{
+	unsigned int i;
 
 	if (n > b->n - b->used)
 		return -EINVAL;
@@ -255,8 +301,36 @@ int nq_tx_seal(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts,
 		    pkts[i].len - c->hdr_len > c->peer_max_datagram)
 			return -EMSGSIZE;
 	}
+	return 0;
+}
+
+int nq_tx_seal(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts, unsigned int n)
+{
+	u64 pn = b->first_pn + b->used;
+	int err = check_layout(c, b, pkts, n);
+
+	if (err)
+		return err;
 	b->used += n;
 	return nq_seal_at(c, &c->cids.remote[0], pn, pkts, n);
+}
+
+int nq_tx_take(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts, unsigned int n,
+	       struct nq_sealer *s)
+{
+	int err = c->state == NQ_ACTIVE ? check_layout(c, b, pkts, n) : -ENOTCONN;
+
+	if (err)
+		return err;
+	make_sealer(c, s, &s->own_dcid, b->first_pn + b->used);
+	s->own_dcid = c->cids.remote[0];
+	s->own_keys = c->keys.tx;
+	s->own_keys.ctx = c->crypto->lend(c->keys.tx.ctx);
+	s->keys = &s->own_keys;
+	s->hp = c->crypto->lend(c->keys.tx_hp);
+	b->used += n;
+	count_sealed(c, pkts, n);
+	return 0;
 }
 
 /* ---- commit ---- */

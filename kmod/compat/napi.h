@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A network device that is none, for a NAPI of a socket: it is allocated as such since 6.10. */
+/*
+ * A network device that is none, for the NAPIs of a socket: it is allocated as such since 6.10;
+ * that they are threads is said by another function since 6.17.
+ */
 #ifndef NQD_COMPAT_NAPI_H
 #define NQD_COMPAT_NAPI_H
 
@@ -7,17 +10,20 @@
 #include <linux/slab.h>
 #include <linux/version.h>
 
-static inline struct net_device *nqd_alloc_dummy_netdev(void)
+/* @name: of its threads. */
+static inline struct net_device *nqd_alloc_dummy_netdev(const char *name)
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
 	struct net_device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
 
 	if (dev)
 		init_dummy_netdev(dev);
-	return dev;
 #else
-	return alloc_netdev_dummy(0);
+	struct net_device *dev = alloc_netdev_dummy(0);
 #endif
+	if (dev)
+		strscpy(dev->name, name, IFNAMSIZ);
+	return dev;
 }
 
 static inline void nqd_free_dummy_netdev(struct net_device *dev)
@@ -26,6 +32,16 @@ static inline void nqd_free_dummy_netdev(struct net_device *dev)
 	kfree(dev);
 #else
 	free_netdev(dev);
+#endif
+}
+
+/* All NAPIs of @dev are threads from now on, if those can be made. None is enabled. */
+static inline void nqd_napi_threads(struct net_device *dev)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
+	dev_set_threaded(dev, true);
+#else
+	netif_threaded_enable(dev);
 #endif
 }
 

@@ -222,7 +222,9 @@ static void retry_tag(struct kunit *test)
 	op.aad = b->packet;
 	op.text = b->packet + 1000;
 	memcpy(op.aad, rfc9001_a4_pseudo, sizeof(rfc9001_a4_pseudo));
+	local_bh_disable();
 	nqd_crypto_ops.seal(b->aead, &op, 1);
+	local_bh_enable();
 	KUNIT_EXPECT_EQ(test, op.status, 0);
 	KUNIT_EXPECT_EQ(test, memcmp(op.text, rfc9001_a4_packet + tag_at, NQ_TAG_LEN), 0);
 	bench_close(b);
@@ -249,9 +251,11 @@ static void mask_burst(struct kunit *test)
 	for (c = 0; c < ARRAY_SIZE(ciphers); c++) {
 		v.cipher = ciphers[c];
 		bench_open(test, b, &v);
+		local_bh_disable();
 		nqd_crypto_ops.hp_mask(b->hp, samples, masks, NQ_BURST_MAX);
 		for (i = 0; i < NQ_BURST_MAX; i++)
 			nqd_crypto_ops.hp_mask(b->hp, &samples[i], &masks[NQ_BURST_MAX + i], 1);
+		local_bh_enable();
 		KUNIT_EXPECT_EQ(test,
 				memcmp(masks, masks + NQ_BURST_MAX, NQ_BURST_MAX * NQ_HP_MASK_LEN),
 				0);

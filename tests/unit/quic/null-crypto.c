@@ -29,6 +29,17 @@ static void null_wipe(void *ctx)
 	memset(ctx, 0, sizeof(struct null_ctx));
 }
 
+/* A copy, good until as many more were lent. */
+static void *null_lend(void *ctx)
+{
+	static struct null_ctx lent[64];
+	static unsigned int next;
+	struct null_ctx *copy = &lent[next++ % 64];
+
+	*copy = *(struct null_ctx *)ctx;
+	return copy;
+}
+
 static void null_tag(const struct null_ctx *c, const struct nq_aead_op *op, u8 *tag)
 {
 	u64 sum = c->sum, last = 0;
@@ -81,6 +92,7 @@ const struct nq_crypto_ops null_crypto = {
 	.hp_init = null_init,
 	.aead_wipe = null_wipe,
 	.hp_wipe = null_wipe,
+	.lend = null_lend,
 	.seal = null_seal,
 	.open = null_open,
 	.hp_mask = null_mask,
