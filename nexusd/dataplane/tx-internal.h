@@ -5,8 +5,12 @@
 
 #include "dp.h"
 
-/* Reading goes on until this many bytes wait, which is one full burst. */
-#define DP_ARENA_FILL	60000
+/*
+ * Reading goes on until this many bytes wait. A super-packet of TCP is a little longer than a burst:
+ * of one alone the rest leaves as a burst of its own and costs as much as a full one, of four in a row
+ * only the last one's does.
+ */
+#define DP_ARENA_FILL	(256 << 10)
 #define DP_ARENA_BYTES	(DP_ARENA_FILL + DP_TUN_READ_MAX)
 
 void dp_device_dead(struct dp *dp, struct dp_device *dev);
