@@ -156,6 +156,7 @@ void dp_tx_readable(struct dp *dp, struct dp_queue *q)
 	struct dp_session *s;
 	unsigned int round;
 
+	dev->answers = false;
 	for (round = 0; round < ROUNDS_MAX && !f.drained; round++) {
 		f = read_packets(dp, q);
 		if (!round && gap_us > PILE_US &&
@@ -170,4 +171,17 @@ void dp_tx_readable(struct dp *dp, struct dp_queue *q)
 		}
 	}
 	dev->read_us = dp->now_us;
+}
+
+void dp_tx_answers(struct dp *dp)
+{
+	struct dp_device *dev;
+	unsigned int i;
+
+	TAILQ_FOREACH (dev, &dp->devices, entry) {
+		if (!dev->answers)
+			continue;
+		for (i = 0; i < dev->n_queues && !dev->dead; i++)
+			dp_tx_readable(dp, &dev->queues[i]);
+	}
 }
