@@ -204,5 +204,6 @@ bool dp_device_write(struct dp_device *dev, const struct iovec *iov, unsigned in
 	do {
 		r = writev(dev->queues[0].watch.fd, iov, n);
 	} while (r < 0 && errno == EINTR);
+	dev->answers = true;
 	return r >= 0;
 }

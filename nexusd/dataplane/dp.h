@@ -7,8 +7,9 @@
  * destroyed only between two rounds of the loop (control messages and the dirty list are handled
  * there), so an event never names a dead object.
  *
- * A round: events -> due timers -> dp_run_dirty(): every session touched is flushed, its events are
- * reported and its timer is set once. The time is read again for every event and burst (dp_tick()).
+ * A round: events -> answers of the stack -> due timers -> dp_run_dirty(): every session touched is
+ * flushed, its events are reported and its timer is set once. The time is read again for every event
+ * and burst (dp_tick()).
  */
 #ifndef DP_H
 #define DP_H
@@ -106,6 +107,7 @@ struct dp_device {
 	unsigned int icmp_sent;
 	u64 no_route_drops;
 	u64 read_us;			/* when it was last read */
+	bool answers;			/* something was written since: there may be answers to read */
 	struct dp_coalesce co;
 };
 TAILQ_HEAD(dp_device_list, dp_device);
@@ -390,6 +392,11 @@ void dp_ring_free(struct dp *dp, struct dp_session *s);
 
 /* tx-read.c */
 void dp_tx_readable(struct dp *dp, struct dp_queue *q);
+/*
+ * Read what the stack has said to what was just written to it, TCP's acknowledgements above all: then
+ * that and the session's own acknowledgements leave in one burst instead of two.
+ */
+void dp_tx_answers(struct dp *dp);
 
 /* tx.c */
 /* Send what may leave now; if more may than one session's turn, its retry_us is now. */

@@ -270,6 +270,7 @@ void dp_round(struct dp *dp, u64 max_wait_us)
 		w->fn(dp, w, ev[i].events);
 	}
 	dp_tick(dp);
+	dp_tx_answers(dp);
 	while ((s = dp_timer_due(dp, dp->now_us))) {
 		if (nq_next_timeout_us(s->conn) <= dp->now_us)
 			nq_on_timeout(s->conn, dp->now_us);

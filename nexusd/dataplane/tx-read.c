@@ -14,12 +14,14 @@
 
 #include "tx-internal.h"
 
-#define READS_MAX 128
-/* Full bursts per event before others get their turn. */
-#define ROUNDS_MAX 4
-/* If the TUN was not looked at for so long and then holds so many, they have piled up. */
+/* Three full bursts of single packets. */
+#define READS_MAX (3 * NQ_BURST_MAX)
+/* Full turns of reading per event before others get theirs. */
+#define ROUNDS_MAX 2
+/* If the TUN was not looked at for so long and then holds so much, it has piled up. */
 #define PILE_US 20000
 #define PILE_PACKETS 32
+#define PILE_BYTES 60000
 #define ICMP_PER_SECOND 100
 #define US_PER_SECOND 1000000
 
@@ -91,14 +93,20 @@ static struct dp_session *route_packet(struct dp *dp, struct dp_device *dev, u8 
 	return s;
 }
 
-/* A burst of reads: how many. *@drained: the TUN has no more. Sessions that got packets are marked. */
-static unsigned int read_packets(struct dp *dp, struct dp_queue *q, bool *drained)
+/* What one turn of reading has brought. */
+struct filling {
+	unsigned int packets; /* and super-packets */
+	u32 bytes;
+	bool drained; /* the TUN has no more */
+};
+
+/* Sessions that get packets are marked. */
+static struct filling read_packets(struct dp *dp, struct dp_queue *q)
 {
 	struct dp_device *dev = q->dev;
-	u32 bytes = 0;
-	unsigned int i;
+	struct filling f = { 0 };
 
-	for (i = 0; i < READS_MAX && bytes < DP_READ_FILL; i++) {
+	while (f.packets < READS_MAX && f.bytes < DP_READ_FILL) {
 		u8 *at = dp_store_room(&dp->store);
 		struct dp_session *s;
 		ssize_t n;
@@ -109,18 +117,19 @@ static unsigned int read_packets(struct dp *dp, struct dp_queue *q, bool *draine
 		if (n < 0) {
 			if (errno == EINTR)
 				continue;
-			*drained = true;
+			f.drained = true;
 			if (errno == EBADFD || errno == ENODEV)
 				dp_device_dead(dp, dev);
 			break;
 		}
+		f.packets++;
 		s = route_packet(dp, dev, at, n);
 		if (!s)
 			continue;
-		bytes += n;
+		f.bytes += n;
 		dp_mark_dirty(dp, s);
 	}
-	return i;
+	return f;
 }
 
 static bool has_packets(const struct dp_session *s)
@@ -147,13 +156,15 @@ void dp_tx_readable(struct dp *dp, struct dp_queue *q)
 {
 	struct dp_device *dev = q->dev;
 	u64 gap_us = dp->now_us - dev->read_us;
+	struct filling f = { 0 };
 	struct dp_session *s;
-	bool drained = false;
-	unsigned int round, n;
+	unsigned int round;
 
-	for (round = 0; round < ROUNDS_MAX && !drained; round++) {
-		n = read_packets(dp, q, &drained);
-		if (!round && gap_us > PILE_US && (n > PILE_PACKETS || !drained))
+	dev->answers = false;
+	for (round = 0; round < ROUNDS_MAX && !f.drained; round++) {
+		f = read_packets(dp, q);
+		if (!round && gap_us > PILE_US &&
+		    (f.packets > PILE_PACKETS || f.bytes > PILE_BYTES))
 			excuse_pile(dp, dev, gap_us);
 		/* Every session with packets is on the dirty list; it stays there for its timer. */
 		TAILQ_FOREACH (s, &dp->dirty, dirty_entry) {
@@ -164,4 +175,17 @@ void dp_tx_readable(struct dp *dp, struct dp_queue *q)
 		}
 	}
 	dev->read_us = dp->now_us;
+}
+
+void dp_tx_answers(struct dp *dp)
+{
+	struct dp_device *dev;
+	unsigned int i;
+
+	TAILQ_FOREACH (dev, &dp->devices, entry) {
+		if (!dev->answers)
+			continue;
+		for (i = 0; i < dev->n_queues && !dev->dead; i++)
+			dp_tx_readable(dp, &dev->queues[i]);
+	}
 }

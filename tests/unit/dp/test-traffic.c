@@ -343,6 +343,69 @@ static void packets_leave(void **state)
 	assert_int_equal(setsockopt(inner, IPPROTO_UDP, UDP_SEGMENT, &off, sizeof(int)), 0);
 }
 
+/* Two echo requests from 10.7.0.5 leave @p as one datagram each, in one call. */
+static void send_pings(struct peer *p)
+{
+	u8 pkt[1500], wire[3000];
+	u32 len, one = 0, all = 0;
+	int i, segment, off = 0;
+
+	for (i = 0; i < 2; i++) {
+		len = udp_packet(pkt, 5, 1, 100);
+		pkt[9] = IPPROTO_ICMP;
+		memset(pkt + 10, 0, 2);
+		put16(pkt + 10, ~naive_sum(0, pkt, 20));
+		memcpy(pkt + 20, (u8[]){ 8, 0, 0, 0, 0, 1, 0, i }, 8);
+		put16(pkt + 22, ~naive_sum(0, pkt + 20, len - 20));
+		one = seal(p, pkt, len);
+		memcpy(wire + all, p->buf, one);
+		all += one;
+	}
+	segment = one;
+	assert_int_equal(setsockopt(p->fd, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(int)), 0);
+	send_wire(p->fd, wire, all);
+	assert_int_equal(setsockopt(p->fd, IPPROTO_UDP, UDP_SEGMENT, &off, sizeof(int)), 0);
+}
+
+static u64 in_flight(struct peer *p)
+{
+	struct nq_stats stats;
+
+	nq_get_stats(p->conn, &stats, now_us());
+	return stats.bytes_in_flight;
+}
+
+/* Take one packet: is an echo reply in it? */
+static bool take_reply(struct peer *p)
+{
+	struct nq_rx_datagram d[NQ_BURST_MAX];
+	struct pollfd pfd = { .fd = p->fd, .events = POLLIN };
+	struct nq_rx_pkt pkt = { .data = p->buf };
+	unsigned int n;
+
+	assert_int_equal(poll(&pfd, 1, TIMEOUT_MS), 1);
+	pkt.len = recv(p->fd, p->buf, sizeof(p->buf), 0);
+	nq_rx_open(p->conn, &pkt, 1, d, NQ_BURST_MAX, &n, now_us());
+	return n && d[0].len > 20 && d[0].data[9] == IPPROTO_ICMP && !d[0].data[20];
+}
+
+/* What the stack answers at once leaves before the acknowledgement of what it answers, not after. */
+static void answers_and_acks(void **state)
+{
+	struct peer *p = &peers[0];
+	int round, replies;
+
+	NEED_PROCESS();
+	for (round = 0; round < 5; round++) {
+		send_pings(p);
+		for (replies = 0; replies < 2; replies += take_reply(p))
+			assert_true(!round || in_flight(p));
+		/* Of earlier tests nothing is open after the first round. */
+		while (in_flight(p))
+			take_reply(p);
+	}
+}
+
 /* A peer that acknowledges nothing fills its own queue and stops nobody else. */
 static void silent_peer_holds_up_nobody(void **state)
 {
@@ -1082,6 +1145,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(make_before_break),
 		cmocka_unit_test(heir_without_keys),
 		cmocka_unit_test(packets_leave),
+		cmocka_unit_test(answers_and_acks),
 		cmocka_unit_test(silent_peer_holds_up_nobody),
 		cmocka_unit_test(client_is_followed),
 		cmocka_unit_test(client_is_followed_behind_hsd),
