@@ -112,8 +112,8 @@ static void path_mtu_changed(struct nqd_session *s)
 }
 
 /*
- * What the engine's statistics say of an event. They are large, and what take_events() goes on to call
- * sends packets.
+ * What the engine's statistics say of an event. They are large, and what take_events() goes on to
+ * call sends packets.
  */
 static noinline_for_stack void counted(struct nqd_session *s, u32 ev)
 {
