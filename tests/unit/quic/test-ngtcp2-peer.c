@@ -6,6 +6,8 @@
  * duplicates with a key update every 1000 packets, from either side in turn. Nothing may be delivered
  * twice, nothing sent again, and at the end every packet is accounted for on both sides. In some runs
  * the client changes its address every 10000 DATAGRAMs, by migration and by the doing of a NAT in turn.
+ *
+ * usage: test-ngtcp2-peer [SEED [TEST]]: other chances than those of every run, one test.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,9 +21,6 @@
 
 #define DATAGRAMS 100000
 #define DATAGRAM_BYTES 1000
-/* What is longer than this carries a DATAGRAM, unless it was padded. */
-#define LARGE 600
-#define LARGEST 1199
 #define QUEUE 4096
 #define MTU 1400
 #define BURST 16
@@ -49,6 +48,7 @@ struct packet {
 	u64 seq; /* on its link */
 	u32 len;
 	u32 addr; /* the client's, as the server sees it */
+	bool full; /* carries a DATAGRAM */
 	u8 data[MTU];
 };
 
@@ -56,7 +56,7 @@ struct link {
 	struct packet q[QUEUE];
 	u32 n;
 	u64 seq;
-	u64 large_lost, duplicated;
+	u64 full_lost, duplicated;
 };
 
 struct run {
@@ -83,15 +83,12 @@ struct run {
 	u64 next_cid;
 };
 
+static u64 seed;
+
 static u32 draw(struct run *r)
 {
 	r->random = r->random * 6364136223846793005ULL + 1442695040888963407ULL;
 	return (u32)(r->random >> 33);
-}
-
-static u32 is_large(u32 len)
-{
-	return len > LARGE && len <= LARGEST;
 }
 
 /* What @last is too far behind of waits no longer than it. */
@@ -106,7 +103,7 @@ static void bound_overtaking(struct link *l, const struct packet *last)
 }
 
 /* @addr: the address the sender knows of the client. */
-static void put_copy(struct run *r, struct link *l, const u8 *data, u32 len, u32 addr)
+static void put_copy(struct run *r, struct link *l, const u8 *data, u32 len, bool full, u32 addr)
 {
 	bool by_client = (l == &r->to_engine) == !r->live->server;
 	struct packet *p;
@@ -117,22 +114,23 @@ static void put_copy(struct run *r, struct link *l, const u8 *data, u32 len, u32
 	if (draw(r) % 1000 < r->how->swap_permille)
 		p->at_us += draw(r) % r->how->swap_us;
 	p->len = len;
+	p->full = full;
 	p->addr = addr + (by_client ? r->nat_shift : 0);
 	memcpy(p->data, data, len);
 	p->seq = l->seq++;
 	bound_overtaking(l, p);
 }
 
-static void put(struct run *r, struct link *l, const u8 *data, u32 len, u32 addr)
+static void put(struct run *r, struct link *l, const u8 *data, u32 len, bool full, u32 addr)
 {
 	if (draw(r) % 1000 < r->how->loss_permille) {
-		l->large_lost += is_large(len);
+		l->full_lost += full;
 		return;
 	}
-	put_copy(r, l, data, len, addr);
+	put_copy(r, l, data, len, full, addr);
 	if (draw(r) % 1000 < r->how->dup_permille) {
 		l->duplicated++;
-		put_copy(r, l, data, len, addr);
+		put_copy(r, l, data, len, full, addr);
 	}
 }
 
@@ -153,7 +151,7 @@ static void live_send(struct run *r)
 		r->live_sent += accepted;
 		if (!n)
 			return;
-		put(r, &r->to_engine, buf, (u32)n, r->live->addr);
+		put(r, &r->to_engine, buf, (u32)n, accepted, r->live->addr);
 	}
 }
 
@@ -163,7 +161,7 @@ static void live_talk(struct run *r)
 	long n;
 
 	while ((n = peer_write(r->live, buf, sizeof(buf))) > 0)
-		put(r, &r->to_engine, buf, (u32)n, r->live->addr);
+		put(r, &r->to_engine, buf, (u32)n, false, r->live->addr);
 	assert_int_equal(n, 0);
 }
 
@@ -198,7 +196,8 @@ static void engine_send(struct run *r)
 	}
 	assert_int_equal(nq_tx_seal(r->engine, &b, pkts, n), 0);
 	for (i = 0; i < n; i++)
-		put(r, &r->to_live, pkts[i].buf, pkts[i].len, r->addr[nq_active_path(r->engine)]);
+		put(r, &r->to_live, pkts[i].buf, pkts[i].len, true,
+		    r->addr[nq_active_path(r->engine)]);
 	nq_tx_commit(r->engine, &b, pkts, n, r->pp.now_us);
 }
 
@@ -212,12 +211,12 @@ static void engine_talk(struct run *r)
 	while (nq_tx_control_wanted(r->engine, r->pp.now_us)) {
 		n = nq_tx_control(r->engine, buf, sizeof(buf), r->pp.now_us);
 		assert_true(n > 0);
-		put(r, &r->to_live, buf, (u32)n, r->addr[nq_active_path(r->engine)]);
+		put(r, &r->to_live, buf, (u32)n, false, r->addr[nq_active_path(r->engine)]);
 	}
 	while (r->moving && nq_tx_alone_wanted(r->engine, r->pp.now_us)) {
 		n = nq_tx_alone(r->engine, buf, sizeof(buf), r->pp.now_us, &path);
 		assert_true(n > 0);
-		put(r, &r->to_live, buf, (u32)n, r->addr[path]);
+		put(r, &r->to_live, buf, (u32)n, false, r->addr[path]);
 	}
 }
 
@@ -273,7 +272,7 @@ static void engine_receive_each(struct run *r, struct packet *q, unsigned int n)
 
 	for (i = 0; i < n; i++) {
 		if (path_of(r, q[i].addr) == NQ_PATHS_MAX)
-			r->to_engine.large_lost += is_large(q[i].len);
+			r->to_engine.full_lost += q[i].full;
 		else
 			engine_receive(r, &q[i], 1);
 	}
@@ -390,7 +389,7 @@ static void live_receive(struct run *r, const struct packet *p)
 
 	/* To a port that the NAT has given up. */
 	if (!r->live->server && addr != client_addr(addr >> 16)) {
-		r->to_live.large_lost += is_large(p->len);
+		r->to_live.full_lost += p->full;
 		return;
 	}
 	assert_int_equal(peer_read_at(r->live, p->data, p->len, 0, addr), 0);
@@ -515,21 +514,21 @@ static void check(struct run *r)
 	/* What the link let through arrived, once. */
 	assert_int_equal(r->engine_duplicates, 0);
 	assert_int_equal(r->live->duplicates, 0);
-	assert_int_equal(r->engine_received, DATAGRAMS - r->to_engine.large_lost);
+	assert_int_equal(r->engine_received, DATAGRAMS - r->to_engine.full_lost);
 	/* ngtcp2 takes nothing more from a path that it has left. */
-	assert_true(r->live->received <= DATAGRAMS - r->to_live.large_lost);
+	assert_true(r->live->received <= DATAGRAMS - r->to_live.full_lost);
 	assert_true(r->live->received + (r->moving ? r->hosts * LEFT_BEHIND : 0) >=
-		    DATAGRAMS - r->to_live.large_lost);
+		    DATAGRAMS - r->to_live.full_lost);
 	assert_int_equal(s.count.datagram_rx, r->engine_received);
 	assert_int_equal(s.count.datagram_tx, DATAGRAMS);
 	/* What the link dropped was found to be lost, and nothing else stayed lost. */
-	assert_true(r->to_live.large_lost > DATAGRAMS / 200);
+	assert_true(r->to_live.full_lost > DATAGRAMS / 200);
 	/* At a move to another path the engine forgets what was out. */
-	assert_true(r->moving || s.count.datagram_lost >= r->to_live.large_lost);
+	assert_true(r->moving || s.count.datagram_lost >= r->to_live.full_lost);
 	/* Also what reached ngtcp2 over a path it had left, and so is never acknowledged. */
 	assert_true(s.count.packets_lost - s.count.spurious_losses <=
 		    DATAGRAMS - r->live->received + s.count.ptos + 16);
-	assert_true(r->live->lost >= r->to_engine.large_lost);
+	assert_true(r->live->lost >= r->to_engine.full_lost);
 	assert_true(r->live->acked <= r->engine_received);
 	assert_true(s.count.ack_tx > DATAGRAMS / 100 && s.count.ack_rx > DATAGRAMS / 100);
 	assert_int_equal(s.count.open_failures + s.count.frame_errors + s.count.header_failures, 0);
@@ -545,7 +544,7 @@ static void check(struct run *r)
 	print_message(
 		"  lost by the link %u/%u, engine: lost %u, of it spurious %u, PTO %u, srtt %u "
 		"us, cwnd %u, key updates %u + %u\n",
-		(unsigned int)r->to_live.large_lost, (unsigned int)r->to_engine.large_lost,
+		(unsigned int)r->to_live.full_lost, (unsigned int)r->to_engine.full_lost,
 		(unsigned int)s.count.packets_lost, (unsigned int)s.count.spurious_losses,
 		(unsigned int)s.count.ptos, (unsigned int)s.srtt_us, (unsigned int)s.cwnd_bytes,
 		(unsigned int)r->by_engine, (unsigned int)r->by_live);
@@ -556,7 +555,7 @@ static void run_one(u16 cipher, bool engine_is_server, const struct conditions *
 	struct run *r = calloc(1, sizeof(*r));
 
 	assert_non_null(r);
-	r->random = cipher * 2u + engine_is_server;
+	r->random = cipher * 2u + engine_is_server + seed * 1000003;
 	r->how = how;
 	r->moving = moving;
 	r->next_move = MOVE_EVERY / 2;
@@ -568,6 +567,9 @@ static void run_one(u16 cipher, bool engine_is_server, const struct conditions *
 	assert_non_null(r->live->seen);
 	assert_non_null(r->seen);
 	take_over(r, engine_is_server ? &r->pp.server : &r->pp.client);
+	/* Behind a NAT nobody may be silent: nothing would tell the server of another address. */
+	if (moving)
+		ngtcp2_conn_set_keep_alive_timeout(r->live->conn, NGTCP2_SECONDS);
 	exchange(r);
 	check(r);
 	nq_conn_fini(r->engine);
@@ -657,7 +659,7 @@ static void test_harsh_chacha_server(void **state)
 	run_one(NQ_CHACHA20_POLY1305, true, &harsh, false);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_aes128_client),
@@ -678,5 +680,9 @@ int main(void)
 		cmocka_unit_test(test_harsh_chacha_server),
 	};
 
+	if (argc > 1)
+		seed = strtoull(argv[1], NULL, 0);
+	if (argc > 2)
+		cmocka_set_test_filter(argv[2]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
