@@ -7,7 +7,7 @@
  * BYTES are sent in all, in writes or datagrams of SIZE. Flow i goes from SOURCE + i to DESTINATION + i
  * (IPv4), which must be local addresses. Prints
  *	MICROSECONDS BYTES-RECEIVED MESSAGES-SENT MESSAGES-RECEIVED
- * of which the last two are for UDP. Fails if nothing arrives for ten seconds.
+ * of which the last two are for UDP. Fails if nothing moves for ten seconds.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -111,21 +111,24 @@ static void open_flow(struct flow *f, int type, unsigned long i, const char *fro
 	fcntl(f->in, F_SETFL, O_NONBLOCK);
 }
 
-/* Wait for something to read; room to write comes with it, because one stream feeds the other. */
-static void wait_readable(void)
+/* Wait for something to read, or for room where @left (bytes of each flow) says that there is more to send. */
+static void wait_ready(const uint64_t *left)
 {
 	static struct pollfd *p;
 	unsigned long i;
 
 	if (!p)
-		p = calloc(n_flows, sizeof(*p));
+		p = calloc(2 * n_flows, sizeof(*p));
 	if (!p)
 		fail("memory");
-	for (i = 0; i < n_flows; i++)
-		p[i] = (struct pollfd){ .fd = flows[i].in, .events = POLLIN };
-	if (poll(p, n_flows, STALL_MS) <= 0) {
+	for (i = 0; i < n_flows; i++) {
+		p[2 * i] = (struct pollfd){ .fd = flows[i].in, .events = POLLIN };
+		p[2 * i + 1] =
+			(struct pollfd){ .fd = left[i] ? flows[i].out : -1, .events = POLLOUT };
+	}
+	if (poll(p, 2 * n_flows, STALL_MS) <= 0) {
 		errno = ETIMEDOUT;
-		fail("nothing arrives");
+		fail("nothing moves");
 	}
 }
 
@@ -170,7 +173,7 @@ static void run_tcp(uint64_t total, size_t size, uint64_t *got, uint64_t *messag
 			*got += drain(&flows[i], messages);
 		}
 		if (*got == before)
-			wait_readable();
+			wait_ready(left);
 	}
 	free(left);
 }
