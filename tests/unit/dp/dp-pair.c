@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Two data planes with one hand-made session between them, each in its network namespace: without
+ * Two data planes with hand-made sessions between them, each in its network namespace: without
  * handshake or control process, for measurements and experiments.
  *
- * Usage: dp-pair PLANE[,PLANE] NS_A ADDR_A NS_B ADDR_B [CIPHER [MTU [KEYS]]]
+ * Usage: dp-pair PLANE[,PLANE] NS_A ADDR_A NS_B ADDR_B [CIPHER [MTU [KEYS [SESSIONS]]]]
  * A PLANE is the path of nexus-dp, or "module"; the second is B's if it is another. The namespaces
  * and the path between ADDR_A and ADDR_B exist; the devices get the name nxp0 and stay without
- * addresses. KEYS is a file of dp-keys, of which no byte stays in this process. It prints "ready" and
- * runs until SIGINT, SIGTERM or the end of its input; then it prints the counters that are not 0.
+ * addresses. KEYS is a file of dp-keys, of which no byte stays in this process, or "-". Session 1 has what
+ * no other has; session i + 1, if there are more, has 10.65.0.0 + i inside A and 10.64.0.0 + i inside B. It
+ * prints "ready" and runs until SIGINT, SIGTERM or the end of its input; then it prints the counters of
+ * session 1 that are not 0.
  *
- * Lines of its input: "update" starts a key update at A, "delete" deletes the session at both ends,
+ * Lines of its input: "update" starts a key update at A, "delete" deletes session 1 at both ends,
  * "close" does so at A with CONNECTION_CLOSE, "revoke" deletes all sessions of its user at B. Each is
  * answered with "done" or "refused", and the microseconds that it took.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -109,7 +112,7 @@ static void read_secrets(const char *path, struct abi_secrets *secrets)
 	masked_flip((uint8_t *)secrets, sizeof(*secrets));
 }
 
-static void add_session(struct end *e, const struct abi_secrets *own)
+static void add_at(struct end *e, const struct abi_secrets *own)
 {
 	struct nxm_error err = { 0 };
 
@@ -117,6 +120,43 @@ static void add_session(struct end *e, const struct abi_secrets *own)
 	check(abi_add_session(&e->abi, &e->session, &err), "session", err.text);
 	e->session.own = NULL;
 	explicit_bzero(e->abi.out, sizeof(e->abi.out));
+}
+
+/* One of many has its peer's address inside for a route, the first is for everything else. */
+static void set_route(struct abi_session *s, uint32_t number)
+{
+	/* B is the server. */
+	uint32_t inner = htonl((s->server ? 0x0a410000 : 0x0a400000) + number);
+
+	s->flags = number ? 0 : NQD_SESSION_F_DEFAULT_ROUTE;
+	s->n_routes = number ? 1 : 0;
+	s->routes[0].family = AF_INET;
+	s->routes[0].len = 32;
+	memcpy(s->routes[0].addr, &inner, sizeof(inner));
+}
+
+/* Session @number, counted from 0, at both ends. */
+static void add_session(uint32_t number, uint16_t cipher, uint32_t mtu,
+			const struct abi_secrets *own)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		struct abi_session *s = &ends[i].session;
+
+		s->id = number + 1;
+		s->serial = number;
+		s->user = USER;
+		s->server = i;
+		s->cipher = cipher;
+		s->mtu = mtu;
+		set_route(s, number);
+		/* A cipher's limit is reached within seconds: updates must be possible. */
+		s->secrets = true;
+		s->ifname = ends[i].ifname;
+		s->remote = ends[!i].bound;
+		add_at(&ends[i], own);
+	}
 }
 
 /* @attr: what else the command says of the session, 0: its number is all. */
@@ -169,37 +209,30 @@ int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
 	static struct abi_secrets secrets;
+	uint32_t number, sessions, mtu;
+	bool own = argc > 8 && strcmp(argv[8], "-");
 	char *planes[2];
+	uint16_t cipher;
 	int i;
 
 	if (argc < 6) {
 		fprintf(stderr, "Usage: dp-pair PLANE[,PLANE] NS_A ADDR_A NS_B ADDR_B [CIPHER [MTU "
-				"[KEYS]]]\n");
+				"[KEYS [SESSIONS]]]]\n");
 		return 1;
 	}
+	cipher = argc > 6 ? strtoul(argv[6], NULL, 0) : NQD_CIPHER_AES_128_GCM;
+	mtu = argc > 7 ? strtoul(argv[7], NULL, 0) : 1452;
+	sessions = argc > 9 ? strtoul(argv[9], NULL, 0) : 1;
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	planes[0] = strtok(argv[1], ",");
 	planes[1] = strtok(NULL, ",") ?: planes[0];
 	for (i = 0; i < 2; i++)
 		open_end(&ends[i], planes[i], argv[2 + 2 * i], argv[3 + 2 * i]);
-	if (argc > 8)
+	if (own)
 		read_secrets(argv[8], &secrets);
-	for (i = 0; i < 2; i++) {
-		struct abi_session *s = &ends[i].session;
-
-		s->id = 1;
-		s->user = USER;
-		s->server = i;
-		s->cipher = argc > 6 ? strtoul(argv[6], NULL, 0) : NQD_CIPHER_AES_128_GCM;
-		s->mtu = argc > 7 ? strtoul(argv[7], NULL, 0) : 1452;
-		s->flags = NQD_SESSION_F_DEFAULT_ROUTE;
-		/* A cipher's limit is reached within seconds: updates must be possible. */
-		s->secrets = true;
-		s->ifname = ends[i].ifname;
-		s->remote = ends[!i].bound;
-		add_session(&ends[i], argc > 8 ? &secrets : NULL);
-	}
+	for (number = 0; number < sessions; number++)
+		add_session(number, cipher, mtu, own ? &secrets : NULL);
 	explicit_bzero(&secrets, sizeof(secrets));
 	setlinebuf(stdout);
 	puts("ready");

@@ -21,17 +21,18 @@ pair_links() {
 
 pair_ready() { grep -q ready /tmp/pair.out; }
 
-# pair_start PLANES [CIPHER [PATH-MTU [4|6 [KEYS]]]]: devices nxp0 in both, up, with addresses.
+# pair_start PLANES [CIPHER [PATH-MTU [4|6 [KEYS [SESSIONS]]]]]: devices nxp0 in both, up, with
+# addresses.
 pair_start() {
-	local planes=$1 cipher=${2:-0x1301} mtu=${3:-1452} a=10.9.0.1 b=10.9.0.2
+	local planes=$1 cipher=${2:-0x1301} mtu=${3:-1452} sessions=${6:-1} a=10.9.0.1 b=10.9.0.2
 	[ "${4:-4}" = 4 ] || a=fd09::1 b=fd09::2
 	rm -f /tmp/pair.in /tmp/pair.out /tmp/pair.err
 	mkfifo /tmp/pair.in
-	/nexus/build/tests/unit/dp/dp-pair "$planes" a $a b $b "$cipher" "$mtu" ${5:+"$5"} \
+	/nexus/build/tests/unit/dp/dp-pair "$planes" a $a b $b "$cipher" "$mtu" "${5:--}" "$sessions" \
 		</tmp/pair.in >/tmp/pair.out 2>/tmp/pair.err &
 	pair_pid=$!
 	exec 9>/tmp/pair.in
-	wait_until 20 pair_ready || { cat /tmp/pair.err; return 1; }
+	wait_until $((20 + sessions / 100)) pair_ready || { cat /tmp/pair.err; return 1; }
 	ip -n a link set nxp0 up mtu 1390 && ip -n b link set nxp0 up mtu 1390 &&
 		ip -n a addr add 10.8.0.1/24 dev nxp0 && ip -n b addr add 10.8.0.2/24 dev nxp0 &&
 		ip -n a addr add fd08::1/64 dev nxp0 nodad && ip -n b addr add fd08::2/64 dev nxp0 nodad
