@@ -4,9 +4,9 @@
  * of locks, who holds each object and what ends it: docs/kernel.md, "Locks and lifetimes".
  *
  * In short: rtnl, nqd_net.lock (mutex), lock_sock(), nqd_session_dp.turn and nqd_session.lock
- * (spinlocks, bottom halves off). Packets hold no lock but RCU when they find a session, which may
- * have ended: under its lock conn == NULL says so. Nothing is sealed, opened, copied or given to the
- * stack under nqd_session.lock. Softirq never changes what the control side owns;
+ * (spinlocks, bottom halves off). Packets hold no lock but RCU when they find a session, which
+ * may have ended: under its lock conn == NULL says so. Nothing is sealed, opened, copied or given
+ * to the stack under nqd_session.lock. Softirq never changes what the control side owns;
  * nqd_session_kick() has the session's worker do it.
  */
 #ifndef NQD_H
