@@ -4,6 +4,7 @@
 #define NQD_RUN_H
 
 #include "nqd.h"
+#include "trace.h"
 
 /* What the data path keeps in an inner packet while it waits. */
 struct nqd_skb_cb {
@@ -16,6 +17,21 @@ static inline struct nqd_skb_cb *nqd_skb_cb(struct sk_buff *skb)
 {
 	BUILD_BUG_ON(sizeof(struct nqd_skb_cb) > sizeof_field(struct sk_buff, cb));
 	return (struct nqd_skb_cb *)skb->cb;
+}
+
+/* A session may outlive its device: NULL, and it has no inner packets any more. */
+static inline struct net_device *nqd_session_dev(const struct nqd_session *s)
+{
+	const struct nqd_device *nd = READ_ONCE(s->nd);
+
+	return nd ? nd->dev : NULL;
+}
+
+static inline void nqd_trace_drop(const struct nqd_session *s, enum nqd_drop_reason why)
+{
+	const struct net_device *dev = nqd_session_dev(s);
+
+	trace_nqd_drop(dev ? dev->ifindex : 0, s->id, why);
 }
 
 static inline void nqd_add_counters(struct nqd_counters *to, const struct nqd_counters *from)

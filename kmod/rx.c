@@ -58,6 +58,21 @@
 /* More threads of one socket than this are seldom all busy. */
 #define LANES_MAX 8
 
+/* What the engine refuses, by its own counters. */
+static const struct {
+	u16 counter;
+	u8 reason;
+} refusals[] = {
+	{ offsetof(struct nq_counters, open_failures), NQD_DROP_AEAD_OPEN },
+	{ offsetof(struct nq_counters, header_failures), NQD_DROP_HEADER_PROTECTION },
+	{ offsetof(struct nq_counters, pn_failures), NQD_DROP_PN_DECODE },
+	{ offsetof(struct nq_counters, frame_errors), NQD_DROP_FRAME },
+	{ offsetof(struct nq_counters, duplicates), NQD_DROP_DUPLICATE },
+	{ offsetof(struct nq_counters, replay_window_drops), NQD_DROP_REPLAY_WINDOW },
+};
+
+#define N_REFUSALS ARRAY_SIZE(refusals)
+
 /* One lane. All but @napi, @work and @todo belongs to the poll, which runs on one CPU at a time. */
 struct nqd_rx {
 	struct napi_struct napi;
@@ -80,6 +95,7 @@ struct nqd_rx {
 	struct nq_rx_datagram datagrams[NQ_BURST_MAX];
 	struct nq_opener opener; /* while they are opened */
 	struct nqd_counters counters; /* of the batch, until the lock is held again */
+	u64 refused[N_REFUSALS]; /* while drops are traced */
 	/* The run that is being joined, and for which device. */
 	struct dp_coalesce co;
 	struct net_device *dev;
@@ -193,12 +209,12 @@ static bool inner_allowed(const struct nqd_session *s, struct nqd_device *nd, co
 
 	if (unlikely(!dp_inner_sane(pkt, len))) {
 		counters->malformed_drops++;
-		trace_nqd_drop(nd->dev->ifindex, s->id, NQD_DROP_MALFORMED);
+		nqd_trace_drop(s, NQD_DROP_MALFORMED);
 		return false;
 	}
 	if (unlikely(nqd_session_by_src(nd, pkt) != s)) {
 		counters->source_prefix_drops++;
-		trace_nqd_drop(nd->dev->ifindex, s->id, NQD_DROP_SOURCE_PREFIX);
+		nqd_trace_drop(s, NQD_DROP_SOURCE_PREFIX);
 		return false;
 	}
 	if (s->role != NQD_ROLE_SERVER)
@@ -208,7 +224,7 @@ static bool inner_allowed(const struct nqd_session *s, struct nqd_device *nd, co
 	    (!READ_ONCE(s->peer_group) ||
 	     READ_ONCE(other->peer_group) != READ_ONCE(s->peer_group))) {
 		counters->peer_group_drops++;
-		trace_nqd_drop(nd->dev->ifindex, s->id, NQD_DROP_PEER_GROUP);
+		nqd_trace_drop(s, NQD_DROP_PEER_GROUP);
 		return false;
 	}
 	return true;
@@ -285,7 +301,7 @@ static bool lend(struct nqd_rx *rx, struct nqd_session *s)
 	} else if (unlikely(!follows(s) &&
 			    nqd_path_number(s, rx->sock, &rx->batch_from) >= NQ_PATHS_MAX)) {
 		s->counters.address_drops += rx->n;
-		trace_nqd_drop(rx->dev ? rx->dev->ifindex : 0, s->id, NQD_DROP_ADDRESS);
+		nqd_trace_drop(s, NQD_DROP_ADDRESS);
 	} else {
 		nq_rx_lend(s->conn, &rx->opener);
 		lent = true;
@@ -319,15 +335,36 @@ static unsigned int accept_packets(struct nqd_rx *rx, struct nqd_session *s, uns
 	return some;
 }
 
+/* The engine has counted what it refused; @tell: trace what has come since the last look. */
+static noinline_for_stack void look_at_refusals(struct nqd_rx *rx, struct nqd_session *s, bool tell)
+{
+	struct nq_stats st;
+	unsigned int i;
+	u64 count;
+
+	nq_get_stats(s->conn, &st, nqd_now_us());
+	for (i = 0; i < N_REFUSALS; i++) {
+		count = *(const u64 *)((const u8 *)&st.count + refusals[i].counter);
+		for (; tell && rx->refused[i] < count; rx->refused[i]++)
+			nqd_trace_drop(s, refusals[i].reason);
+		rx->refused[i] = count;
+	}
+}
+
 static unsigned int accept(struct nqd_rx *rx, struct nqd_session *s, unsigned int at,
 			   unsigned int *n)
 {
+	bool traced = trace_nqd_drop_enabled();
 	unsigned int some = rx->n - at;
 
 	*n = 0;
 	spin_lock(&s->lock);
 	if (likely(s->conn)) {
+		if (unlikely(traced))
+			look_at_refusals(rx, s, false);
 		some = accept_packets(rx, s, at, n);
+		if (unlikely(traced))
+			look_at_refusals(rx, s, true);
 		if (unlikely(*n && s->unheard))
 			s->heard = true;
 	}

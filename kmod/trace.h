@@ -19,9 +19,7 @@
 	_(ADDRESS, "address")                 \
 	_(MTU, "mtu")                         \
 	_(CONGESTION, "congestion")           \
-	_(ROUTE_EPOCH, "route_epoch")         \
 	_(TX_QUEUE, "tx_queue")               \
-	_(RX_QUEUE, "rx_queue")               \
 	_(MALFORMED, "malformed")             \
 	_(AEAD_SEAL, "aead_seal")             \
 	_(AEAD_OPEN, "aead_open")             \

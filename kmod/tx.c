@@ -87,26 +87,11 @@ static int init_segs(struct dp_segs *segs, struct sk_buff *skb)
 	return err;
 }
 
-/* A session may outlive its device: then it has no inner packets any more. */
-static struct net_device *dev_of(const struct nqd_session *s)
-{
-	const struct nqd_device *nd = READ_ONCE(s->nd);
-
-	return nd ? nd->dev : NULL;
-}
-
-static void trace_drop(const struct nqd_session *s, enum nqd_drop_reason why)
-{
-	const struct net_device *dev = dev_of(s);
-
-	trace_nqd_drop(dev ? dev->ifindex : 0, s->id, why);
-}
-
 static void drop(const struct nqd_session *s, struct sk_buff *skb, enum nqd_drop_reason why)
 {
-	struct net_device *dev = dev_of(s);
+	struct net_device *dev = nqd_session_dev(s);
 
-	trace_drop(s, why);
+	nqd_trace_drop(s, why);
 	if (dev)
 		dev_core_stats_tx_dropped_inc(dev);
 	kfree_skb(skb);
@@ -536,7 +521,7 @@ static void note_sent(struct nqd_session *s, const struct nqd_way *way, u32 larg
 		nq_mtu_refused(s->conn, largest, now_us);
 	spin_unlock(&s->lock);
 	if (unreachable)
-		trace_drop(s, NQD_DROP_NO_OUTER_ROUTE);
+		nqd_trace_drop(s, NQD_DROP_NO_OUTER_ROUTE);
 }
 
 /* What is in the burst leaves. */
@@ -659,7 +644,7 @@ static void leave(struct nqd_session *s, struct nqd_burst *b, struct nq_tx_burst
 			spin_lock(&s->lock);
 			nq_tx_seal_failed(s->conn);
 			spin_unlock(&s->lock);
-			trace_drop(s, NQD_DROP_AEAD_SEAL);
+			nqd_trace_drop(s, NQD_DROP_AEAD_SEAL);
 		}
 	}
 	if (unlikely(err))
