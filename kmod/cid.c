@@ -90,7 +90,7 @@ int nqd_cid_add(struct nqd_session *s, const struct nq_cid *cid)
 	c->session = s;
 	err = rhltable_insert(&nn->cids, &c->node, cid_params);
 	if (err) {
-		kfree(c);
+		kfree_sensitive(c);
 		return err;
 	}
 	list_add(&c->of_session, &s->cids);

@@ -174,6 +174,8 @@ void nqd_session_refill_cids(struct nqd_session *s)
 		list_for_each_entry_safe(c, next, &s->cids, of_session)
 			if (c->cid.seq == cid.seq)
 				nqd_cid_free(c);
+	/* The reset token of the last one. */
+	memzero_explicit(&cid, sizeof(cid));
 	spin_lock_bh(&s->lock);
 	n = nq_local_cids_wanted(s->conn);
 	spin_unlock_bh(&s->lock);

@@ -323,7 +323,9 @@ int nq_tx_take(struct nq_conn *c, struct nq_tx_burst *b, struct nq_tx_pkt *pkts,
 	if (err)
 		return err;
 	make_sealer(c, s, &s->own_dcid, b->first_pn + b->used);
-	s->own_dcid = c->cids.remote[0];
+	/* Without its reset token, which has no place there. */
+	s->own_dcid = (struct nq_cid){ .len = c->cids.remote[0].len };
+	memcpy(s->own_dcid.id, c->cids.remote[0].id, sizeof(s->own_dcid.id));
 	s->own_keys = c->keys.tx;
 	s->own_keys.ctx = c->crypto->lend(c->keys.tx.ctx);
 	s->keys = &s->own_keys;

@@ -192,6 +192,8 @@ static void refill_cids(struct dp *dp, struct dp_session *s)
 		if (c)
 			dp_cid_free(dp, c);
 	}
+	/* The reset token of the last one. */
+	explicit_bzero(&cid, sizeof(cid));
 	for (n = nq_local_cids_wanted(s->conn); n; n--)
 		issue_cid(dp, s);
 }

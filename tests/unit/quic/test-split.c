@@ -295,10 +295,12 @@ static void test_ended_before_taken(void **state)
 
 static void test_wiped(void **state)
 {
+	static const u8 no_token[NQ_RESET_TOKEN_LEN];
 	static const struct nq_keys nothing;
 	unsigned int i;
 
 	take(&one);
+	assert_memory_equal(one.sealer.own_dcid.token, no_token, sizeof(no_token));
 	seal(&one, 0, N);
 	nq_sealer_wipe(&one.sealer);
 	assert_memory_equal(&one.sealer.own_keys, &nothing, sizeof(nothing));
