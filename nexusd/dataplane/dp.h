@@ -429,7 +429,8 @@ void dp_timer_set(struct dp *dp, struct dp_session *s, u64 at_us);
 struct dp_session *dp_timer_due(struct dp *dp, u64 now_us);
 u64 dp_timer_next(const struct dp *dp);
 
-/* pool.c */
+/* pool.c. dp_pool_init() touches what it begins with, see dp_store_init(); 0 or -ENOMEM. */
+int dp_pool_init(struct dp *dp);
 struct dp_out *dp_out_get(struct dp *dp);
 void dp_out_put(struct dp *dp, struct dp_out *out);
 void dp_pool_fini(struct dp *dp);

@@ -309,7 +309,6 @@ int dp_init(struct dp *dp)
 	TAILQ_INIT(&dp->sessions);
 	dp->lines.ops = &dp_line_ops;
 	TAILQ_INIT(&dp->dirty);
-	TAILQ_INIT(&dp->free_out);
 	dp->fq_pool.store = &dp->store;
 	snprintf(dp->limbo.ifname, sizeof(dp->limbo.ifname), "closing");
 	dp->monitor.fd = -1;
@@ -319,7 +318,8 @@ int dp_init(struct dp *dp)
 	dp->heap = calloc(DP_MAX_SESSIONS, sizeof(*dp->heap));
 	dp->msg = malloc(NQD_MSG_MAX_LEN);
 	dp->reply = malloc(NQD_MSG_MAX_LEN);
-	if (!dp->heap || !dp->msg || !dp->reply || dp_rx_init() || dp_store_init(&dp->store))
+	if (!dp->heap || !dp->msg || !dp->reply || dp_rx_init() || dp_pool_init(dp) ||
+	    dp_store_init(&dp->store))
 		return -ENOMEM;
 	if (dp_reset_init(dp) || getrandom(&dp->flow_key, sizeof(dp->flow_key), 0) < 0)
 		return -EIO;

@@ -1,13 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The free list of burst buffers. It grows on demand and keeps a bounded number; the queues that use
- * them are bounded by their owners.
+ * The free list of burst buffers. It has a few from the start, and keeps so many; what goes beyond is
+ * for sockets that are full, whose queues are bounded by their owners.
  */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "dp.h"
 
 #define KEEP_OUT 8
+
+int dp_pool_init(struct dp *dp)
+{
+	struct dp_out *out;
+
+	TAILQ_INIT(&dp->free_out);
+	for (dp->n_free_out = 0; dp->n_free_out < KEEP_OUT; dp->n_free_out++) {
+		out = malloc(sizeof(*out));
+		if (!out)
+			return -ENOMEM;
+		memset(out, 0, sizeof(*out));
+		TAILQ_INSERT_HEAD(&dp->free_out, out, entry);
+	}
+	return 0;
+}
 
 struct dp_out *dp_out_get(struct dp *dp)
 {

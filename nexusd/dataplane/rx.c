@@ -52,6 +52,8 @@ int dp_rx_init(void)
 	rx.bufs = malloc((size_t)RX_MSGS * RX_BUF_BYTES);
 	if (!rx.bufs)
 		return -ENOMEM;
+	/* A page is touched first by the largest burst until then: all of them now. */
+	memset(rx.bufs, 0, (size_t)RX_MSGS * RX_BUF_BYTES);
 	for (i = 0; i < RX_MSGS; i++) {
 		rx.iov[i] = (struct iovec){ rx.bufs + (size_t)i * RX_BUF_BYTES, 65536 };
 		rx.msgs[i].msg_hdr.msg_iov = &rx.iov[i];

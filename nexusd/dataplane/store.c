@@ -5,8 +5,6 @@
 
 #include "store.h"
 
-#define KEEP_PKTS 8192
-
 struct dp_chunk {
 	TAILQ_ENTRY(dp_chunk) entry;
 	struct dp_pkt_list pkts; /* in the order they stand */
@@ -18,11 +16,18 @@ struct dp_chunk {
 int dp_store_init(struct dp_store *st)
 {
 	struct dp_chunk *k;
+	u32 i;
 
 	memset(st, 0, sizeof(*st));
 	TAILQ_INIT(&st->used);
 	TAILQ_INIT(&st->free);
 	TAILQ_INIT(&st->free_pkts);
+	st->pkts = malloc(DP_STORE_KEEP_PKTS * sizeof(*st->pkts));
+	if (!st->pkts)
+		return -ENOMEM;
+	memset(st->pkts, 0, DP_STORE_KEEP_PKTS * sizeof(*st->pkts));
+	for (i = 0; i < DP_STORE_KEEP_PKTS; i++)
+		TAILQ_INSERT_TAIL(&st->free_pkts, &st->pkts[i], entry);
 	for (; st->n_free < DP_STORE_KEEP; st->n_free++) {
 		k = aligned_alloc(64, sizeof(*k));
 		if (!k)
@@ -45,12 +50,9 @@ static void free_chunks(struct dp_chunk_list *list)
 
 void dp_store_fini(struct dp_store *st)
 {
-	struct dp_pkt *pkt;
-
-	while ((pkt = TAILQ_FIRST(&st->free_pkts))) {
-		TAILQ_REMOVE(&st->free_pkts, pkt, entry);
-		free(pkt);
-	}
+	free(st->pkts);
+	st->pkts = NULL;
+	TAILQ_INIT(&st->free_pkts);
 	free_chunks(&st->used);
 	free_chunks(&st->free);
 	st->current = NULL;
@@ -161,8 +163,15 @@ static struct dp_pkt *new_pkt(struct dp_store *st)
 	if (!pkt)
 		return malloc(sizeof(*pkt));
 	TAILQ_REMOVE(&st->free_pkts, pkt, entry);
-	st->n_free_pkts--;
 	return pkt;
+}
+
+static void put_pkt(struct dp_store *st, struct dp_pkt *pkt)
+{
+	if (pkt >= st->pkts && pkt < st->pkts + DP_STORE_KEEP_PKTS)
+		TAILQ_INSERT_HEAD(&st->free_pkts, pkt, entry);
+	else
+		free(pkt);
 }
 
 struct dp_pkt *dp_store_keep(struct dp_store *st, u32 len, const struct dp_segs *segs)
@@ -196,10 +205,5 @@ void dp_pkt_free(struct dp_store *st, struct dp_pkt *pkt)
 	k->fill = last ? last->at + last->bytes : 0;
 	if (!last && k != st->current)
 		put_chunk(st, k);
-	if (st->n_free_pkts == KEEP_PKTS) {
-		free(pkt);
-		return;
-	}
-	TAILQ_INSERT_HEAD(&st->free_pkts, pkt, entry);
-	st->n_free_pkts++;
+	put_pkt(st, pkt);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Where inner packets stand from the TUN read until they have left: one behind the other in large
- * chunks. A packet that must wait stays where it was read; it is not copied, and nothing is allocated
- * for it.
+ * chunks. A packet that must wait stays where it was read; it is not copied, and as long as no more wait
+ * than is usual nothing is allocated for it.
  *
  * As long as nothing waits, every read begins in the same chunk at its start, which is in the cache.
  * Otherwise a chunk is filled, then the next, and one from which all packets have gone is used again.
@@ -23,8 +23,9 @@
 #define DP_STORE_READ_MAX	(sizeof(struct virtio_net_hdr) + 65536)
 #define DP_STORE_CHUNK_BYTES	(256 << 10)
 #define DP_STORE_SLACK		(1 << 20)
-/* So many chunks are there from the start, and kept. */
+/* So many chunks, and heads of packets, are there from the start, and kept. */
 #define DP_STORE_KEEP		8
+#define DP_STORE_KEEP_PKTS	4096
 
 struct dp_chunk;
 struct dp_store;
@@ -48,8 +49,9 @@ TAILQ_HEAD(dp_chunk_list, dp_chunk);
 struct dp_store {
 	struct dp_chunk *current;	/* what is being filled, NULL: none */
 	struct dp_chunk_list used, free;
-	struct dp_pkt_list free_pkts;
-	unsigned int n_used, n_free, n_free_pkts;
+	struct dp_pkt *pkts;		/* the kept heads; what goes beyond is allocated */
+	struct dp_pkt_list free_pkts;	/* of them */
+	unsigned int n_used, n_free;
 	u64 bytes;			/* of all packets */
 };
 

@@ -104,6 +104,27 @@ static void a_few_hold_back_little(void **state)
 	dp_store_fini(&st);
 }
 
+/* There are heads for the usual number; what goes beyond is given back to the system. */
+static void more_than_usual(void **state)
+{
+	static struct kept k[DP_STORE_KEEP_PKTS + 1000];
+	struct dp_pkt *head;
+	struct dp_store st;
+	unsigned int i, n;
+
+	assert_int_equal(dp_store_init(&st), 0);
+	for (i = 0; i < DP_STORE_KEEP_PKTS + 1000; i++)
+		k[i] = keep(&st, 64, (u8)i);
+	for (i = 0; i < DP_STORE_KEEP_PKTS + 1000; i++)
+		give_back(&st, &k[i]);
+	n = 0;
+	TAILQ_FOREACH (head, &st.free_pkts, entry)
+		n++;
+	assert_int_equal(n, DP_STORE_KEEP_PKTS);
+	assert_int_equal(st.bytes, 0);
+	dp_store_fini(&st);
+}
+
 static void whatever_comes_and_goes(void **state)
 {
 	static struct kept k[PKTS_MAX];
@@ -140,6 +161,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(in_one_place),
 		cmocka_unit_test(a_few_hold_back_little),
+		cmocka_unit_test(more_than_usual),
 		cmocka_unit_test(whatever_comes_and_goes),
 	};
 
