@@ -352,28 +352,35 @@ static void answer(struct hs_visit *v)
 		hs_conn_drive(v->conn);
 }
 
+/* Something is still to come: its word on our Finished takes as long as the way there and back. */
+static bool is_half_done(const struct hs_visit *v)
+{
+	return v->conn && v->conn->heard && !v->conn->confirmed;
+}
+
+/* How long it is waited for what the cover says next. */
+static uint64_t visit_ends_ns(const struct hs_visit *v)
+{
+	switch (v->state) {
+	case VISIT_ASKED:
+		return v->begun_ns + HS_LEARN_ANSWER_MS * HS_NS_PER_MS;
+	case VISIT_HEARD:
+		return v->silent ? v->first_ns + HS_LEARN_SILENCE_MS * HS_NS_PER_MS
+				 : v->last_ns + PAUSE_NS;
+	default:
+		return v->last_ns +
+		       (is_half_done(v) ? HS_LEARN_ANSWER_MS * HS_NS_PER_MS : 2 * PAUSE_NS);
+	}
+}
+
 /* Run what is due of a visit; the next time, or 0 if it is over. */
 static uint64_t run_visit(struct hs_visit *v, uint64_t now_ns)
 {
-	uint64_t until_ns;
-
-	switch (v->state) {
-	case VISIT_ASKED:
-		until_ns = v->begun_ns + HS_LEARN_ANSWER_MS * HS_NS_PER_MS;
-		break;
-	case VISIT_HEARD:
-		until_ns = v->silent ? v->first_ns + HS_LEARN_SILENCE_MS * HS_NS_PER_MS
-				     : v->last_ns + PAUSE_NS;
-		break;
-	default:
-		until_ns = v->last_ns + 2 * PAUSE_NS;
-		break;
-	}
-	if (v->conn && now_ns < until_ns)
-		return until_ns;
+	if (v->conn && now_ns < visit_ends_ns(v))
+		return visit_ends_ns(v);
 	if (v->conn && v->state == VISIT_HEARD && !v->silent && !v->odd) {
 		answer(v);
-		return v->last_ns + 2 * PAUSE_NS;
+		return visit_ends_ns(v);
 	}
 	end_visit(v, v->state == VISIT_HEARD ||
 			     (v->state == VISIT_ANSWERED && v->conn && v->conn->confirmed));

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -750,6 +751,8 @@ static void start_gtlsserver(struct scene *s)
 	s->pid = fork();
 	assert_true(s->pid >= 0);
 	if (s->pid == 0) {
+		/* Also when the test ends by a failure. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		execlp("gtlsserver", "gtlsserver", "-q", "-d", s->dir, "127.0.0.1", port, key, cert,
 		       NULL);
 		_exit(127);
@@ -803,25 +806,123 @@ static void expect_quiet(struct t_hsd *h, int timeout_ms)
 	}
 }
 
-static void learn_from_ngtcp2(void **state)
+/* A long way to a cover: a forwarder with a socket for each client, and a line that all wait in. */
+#define FAR_WAYS 8
+#define FAR_LINE 256
+
+struct far {
+	int front;
+	unsigned int delay_ms, n_ways;
+	uint64_t first, next; /* of the line */
+	struct {
+		struct sockaddr_storage client;
+		int back;
+	} ways[FAR_WAYS];
+	struct {
+		unsigned int way;
+		bool up;
+		uint64_t due_ms;
+		size_t len;
+		uint8_t data[2048];
+	} line[FAR_LINE];
+};
+
+static unsigned int way_of(struct far *f, const struct sockaddr_storage *client,
+			   const struct sockaddr_storage *server)
 {
+	unsigned int i;
+
+	for (i = 0; i < f->n_ways; i++) {
+		if (memcmp(&f->ways[i].client, client, size_of(client)) == 0)
+			return i;
+	}
+	assert_true(i < FAR_WAYS);
+	f->ways[i].client = *client;
+	f->ways[i].back = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(f->ways[i].back, (const struct sockaddr *)server, size_of(server)),
+			 0);
+	f->n_ways++;
+	return i;
+}
+
+/* What comes from @fd joins the line. @client: of it, filled by the way up. */
+static bool join_line(struct far *f, int fd, struct sockaddr_storage *client)
+{
+	socklen_t len = sizeof(*client);
+	uint64_t n = f->next % FAR_LINE;
+	ssize_t got = recvfrom(fd, f->line[n].data, sizeof(f->line[n].data), MSG_DONTWAIT,
+			       (struct sockaddr *)client, &len);
+
+	if (got < 0)
+		return false;
+	f->line[n].len = (size_t)got;
+	f->line[n].due_ms = t_now_ms() + f->delay_ms;
+	f->next++;
+	assert_true(f->next - f->first < FAR_LINE);
+	return true;
+}
+
+static void leave_line(struct far *f)
+{
+	uint64_t n;
+
+	for (; f->first < f->next; f->first++) {
+		n = f->first % FAR_LINE;
+		if (f->line[n].due_ms > t_now_ms())
+			return;
+		if (f->line[n].up)
+			send(f->ways[f->line[n].way].back, f->line[n].data, f->line[n].len, 0);
+		else
+			sendto(f->front, f->line[n].data, f->line[n].len, 0,
+			       (struct sockaddr *)&f->ways[f->line[n].way].client,
+			       size_of(&f->ways[f->line[n].way].client));
+	}
+}
+
+static void run_far(struct far *f, const struct sockaddr_storage *server)
+{
+	struct sockaddr_storage from;
+	unsigned int i;
+
+	while (join_line(f, f->front, &from)) {
+		f->line[(f->next - 1) % FAR_LINE].up = true;
+		f->line[(f->next - 1) % FAR_LINE].way = way_of(f, &from, server);
+	}
+	for (i = 0; i < f->n_ways; i++) {
+		while (join_line(f, f->ways[i].back, &from)) {
+			f->line[(f->next - 1) % FAR_LINE].up = false;
+			f->line[(f->next - 1) % FAR_LINE].way = i;
+		}
+	}
+	leave_line(f);
+}
+
+/* What is learnt from ngtcp2's server at the end of a way of that length. */
+static void learn_from_gtlsserver(unsigned int way_ms)
+{
+	struct sockaddr_storage server;
+	static struct far far;
 	uint64_t until_ms;
 	struct hs_profile p;
 	struct scene s;
 	bool got = false;
-	int free_port;
+	unsigned int i;
 
 	if (system("command -v gtlsserver >/dev/null") != 0)
 		skip();
 	memset(&s, 0, sizeof(s));
-	free_port = t_udp(AF_INET, false, &s.cover);
-	close(free_port);
+	memset(&far, 0, sizeof(far));
+	close(t_udp(AF_INET, false, &s.cover));
 	start_gtlsserver(&s);
+	server = s.cover;
+	far.delay_ms = way_ms;
+	far.front = t_udp(AF_INET, false, &s.cover);
 	start_server(&s);
 	assert_false(take_profile(&s.h, &p));
 	give_sockets(&s);
 	for (until_ms = t_now_ms() + 60000; !got && t_now_ms() < until_ms;) {
-		expect_quiet(&s.h, 200);
+		expect_quiet(&s.h, 2);
+		run_far(&far, &server);
 		got = take_profile(&s.h, &p);
 	}
 	assert_true(got);
@@ -835,8 +936,23 @@ static void learn_from_ngtcp2(void **state)
 	assert_in_range(p.handshake_bytes, 400, 1200);
 	assert_true(p.n_repeats >= 1);
 	assert_in_range(p.repeats[0].after_ms, 900, 3000);
+	assert_true(p.finished.n_dgrams >= 1);
 	t_hsd_stop(&s.h);
 	stop_gtlsserver(&s);
+	for (i = 0; i < far.n_ways; i++)
+		close(far.ways[i].back);
+	close(far.front);
+}
+
+static void learn_from_ngtcp2(void **state)
+{
+	learn_from_gtlsserver(0);
+}
+
+/* A round trip is longer than the pause that ends a flight. */
+static void learn_from_afar(void **state)
+{
+	learn_from_gtlsserver(2 * HS_LEARN_PAUSE_MS);
 }
 
 /* What is no web server teaches nothing, is asked once and then left alone, and does no harm. */
@@ -1038,6 +1154,7 @@ int main(void)
 		cmocka_unit_test(no_close_to_forger),
 		cmocka_unit_test(amplification),
 		cmocka_unit_test(learn_from_ngtcp2),
+		cmocka_unit_test(learn_from_afar),
 		cmocka_unit_test(echo_for_cover),
 		cmocka_unit_test(garbage_for_cover),
 		cmocka_unit_test(short_headers_for_cover),
