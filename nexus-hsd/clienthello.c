@@ -139,7 +139,10 @@ int hs_client_hello_parse(const uint8_t *msg, size_t len, struct hs_client_hello
 	size_t n;
 
 	memset(ch, 0, sizeof(*ch));
-	if (hs_read_be(&r, 1) != 1 || hs_read_be(&r, 3) != r.left)
+	if (hs_read_be(&r, 1) != 1)
+		goto bad;
+	n = hs_read_be(&r, 3); /* on its own: what is left changes with it */
+	if (n != r.left)
 		goto bad;
 	hs_read(&r, 2); /* legacy_version */
 	ch->random = hs_read(&r, 32);
