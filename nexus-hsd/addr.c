@@ -53,6 +53,11 @@ bool hs_addr_is_any(const union hs_addr *a)
 	return IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
 }
 
+bool hs_addr_may_equal(const union hs_addr *a, const union hs_addr *b)
+{
+	return hs_addr_is_any(a) || hs_addr_is_any(b) || hs_addr_equal(a, b);
+}
+
 uint16_t hs_addr_port(const union hs_addr *a)
 {
 	return a->sa.sa_family == AF_INET ? a->in.sin_port : a->in6.sin6_port;

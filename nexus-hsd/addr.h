@@ -26,6 +26,8 @@ int hs_addr_set(union hs_addr *a, const void *data, size_t len);
  */
 bool hs_addr_equal(const union hs_addr *a, const union hs_addr *b);
 bool hs_addr_is_any(const union hs_addr *a);
+/* Local addresses of one socket: equal, or one is the wildcard, as where it is not known. */
+bool hs_addr_may_equal(const union hs_addr *a, const union hs_addr *b);
 /* Network order. */
 uint16_t hs_addr_port(const union hs_addr *a);
 /* The site an address belongs to, an IPv4 /24 or IPv6 /56, as a number; not 0. */

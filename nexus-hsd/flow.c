@@ -11,6 +11,12 @@ void hs_flows_init(struct hs_flows *f)
 	f->n = 0;
 }
 
+static bool is_of_source(const struct hs_flow *fl, const struct hs_dgram *d)
+{
+	return fl->sock == d->sock && hs_addr_equal(&fl->remote, &d->remote) &&
+	       hs_addr_may_equal(&fl->local, &d->local);
+}
+
 struct hs_flow *hs_flow_find(struct hs_flows *f, const struct hs_dgram *d,
 			     const struct hs_long_header *h)
 {
@@ -18,8 +24,7 @@ struct hs_flow *hs_flow_find(struct hs_flows *f, const struct hs_dgram *d,
 
 	TAILQ_FOREACH (fl, &f->list, entry) {
 		if (memcmp(fl->dcid, h->dcid, HS_CID_LEN) == 0 &&
-		    memcmp(fl->scid, h->scid, HS_CID_LEN) == 0 && fl->sock == d->sock &&
-		    hs_addr_equal(&fl->remote, &d->remote))
+		    memcmp(fl->scid, h->scid, HS_CID_LEN) == 0 && is_of_source(fl, d))
 			return fl;
 	}
 	return NULL;
@@ -30,7 +35,7 @@ struct hs_flow *hs_flow_find_source(struct hs_flows *f, const struct hs_dgram *d
 	struct hs_flow *fl;
 
 	TAILQ_FOREACH (fl, &f->list, entry) {
-		if (fl->sock == d->sock && hs_addr_equal(&fl->remote, &d->remote))
+		if (is_of_source(fl, d))
 			return fl;
 	}
 	return NULL;

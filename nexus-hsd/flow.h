@@ -50,13 +50,16 @@ struct hs_flows {
 };
 
 void hs_flows_init(struct hs_flows *f);
-/* The flow of this source, port and pair of IDs, or NULL. */
+/*
+ * The flow of this source and pair of IDs, or NULL. A source is an address and port, and the address of
+ * ours that it talks to.
+ */
 struct hs_flow *hs_flow_find(struct hs_flows *f, const struct hs_dgram *d,
 			     const struct hs_long_header *h);
 /* A new one, or NULL if a bound is reached. */
 struct hs_flow *hs_flow_new(struct hs_flows *f, const struct hs_dgram *d,
 			    const struct hs_long_header *h);
-/* The oldest flow of this source and socket, whatever its IDs, or NULL. */
+/* The oldest flow of this source, whatever its IDs, or NULL. */
 struct hs_flow *hs_flow_find_source(struct hs_flows *f, const struct hs_dgram *d);
 /* Keep a copy of the datagram; false if the flow is full. */
 bool hs_flow_keep(struct hs_flow *fl, const struct hs_dgram *d, bool follows);

@@ -40,7 +40,8 @@ static struct hs_relay_flow *find(struct hs_relay *r, const struct hs_dgram *d)
 
 	LIST_FOREACH(f, &r->by_addr[addr_bucket(r, &d->remote)], by_addr)
 	{
-		if (f->sock == d->sock && hs_addr_equal(&f->remote, &d->remote))
+		if (f->sock == d->sock && hs_addr_equal(&f->remote, &d->remote) &&
+		    hs_addr_may_equal(&f->local, &d->local))
 			return f;
 	}
 	return NULL;

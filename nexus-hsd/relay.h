@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The relay to the cover: whoever is not authenticated talks to the real web site, datagram for
- * datagram, in both directions and in order. A flow is a listening socket and a client's address
- * and port; it has a socket of its own that is connected to the cover. Those sockets come ready
- * from the control process, so that this process can reach the cover and nothing else.
+ * datagram, in both directions and in order. A flow is a listening socket, the address of ours that is
+ * talked to, and a client's address and port; it has a socket of its own that is connected to the cover.
+ * Those sockets come ready from the control process, so that this process can reach the cover and nothing
+ * else.
  *
  * Bounded, because everybody can make us do this: flows in total and of a source site, bytes per
  * second of a flow, idle time. At a bound a new flow is dropped without a word, the others live on,

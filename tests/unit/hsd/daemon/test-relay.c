@@ -256,6 +256,40 @@ static void source_address(void **state)
 	stop(&s);
 }
 
+/* Two addresses of ours are two servers to whoever talks to both from one port of his. */
+static void two_addresses(void **state)
+{
+	struct sockaddr_storage asked[2], cover_saw[2], from;
+	socklen_t len = sizeof(from);
+	uint8_t data[16];
+	struct scene s;
+	int client, i;
+
+	start(&s, AF_INET, 8);
+	asked[0] = asked[1] = s.server;
+	((struct sockaddr_in *)&asked[1])->sin_addr.s_addr = htonl(0x7f030405);
+	client = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_true(client >= 0);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(sendto(client, "\xc0 hello", 7, 0, (struct sockaddr *)&asked[i],
+					size_of(&asked[i])),
+				 7);
+		expect_bytes(s.cover, "\xc0 hello", 7, &cover_saw[i]);
+	}
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(sendto(s.cover, "answer", 6, 0, (struct sockaddr *)&cover_saw[i],
+					size_of(&cover_saw[i])),
+				 6);
+		assert_true(readable(client, T_WAIT_MS));
+		assert_int_equal(
+			recvfrom(client, data, sizeof(data), 0, (struct sockaddr *)&from, &len), 6);
+		assert_memory_equal(&from, &asked[i], sizeof(struct sockaddr_in));
+	}
+	assert_int_equal(t_stat(&s.h, HS_A_STATS_RELAY_FLOWS), 2);
+	close(client);
+	stop(&s);
+}
+
 /* What comes over the punt socket is answered from the address nexus-dp names. */
 static void punted(void **state)
 {
@@ -949,6 +983,7 @@ int main(void)
 		cmocka_unit_test(datagrams_v6),
 		cmocka_unit_test(order),
 		cmocka_unit_test(source_address),
+		cmocka_unit_test(two_addresses),
 		cmocka_unit_test(punted),
 		cmocka_unit_test(segments),
 		cmocka_unit_test(pieces_keep_their_order),
