@@ -377,6 +377,17 @@ static int send_batch(struct hs_relay_flow *f, struct mmsghdr *msgs, unsigned in
 	return sent < 0 ? -errno : sent;
 }
 
+/* What is larger than a packet came in fragments, and goes on so. */
+static int send_fragments(struct hs_relay_flow *f, struct mmsghdr *msg)
+{
+	int sent;
+
+	hs_udp_allow_fragments(f->cover.fd, f->cover_family, true);
+	sent = send_batch(f, msg, 1);
+	hs_udp_allow_fragments(f->cover.fd, f->cover_family, false);
+	return sent;
+}
+
 void hs_relay_flush(struct hsd *h)
 {
 	struct hs_relay_batch *b = &h->relay_batch;
@@ -401,13 +412,13 @@ void hs_relay_flush(struct hsd *h)
 	}
 	while (at < n) {
 		sent = send_batch(f, msgs + at, n - at);
-		/* One that is too large for the path is lost, as on the wire; so is the rest at a
-		 * full queue.
-		 */
+		if (sent == -EMSGSIZE)
+			sent = send_fragments(f, msgs + at);
 		if (sent == -EMSGSIZE || sent == 0) {
 			at++;
 			continue;
 		}
+		/* At a full queue all the rest is lost. */
 		if (sent < 0)
 			return;
 		for (i = at; i < at + (unsigned int)sent; i++)
@@ -476,6 +487,18 @@ static size_t segment_of(struct msghdr *msg, size_t len)
 	return v > 0 && (size_t)v < len ? (size_t)v : len;
 }
 
+static void datagram_to_client(struct hs_relay_flow *f, const uint8_t *data, size_t len,
+			       uint8_t ecn)
+{
+	int fd = f->sock->src.fd, family = f->remote.sa.sa_family;
+
+	if (hs_udp_send_segments(fd, &f->local, &f->remote, data, len, 0, ecn) != -EMSGSIZE)
+		return;
+	hs_udp_allow_fragments(fd, family, true);
+	hs_udp_send_segments(fd, &f->local, &f->remote, data, len, 0, ecn);
+	hs_udp_allow_fragments(fd, family, false);
+}
+
 /* One buffer to the client: as one super-datagram, or one by one where that cannot be. */
 static void to_client(struct hs_relay_flow *f, const uint8_t *data, size_t len, size_t segment,
 		      uint8_t ecn)
@@ -488,7 +511,7 @@ static void to_client(struct hs_relay_flow *f, const uint8_t *data, size_t len, 
 		return;
 	for (at = 0; at < len || len == 0; at += part) {
 		part = len - at < segment ? len - at : segment;
-		hs_udp_send_segments(fd, &f->local, &f->remote, data + at, part, 0, ecn);
+		datagram_to_client(f, data + at, part, ecn);
 		if (len == 0)
 			return;
 	}

@@ -63,6 +63,19 @@ static void local_of(struct msghdr *msg, const union hs_addr *name, union hs_add
 	}
 }
 
+void hs_udp_allow_fragments(int fd, int family, bool on)
+{
+	const int v4 = on ? IP_PMTUDISC_DONT : IP_PMTUDISC_PROBE, dont = !on;
+	const int v6 = on ? IPV6_PMTUDISC_DONT : IPV6_PMTUDISC_PROBE;
+
+	if (family == AF_INET) {
+		(void)setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof(v4));
+	} else {
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_DONTFRAG, &dont, sizeof(dont));
+	}
+}
+
 uint8_t hs_udp_ecn_of(struct msghdr *msg)
 {
 	struct cmsghdr *c;

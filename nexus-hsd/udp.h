@@ -52,6 +52,9 @@ int hs_udp_send(int fd, const union hs_addr *local, const union hs_addr *remote,
 int hs_udp_send_segments(int fd, const union hs_addr *local, const union hs_addr *remote,
 			 const void *data, size_t len, size_t segment, uint8_t ecn);
 
+/* May what is sent be fragmented from now on? Sockets come with DF on every packet. */
+void hs_udp_allow_fragments(int fd, int family, bool on);
+
 /* The mark of a received message: its control data must have been asked for. */
 uint8_t hs_udp_ecn_of(struct msghdr *msg);
 /* Mark a message that has no other control data; 0 needs none. @control must live until it is sent. */

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """relay-probe.py ADDRESS PORT kinds|order|flows N|burst N: talks to an echo through the relay.
 
-kinds: datagrams of every form and size, one at a time, come back byte for byte. order: runs of long
-and of short headers come back complete and in order. flows N: how many of N sources are answered;
+kinds: datagrams of every form and size, also such as travel in fragments, one at a time, come back byte
+for byte. order: runs of long and of short headers come back complete and in order. flows N: how many of N sources are answered;
 they stay open until stdin ends. burst N: one datagram of 1200 bytes from each of N sources, as fast
 as they can be sent; prints how many were answered and the milliseconds that sending took. Sockets are connected: an answer from another address is none.
 """
@@ -27,7 +27,7 @@ def kinds():
         "ff1a2a3a4a14", "c000000000ff", "c06b3343cf14", "40", "5f", "00", "7f")]
     with connect() as sock:
         for head in heads:
-            for size in (1, 2, 5, 19, 20, 21, 24, 25, 64, 600, 1199, 1200, 1452):
+            for size in (1, 2, 5, 19, 20, 21, 24, 25, 64, 600, 1199, 1200, 1452, 1900, 4000):
                 data = (head + os.urandom(size))[:size]
                 sock.send(data)
                 if sock.recv(65536) != data:
