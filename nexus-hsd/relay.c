@@ -21,6 +21,8 @@
 /* RFC 9000 14.1, and the form bit of a long header: what a web server answers. */
 #define MIN_INITIAL_DGRAM 1200
 #define FORM_LONG 0x80
+/* RFC 9000 7.2 */
+#define MIN_FIRST_DCID 8
 
 /* ---- tables ---- */
 
@@ -89,6 +91,27 @@ static void failed(struct hs_relay_flow *f, int err)
 	if (err == ECONNREFUSED || err == EHOSTUNREACH || err == ENETUNREACH || err == EHOSTDOWN ||
 	    err == ENETDOWN)
 		set_state(f->relay, HS_COVER_DEAD);
+}
+
+/*
+ * Would a web server answer that? A part of a ClientHello, or another version. Not what does not open: with
+ * that anybody could make the cover look dead. Looked at once for a flow, as opening costs something.
+ */
+static bool is_question(const struct hs_dgram *d)
+{
+	static struct hs_reassembly hello;
+	struct hs_long_header h;
+	size_t len;
+	int r = hs_long_header_parse(d->data, d->len, &h);
+
+	if (r < 0)
+		return r == -EPROTONOSUPPORT && h.version != 0 && h.dcid_len <= HS_CID_LEN &&
+		       h.scid_len <= HS_CID_LEN;
+	hello.n_pieces = 0;
+	return h.type == 0 && h.dcid_len >= MIN_FIRST_DCID &&
+	       hs_initial_feed(&hello, d->data, d->len, h.dcid, h.dcid_len, &len) !=
+		       HS_INITIAL_BAD &&
+	       hello.n_pieces > 0;
 }
 
 static void judge_ended(struct hs_relay_flow *f)
@@ -461,7 +484,10 @@ void hs_relay_pass(struct hs_relay *r, const struct hs_dgram *d)
 		r->stats.rate_drops++;
 		return;
 	}
-	f->asked |= d->len >= MIN_INITIAL_DGRAM && d->data[0] & FORM_LONG;
+	if (!f->looked_at && d->len >= MIN_INITIAL_DGRAM && d->data[0] & FORM_LONG) {
+		f->looked_at = true;
+		f->asked = is_question(d);
+	}
 	if (!f->confirmed && uses_cover_id(f, d->data, d->len))
 		confirm(f);
 	add_to_batch(f, d);

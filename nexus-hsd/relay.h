@@ -47,7 +47,7 @@
 #define HS_RELAY_BURST_PART 8
 #define HS_RELAY_BURST_MIN (256 * 1024)
 
-/* So many flows in a row asked for a connection and ended without an answer: the cover is dead. */
+/* So many flows in a row asked what a web server answers and ended without an answer: the cover is dead. */
 #define HS_RELAY_SILENT_FLOWS 16
 
 #define HS_RELAY_BUCKETS 1024
@@ -72,7 +72,7 @@ struct hs_relay_flow {
 	uint64_t made_ns, used_ns;
 	uint64_t tokens; /* bytes */
 	uint64_t refilled_ns;
-	bool asked; /* has sent what a web server answers */
+	bool looked_at, asked; /* has sent what a web server answers; looked at is only one datagram */
 	bool answered;
 	bool busy_site; /* of a stranger, when it began */
 	bool confirmed; /* no longer half-open */

@@ -925,6 +925,97 @@ static void token_bucket(void **state)
 	assert_true(hs_relay_take_tokens(&f, 1000000000, now));
 }
 
+/* A relay without a process around it; nobody reads at the cover. */
+struct alone {
+	struct hs_config config;
+	struct hsd h;
+	struct hs_tunnel t;
+	struct hs_sock sock;
+	struct hs_relay *r;
+	int cover;
+};
+
+static void alone_start(struct alone *a, unsigned int n)
+{
+	struct sockaddr_storage cover;
+	int fds[64];
+	unsigned int i;
+
+	memset(a, 0, sizeof(*a));
+	strcpy(a->config.name, T_TUNNEL);
+	a->h.control.fd = -1;
+	a->sock.src.fd = -1;
+	a->sock.tunnel = &a->t;
+	a->t.hsd = &a->h;
+	a->t.config = &a->config;
+	a->t.budget = malloc(sizeof(*a->t.budget));
+	assert_non_null(a->t.budget);
+	assert_int_equal(hs_budget_init(a->t.budget), 0);
+	assert_int_equal(hs_loop_init(&a->h.loop), 0);
+	TAILQ_INIT(&a->h.tunnels);
+	a->r = a->t.relay = hs_relay_new(&a->t);
+	assert_non_null(a->r);
+	TAILQ_INSERT_TAIL(&a->h.tunnels, &a->t, entry);
+	a->cover = t_udp(AF_INET, false, &cover);
+	assert_true(n <= 64);
+	for (i = 0; i < n; i++)
+		fds[i] = cover_socket(&cover);
+	hs_relay_add_sockets(a->r, fds, n, true);
+}
+
+static void alone_stop(struct alone *a)
+{
+	hs_relay_free(a->r);
+	free(a->t.budget);
+	close(a->h.loop.epoll_fd);
+	close(a->cover);
+}
+
+/* As many strangers as may go unanswered say this, and their flows end. */
+static void unanswered(struct alone *a, const uint8_t *data, size_t len)
+{
+	struct hs_dgram d = { .sock = &a->sock, .data = data, .len = len };
+	unsigned int i;
+
+	d.remote.in6.sin6_family = d.local.in6.sin6_family = AF_INET6;
+	for (i = 0; i < HS_RELAY_SILENT_FLOWS; i++) {
+		d.remote.in6.sin6_addr.s6_addr[0] = (uint8_t)i;
+		hs_relay_pass(a->r, &d);
+	}
+	hs_relay_flush(&a->h);
+	assert_int_equal(a->r->n_flows, HS_RELAY_SILENT_FLOWS);
+	a->r->limits.idle_timeout_ms = 0;
+	hs_relays_run_timers(&a->h);
+	a->r->limits.idle_timeout_ms = HS_RELAY_IDLE_TIMEOUT_MS;
+	assert_int_equal(a->r->n_flows, 0);
+}
+
+/* A cover that says nothing is dead only if it was asked something that web servers answer. */
+static void silent_cover(void **state)
+{
+	uint8_t packet[1500], garbage[1200] = { 0xc0, 0, 0, 0, 1, 20 }, version[1200] = { 0xc0, 1 };
+	struct alone a;
+	size_t len;
+
+	make_hello();
+	len = piece(packet, 0, hello_len, 0);
+	t_random(garbage + 6, sizeof(garbage) - 6);
+	alone_start(&a, 4 * HS_RELAY_SILENT_FLOWS);
+	unanswered(&a, garbage, sizeof(garbage));
+	assert_int_equal(a.r->state, HS_COVER_UNKNOWN);
+	packet[len - 1] ^= 1; /* does not open */
+	unanswered(&a, packet, len);
+	assert_int_equal(a.r->state, HS_COVER_UNKNOWN);
+	packet[len - 1] ^= 1;
+	unanswered(&a, packet, len);
+	assert_int_equal(a.r->state, HS_COVER_DEAD);
+	alone_stop(&a);
+	alone_start(&a, HS_RELAY_SILENT_FLOWS);
+	unanswered(&a, version, sizeof(version));
+	assert_int_equal(a.r->state, HS_COVER_DEAD);
+	alone_stop(&a);
+}
+
 #define SITES 64
 
 /*
@@ -933,47 +1024,31 @@ static void token_bucket(void **state)
  */
 static void sites_are_spread(void **state)
 {
-	struct hs_config config = { .name = T_TUNNEL };
-	struct hs_budget *budget = malloc(sizeof(*budget));
-	struct hsd h = { .control.fd = -1 };
-	struct hs_tunnel t = { .hsd = &h, .config = &config, .budget = budget };
-	struct hs_sock sock = { .tunnel = &t, .src.fd = -1 };
-	struct hs_dgram d = { .sock = &sock, .data = (const uint8_t *)"\xc0", .len = 1 };
+	struct hs_dgram d = { .data = (const uint8_t *)"\xc0", .len = 1 };
 	struct hs_relay_flow *f;
-	struct hs_relay *r;
-	struct sockaddr_storage cover;
 	unsigned int i, n;
-	int fds[SITES], to;
+	struct alone a;
 
-	to = t_udp(AF_INET, false, &cover);
-	for (i = 0; i < SITES; i++)
-		fds[i] = cover_socket(&cover);
-	assert_int_equal(hs_loop_init(&h.loop), 0);
-	assert_int_equal(hs_budget_init(budget), 0);
-	r = hs_relay_new(&t);
-	assert_non_null(r);
-	hs_relay_add_sockets(r, fds, SITES, true);
+	alone_start(&a, SITES);
+	d.sock = &a.sock;
 	d.remote.in6.sin6_family = d.local.in6.sin6_family = AF_INET6;
 	for (i = 0; i < SITES; i++) {
 		d.remote.in6.sin6_addr.s6_addr[0] = (uint8_t)i;
-		hs_relay_pass(r, &d);
+		hs_relay_pass(a.r, &d);
 	}
-	hs_relay_flush(&h);
-	assert_int_equal(r->n_flows, SITES);
+	hs_relay_flush(&a.h);
+	assert_int_equal(a.r->n_flows, SITES);
 	for (i = 0; i < HS_RELAY_BUCKETS; i++) {
 		n = 0;
-		LIST_FOREACH(f, &r->by_site[i], by_site)
+		LIST_FOREACH(f, &a.r->by_site[i], by_site)
 		n++;
 		assert_in_range(n, 0, SITES / 8 - 1);
 		n = 0;
-		LIST_FOREACH(f, &r->by_addr[i], by_addr)
+		LIST_FOREACH(f, &a.r->by_addr[i], by_addr)
 		n++;
 		assert_in_range(n, 0, SITES / 8 - 1);
 	}
-	hs_relay_free(r);
-	free(budget);
-	close(h.loop.epoll_fd);
-	close(to);
+	alone_stop(&a);
 }
 
 int main(void)
@@ -1003,6 +1078,7 @@ int main(void)
 		cmocka_unit_test(dead_cover),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(token_bucket),
+		cmocka_unit_test(silent_cover),
 		cmocka_unit_test(sites_are_spread),
 	};
 
