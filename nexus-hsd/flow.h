@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * First flights that take more than one datagram: until the ClientHello is complete nobody knows
- * whether it carries a credential, so the datagrams wait here. Everything is bounded, because
+ * whether it carries a credential, so the datagrams wait here, unless its beginning already says that it does
+ * not (hs_gate_check_begin()). Everything is bounded, because
  * everybody can make us do this: datagrams and bytes of a flow, flows of a source site (IPv4 /24,
  * IPv6 /56), flows in total, time.
  */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * REALITY's gate, the server side of reality.h: judges one first flight against the configured users.
- * Called by the handshake daemon for every complete ClientHello, before any TLS object exists.
+ * Called by the handshake daemon for every complete ClientHello, before any TLS object exists, and for the
+ * beginning of one that comes in pieces.
  *
  * What does not even look like a credential (CID lengths, version) is refused at once. From the
  * scalar multiplication on every flight takes the same steps, whatever the verdict: an unknown user
@@ -222,6 +223,32 @@ static bool equal_ct(const uint8_t *a, const uint8_t *b, size_t len)
 	return gnutls_memcmp(a, b, len) == 0;
 }
 
+/* From E to k0 and what the SCID claims. */
+static int open_scid(const struct hs_gate *g, const uint8_t random[32],
+		     const uint8_t scid[HS_REALITY_CID_LEN], bool old_key, uint64_t unix_time_s,
+		     uint8_t k0[32], struct claim *claim)
+{
+	uint8_t point[32], shared[32], plain[HS_REALITY_CID_LEN];
+	int err;
+
+	hs_elligator_map(point, random);
+	err = hs_x25519(shared, old_key ? g->old_secret : g->secret, point);
+	hs_reality_k0(k0, shared);
+	hs_reality_mask_scid(plain, scid, k0);
+	read_claim(claim, plain, unix_time_s);
+	explicit_bzero(shared, sizeof(shared));
+	explicit_bzero(plain, sizeof(plain));
+	return err;
+}
+
+/* Never NULL. */
+static const struct hs_reality_user *user_of(const struct hs_gate *g, const struct claim *c)
+{
+	const struct hs_reality_user *u = *slot_of(g->slots, g->n_slots, c->short_id);
+
+	return u ? u : &g->nobody;
+}
+
 /*
  * From E to k1 and the tag's verdict, without a branch on what the flight claims. r->old_key says
  * which of the server's keys the flight is judged with.
@@ -230,31 +257,23 @@ static int open_claim(const struct hs_gate *g, const struct hs_first_flight *f,
 		      uint64_t unix_time_s, struct claim *claim, struct hs_gate_result *r,
 		      bool *tag_valid)
 {
-	uint8_t point[32], shared[32], k0[32], plain[HS_REALITY_CID_LEN], tag[HS_REALITY_CID_LEN];
+	uint8_t k0[32], tag[HS_REALITY_CID_LEN];
 	int err;
 
-	hs_elligator_map(point, f->random);
-	err = hs_x25519(shared, r->old_key ? g->old_secret : g->secret, point);
-	hs_reality_k0(k0, shared);
-	hs_reality_mask_scid(plain, f->scid, k0);
-	read_claim(claim, plain, unix_time_s);
-	r->user = *slot_of(g->slots, g->n_slots, claim->short_id);
-	if (!r->user)
-		r->user = &g->nobody;
+	err = open_scid(g, f->random, f->scid, r->old_key, unix_time_s, k0, claim);
+	r->user = user_of(g, claim);
 	hs_reality_k1(r->k1, k0, r->old_key ? r->user->old_shared : r->user->shared,
 		      r->user->has_psk ? r->user->psk : NULL);
 	hs_reality_tag(tag, r->k1, f->quic_version, f->scid, f->client_hello, f->client_hello_len);
 	*tag_valid = equal_ct(tag, f->dcid, sizeof(tag));
-	explicit_bzero(shared, sizeof(shared));
 	explicit_bzero(k0, sizeof(k0));
-	explicit_bzero(plain, sizeof(plain));
 	explicit_bzero(tag, sizeof(tag));
 	return err;
 }
 
-static enum hs_verdict verdict_of(struct hs_gate *g, const struct hs_first_flight *f,
-				  const struct claim *c, uint64_t unix_time_s, bool known,
-				  bool tag_valid)
+/* What can be said without the ClientHello. */
+static enum hs_verdict verdict_of_claim(const struct hs_gate *g, const struct claim *c,
+					uint64_t unix_time_s)
 {
 	const int64_t off_s = c->made_s - (int64_t)unix_time_s;
 
@@ -262,8 +281,16 @@ static enum hs_verdict verdict_of(struct hs_gate *g, const struct hs_first_fligh
 		return HS_REJECT_KEY;
 	if (off_s > g->time_window_s || -off_s > g->time_window_s)
 		return HS_REJECT_TIME;
-	if (!known)
-		return HS_REJECT_SHORT_ID;
+	return user_of(g, c) == &g->nobody ? HS_REJECT_SHORT_ID : HS_ACCEPT;
+}
+
+static enum hs_verdict verdict_of(struct hs_gate *g, const struct hs_first_flight *f,
+				  const struct claim *c, uint64_t unix_time_s, bool tag_valid)
+{
+	enum hs_verdict verdict = verdict_of_claim(g, c, unix_time_s);
+
+	if (verdict != HS_ACCEPT)
+		return verdict;
 	if (!tag_valid)
 		return HS_REJECT_TAG;
 	if (!hs_replay_enter(g->replay, f->random, c->made_s, (int64_t)unix_time_s,
@@ -285,25 +312,64 @@ static enum hs_verdict judge(struct hs_gate *g, const struct hs_first_flight *f,
 	if (open_claim(g, f, unix_time_s, &claim, r, &tag_valid))
 		verdict = HS_REJECT_KEY;
 	else
-		verdict = verdict_of(g, f, &claim, unix_time_s, r->user != &g->nobody, tag_valid);
+		verdict = verdict_of(g, f, &claim, unix_time_s, tag_valid);
 	explicit_bzero(&claim, sizeof(claim));
 	if (verdict != HS_ACCEPT)
 		explicit_bzero(r, sizeof(*r));
 	return verdict;
 }
 
+static bool has_old_key(const struct hs_gate *g, uint64_t unix_time_s)
+{
+	return g->old_until_s && unix_time_s < g->old_until_s;
+}
+
+/* A claim that the present key opens was made for it: its own verdict says more. */
+static enum hs_verdict of_both_keys(enum hs_verdict verdict, enum hs_verdict old_verdict)
+{
+	return old_verdict == HS_ACCEPT || verdict == HS_REJECT_KEY ? old_verdict : verdict;
+}
+
 enum hs_verdict hs_gate_check(struct hs_gate *g, const struct hs_first_flight *f,
 			      uint64_t unix_time_s, struct hs_gate_result *r)
 {
-	enum hs_verdict verdict, old_verdict;
+	enum hs_verdict verdict;
 
 	memset(r, 0, sizeof(*r));
 	if (!looks_like_credential(f))
 		return HS_REJECT_FORMAT;
 	verdict = judge(g, f, unix_time_s, false, r);
-	if (verdict == HS_ACCEPT || !g->old_until_s || unix_time_s >= g->old_until_s)
+	if (verdict == HS_ACCEPT || !has_old_key(g, unix_time_s))
 		return verdict;
-	old_verdict = judge(g, f, unix_time_s, true, r);
-	/* A claim that the present key opens was made for it: its own verdict says more. */
-	return old_verdict == HS_ACCEPT || verdict == HS_REJECT_KEY ? old_verdict : verdict;
+	return of_both_keys(verdict, judge(g, f, unix_time_s, true, r));
+}
+
+/* With one of the server's keys. */
+static enum hs_verdict judge_scid(const struct hs_gate *g, const struct hs_first_flight *f,
+				  uint64_t unix_time_s, bool old_key)
+{
+	enum hs_verdict verdict = HS_REJECT_KEY;
+	struct claim claim;
+	uint8_t k0[32];
+
+	if (!open_scid(g, f->client_hello + HS_CH_RANDOM, f->scid, old_key, unix_time_s, k0,
+		       &claim))
+		verdict = verdict_of_claim(g, &claim, unix_time_s);
+	explicit_bzero(&claim, sizeof(claim));
+	explicit_bzero(k0, sizeof(k0));
+	return verdict;
+}
+
+enum hs_verdict hs_gate_check_begin(const struct hs_gate *g, const struct hs_first_flight *f,
+				    uint64_t unix_time_s)
+{
+	enum hs_verdict verdict;
+
+	if (f->dcid_len != HS_REALITY_CID_LEN || f->scid_len != HS_REALITY_CID_LEN ||
+	    f->client_hello_len < HS_CH_RANDOM + 32)
+		return HS_REJECT_FORMAT;
+	verdict = judge_scid(g, f, unix_time_s, false);
+	if (verdict == HS_ACCEPT || !has_old_key(g, unix_time_s))
+		return verdict;
+	return of_both_keys(verdict, judge_scid(g, f, unix_time_s, true));
 }

@@ -117,4 +117,12 @@ struct hs_gate_result {
 enum hs_verdict hs_gate_check(struct hs_gate *g, const struct hs_first_flight *f,
 			      uint64_t unix_time_s, struct hs_gate_result *r);
 
+/*
+ * A flight of which only the beginning of the ClientHello is there (f->client_hello; f->random is not
+ * looked at): can it still be let in? HS_ACCEPT or why not; no client of ours begins with less than the
+ * random. The same work as above, and nothing is remembered.
+ */
+enum hs_verdict hs_gate_check_begin(const struct hs_gate *g, const struct hs_first_flight *f,
+				    uint64_t unix_time_s);
+
 #endif /* HS_REALITY_H */

@@ -327,6 +327,36 @@ static bool is_behind(const struct hs_sock *sock, uint64_t now_ns)
 	return sock->full_since_ns && now_ns - sock->full_since_ns > BEHIND_MS * HS_NS_PER_MS;
 }
 
+/*
+ * Of a flight in pieces: what random and SCID say is enough to send a stranger's to the cover without
+ * making it wait. A first datagram without any piece is no client's of ours.
+ */
+static bool is_hopeless(const struct hs_dgram *d, const struct hs_long_header *hdr,
+			const struct hs_reassembly *re)
+{
+	struct hs_first_flight flight = {
+		.quic_version = hdr->version,
+		.dcid = hdr->dcid,
+		.dcid_len = hdr->dcid_len,
+		.scid = hdr->scid,
+		.scid_len = hdr->scid_len,
+		.client_hello = re->data,
+	};
+	enum hs_verdict verdict = HS_REJECT_FORMAT;
+
+	if (re->n_pieces > 0) {
+		/* Another datagram has the beginning: the two may have changed places. */
+		if (re->pieces[0].first > 0)
+			return false;
+		flight.client_hello_len = re->pieces[0].end;
+		verdict = hs_gate_check_begin(d->sock->tunnel->gate, &flight, hs_unix_time_s());
+	}
+	if (verdict == HS_ACCEPT)
+		return false;
+	count_refused(d->sock->tunnel, verdict, d);
+	return true;
+}
+
 /* The first datagram of a flight: mostly all of it. */
 static void begin_flow(struct hsd *h, const struct hs_dgram *d, const struct hs_long_header *hdr)
 {
@@ -355,6 +385,10 @@ static void begin_flow(struct hsd *h, const struct hs_dgram *d, const struct hs_
 			relay_datagram(h, d);
 		return;
 	case HS_INITIAL_MORE:
+		if (is_hopeless(d, hdr, &reassembly)) {
+			relay_datagram(h, d);
+			return;
+		}
 		fl = hs_flow_new(&h->flows, d, hdr);
 		if (fl && hs_flow_keep(fl, d, false))
 			return;

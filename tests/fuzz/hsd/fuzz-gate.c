@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct hs_gate *gate;
 	struct hs_first_flight f = { .quic_version = 1, .dcid_len = 20, .scid_len = 20 };
 	struct hs_gate_result r;
-	enum hs_verdict v;
+	enum hs_verdict v, begin;
 
 	if (size < 40)
 		return 0;
@@ -39,7 +39,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	f.client_hello = data + 40;
 	f.client_hello_len = size - 40;
 	f.random = size >= 46 ? data + 46 : NULL;
+	begin = hs_gate_check_begin(gate, &f, FUZZ_NOW);
 	v = hs_gate_check(gate, &f, FUZZ_NOW, &r);
+	/* Who is let in was not sent away before. */
+	promise(v != HS_ACCEPT || begin == HS_ACCEPT);
 	if (v != HS_ACCEPT) {
 		promise(!memcmp(&r, &zero, sizeof(r)));
 		return 0;

@@ -154,6 +154,43 @@ static void test_accept(void **state)
 	assert_string_equal(r.user->name, "bob");
 }
 
+static enum hs_verdict check_begin(const struct world *w, const struct flight *fl, size_t len)
+{
+	struct hs_first_flight f = fl->f;
+
+	f.client_hello_len = len;
+	f.random = NULL;
+	return hs_gate_check_begin(w->gate, &f, NOW);
+}
+
+/* Random and SCID tell strangers from users before the rest of the ClientHello is there. */
+static void test_begin(void **state)
+{
+	struct world *w = *state;
+	struct hs_reality_client c;
+	struct flight fl;
+
+	make_flight(&fl, &w->alice, NOW);
+	assert_int_equal(check_begin(w, &fl, 0), HS_REJECT_FORMAT);
+	assert_int_equal(check_begin(w, &fl, 37), HS_REJECT_FORMAT);
+	assert_int_equal(check_begin(w, &fl, 38), HS_ACCEPT);
+	assert_int_equal(check_begin(w, &fl, fl.hello_len), HS_ACCEPT);
+	/* Nothing was remembered: all of it is let in. */
+	assert_int_equal(check_at(w->gate, &fl, NOW), HS_ACCEPT);
+	fl.hello[6] ^= 1;
+	assert_int_equal(check_begin(w, &fl, 38), HS_REJECT_KEY);
+	fl.hello[6] ^= 1;
+	fl.scid[19] ^= 1;
+	assert_int_equal(check_begin(w, &fl, 38), HS_REJECT_KEY);
+	make_flight(&fl, &w->alice, NOW - WINDOW_S - 1);
+	assert_int_equal(check_begin(w, &fl, 38), HS_REJECT_TIME);
+	make_client(&c, w->server_public, 0x9999, false);
+	make_flight(&fl, &c, NOW);
+	assert_int_equal(check_begin(w, &fl, 38), HS_REJECT_SHORT_ID);
+	fl.f.scid_len = 19;
+	assert_int_equal(check_begin(w, &fl, 38), HS_REJECT_FORMAT);
+}
+
 static void test_replay(void **state)
 {
 	struct world *w = *state;
@@ -461,6 +498,23 @@ static struct hs_gate *rotate(struct world *w, struct hs_reality_client *moved)
 	return g;
 }
 
+/* With an old key too. */
+static void test_begin_old_key(void **state)
+{
+	struct world *w = *state, rotated = *w;
+	struct hs_reality_client moved;
+	struct flight fl;
+
+	rotated.gate = rotate(w, &moved);
+	make_flight(&fl, &w->alice, NOW);
+	assert_int_equal(check_begin(&rotated, &fl, 38), HS_ACCEPT);
+	make_flight(&fl, &moved, NOW);
+	assert_int_equal(check_begin(&rotated, &fl, 38), HS_ACCEPT);
+	fl.scid[19] ^= 1;
+	assert_int_equal(check_begin(&rotated, &fl, 38), HS_REJECT_KEY);
+	hs_gate_free(rotated.gate);
+}
+
 static void test_old_key(void **state)
 {
 	struct hs_reality_client moved;
@@ -756,6 +810,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_accept),
+		T(test_begin),
+		T(test_begin_old_key),
 		T(test_replay),
 		T(test_clock),
 		T(test_wrong_keys),

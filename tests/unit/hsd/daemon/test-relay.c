@@ -21,6 +21,7 @@
 #include "clock.h"
 #include "hsd-test.h"
 #include "hsd.h"
+#include "server.h"
 #include "t-hsd.h"
 
 #define SEGMENT 1100
@@ -1016,6 +1017,75 @@ static void silent_cover(void **state)
 	alone_stop(&a);
 }
 
+/* The beginning of a ClientHello, as it comes in a first datagram. */
+static void begin(struct alone *a, const uint8_t random[32], const uint8_t claim[20])
+{
+	struct hs_dgram d = { .sock = &a->sock };
+	uint8_t packet[1500];
+
+	memcpy(scid, claim, sizeof(scid));
+	hello_len = t_client_hello(hello, sizeof(hello), random, scid, 20, T_NAME);
+	d.len = piece(packet, 0, hello_len / 2, 0);
+	d.data = packet;
+	d.remote.in.sin_family = d.local.in.sin_family = AF_INET;
+	hs_server_datagram(&a->h, &d);
+	hs_relay_flush(&a->h);
+}
+
+/* An Initial without a piece of a ClientHello. */
+static void ping(struct alone *a)
+{
+	const struct t_initial p = {
+		.dcid = dcid, .dcid_len = 20, .scid = scid, .scid_len = 20, .pn_len = 1
+	};
+	struct hs_dgram d = { .sock = &a->sock };
+	uint8_t packet[1500], frames[1140] = { 1 };
+
+	d.len = t_seal_initial(packet, sizeof(packet), &p, frames, sizeof(frames));
+	d.data = packet;
+	d.remote.in.sin_family = d.local.in.sin_family = AF_INET;
+	hs_server_datagram(&a->h, &d);
+	hs_relay_flush(&a->h);
+}
+
+/* Half a ClientHello of a stranger does not wait for the other half: the cover answers it at once. */
+static void strangers_halves_do_not_wait(void **state)
+{
+	struct hs_reality_user user = { .name = "alice", .short_id = T_SHORT_ID };
+	struct hs_reality_client c = { .short_id = T_SHORT_ID };
+	struct hs_reality_attempt attempt;
+	uint8_t secret[32], random[32];
+	struct alone a;
+
+	t_key(1, secret, c.server_public);
+	t_key(2, c.secret, user.public_key);
+	alone_start(&a, 8);
+	a.config.server = true;
+	hs_flows_init(&a.h.flows);
+	hs_cidtable_init(&a.h.cids);
+	a.t.gate = hs_gate_new(secret, HS_TIME_WINDOW_S, 16);
+	assert_non_null(a.t.gate);
+	assert_int_equal(hs_gate_add_user(a.t.gate, &user), 0);
+	t_random(random, sizeof(random));
+	t_random(scid, sizeof(scid));
+	begin(&a, random, scid);
+	assert_int_equal(a.h.flows.n, 0);
+	assert_int_equal(a.r->stats.to_packets, 1);
+	assert_int_equal(a.t.stats.rejected[HS_REJECT_KEY], 1);
+	ping(&a);
+	assert_int_equal(a.h.flows.n, 0);
+	assert_int_equal(a.r->stats.to_packets, 2);
+	assert_int_equal(a.t.stats.rejected[HS_REJECT_FORMAT], 1);
+	/* That of a user does. */
+	assert_int_equal(hs_reality_attempt_init(&attempt, &c, (uint64_t)time(NULL)), 0);
+	begin(&a, attempt.random, attempt.scid);
+	assert_int_equal(a.h.flows.n, 1);
+	assert_int_equal(a.r->stats.to_packets, 2);
+	hs_flows_clear(&a.h.flows);
+	hs_gate_free(a.t.gate);
+	alone_stop(&a);
+}
+
 #define SITES 64
 
 /*
@@ -1079,6 +1149,7 @@ int main(void)
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(token_bucket),
 		cmocka_unit_test(silent_cover),
+		cmocka_unit_test(strangers_halves_do_not_wait),
 		cmocka_unit_test(sites_are_spread),
 	};
 
