@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Strangers' datagrams to the cover and back, see relay.h. */
 #include <errno.h>
-#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -501,18 +500,6 @@ union cover_control {
 	struct cmsghdr align;
 };
 
-static size_t segment_of(struct msghdr *msg, size_t len)
-{
-	struct cmsghdr *c;
-	int v = 0;
-
-	for (c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO)
-			memcpy(&v, CMSG_DATA(c), sizeof(v));
-	}
-	return v > 0 && (size_t)v < len ? (size_t)v : len;
-}
-
 static void datagram_to_client(struct hs_relay_flow *f, const uint8_t *data, size_t len,
 			       uint8_t ecn)
 {
@@ -546,10 +533,12 @@ static void to_client(struct hs_relay_flow *f, const uint8_t *data, size_t len, 
 static void cover_said(struct hs_relay_flow *f, const uint8_t *data, struct mmsghdr *msg,
 		       uint64_t now_ns)
 {
-	size_t len = msg->msg_len, segment = segment_of(&msg->msg_hdr, len);
+	size_t len = msg->msg_len, segment = hs_udp_segment_of(&msg->msg_hdr), packets;
 	struct hs_relay *r = f->relay;
-	size_t packets = segment ? (len + segment - 1) / segment : 1;
 
+	if (!segment || segment > len)
+		segment = len;
+	packets = segment ? (len + segment - 1) / segment : 1;
 	heard(f);
 	if (!f->has_cover_id)
 		learn_cover_id(f, data, len < segment ? len : segment);

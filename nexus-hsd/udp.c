@@ -93,8 +93,7 @@ uint8_t hs_udp_ecn_of(struct msghdr *msg)
 	return 0;
 }
 
-/* Bytes of each datagram of a buffer in which the kernel has joined several; 0: it is one. */
-static size_t segment_of(struct msghdr *msg)
+size_t hs_udp_segment_of(struct msghdr *msg)
 {
 	struct cmsghdr *c;
 	int v;
@@ -154,8 +153,8 @@ int hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_d
 		local_of(&msgs[i].msg_hdr, name, &d.local);
 		d.sock = sock;
 		d.ecn = hs_udp_ecn_of(&msgs[i].msg_hdr);
-		deliver_segments(data[i], msgs[i].msg_len, segment_of(&msgs[i].msg_hdr), &d, fn,
-				 arg);
+		deliver_segments(data[i], msgs[i].msg_len, hs_udp_segment_of(&msgs[i].msg_hdr), &d,
+				 fn, arg);
 	}
 	return n;
 }

@@ -55,8 +55,10 @@ int hs_udp_send_segments(int fd, const union hs_addr *local, const union hs_addr
 /* May what is sent be fragmented from now on? Sockets come with DF on every packet. */
 void hs_udp_allow_fragments(int fd, int family, bool on);
 
-/* The mark of a received message: its control data must have been asked for. */
+/* Of a received message, whose control data must have been asked for: the mark; */
 uint8_t hs_udp_ecn_of(struct msghdr *msg);
+/* and the bytes of each datagram of a buffer in which the kernel has joined several; 0: it is one. */
+size_t hs_udp_segment_of(struct msghdr *msg);
 /* Mark a message that has no other control data; 0 needs none. @control must live until it is sent. */
 void hs_udp_mark(struct msghdr *msg, union hs_ecn_control *control, int family, uint8_t ecn);
 
