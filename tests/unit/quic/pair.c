@@ -405,6 +405,7 @@ bool pair_step(struct pair *p, u64 until_us)
 			nq_on_timeout(p->end[i].conn, p->now_us);
 		pair_control(p, i);
 		p->end[i].events |= nq_take_events(p->end[i].conn);
+		pair_check(p->end[i].conn);
 	}
 	return true;
 }
