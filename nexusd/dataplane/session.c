@@ -285,6 +285,7 @@ void dp_session_free(struct dp *dp, struct dp_session *s)
 	dp_reset_forget(s);
 	dp_tx_drop_queue(dp, s);
 	dp_timer_set(dp, s, NQ_TIME_NEVER);
+	dp_socket_wait_no_more(s);
 	if (s->dirty)
 		TAILQ_REMOVE(&dp->dirty, s, dirty_entry);
 	while (!SLIST_EMPTY(&s->cids))
@@ -341,7 +342,7 @@ static void run_session(struct dp *dp, struct dp_session *s)
 		at = s->retry_us;
 	/* A socket that takes data again says so: what is due would only be due again at once. */
 	if (dp_active_path(s)->sock->n_pending) {
-		s->socket_blocked = true;
+		dp_socket_wait(s, dp_active_path(s)->sock);
 		if (at < dp->now_us + BLOCKED_US)
 			at = dp->now_us + BLOCKED_US;
 	}
