@@ -362,7 +362,8 @@ enum nq_event {
 	NQ_EV_CID_WANTED = 1 << 7,	/* the peer retired one of ours: nq_add_local_cid() */
 	NQ_EV_CID_RETIRED = 1 << 8,	/* nq_take_retired_cid() has ids to unhash */
 	NQ_EV_DUPLICATE = 1 << 9,
-	NQ_EV_PATH = 1 << 10,		/* nq_active_path() or nq_path_used() may have changed */
+	/* nq_active_path(), nq_confirmed_path() or nq_path_used() may have changed */
+	NQ_EV_PATH = 1 << 10,
 	NQ_EV_SILENT = 1 << 11,		/* not a packet of the peer for PTOs: once until one comes */
 };
 
@@ -421,6 +422,11 @@ u32 nq_local_cids_wanted(const struct nq_conn *c);
 /* ---- paths ---------------------------------------------------------------------------------- */
 
 u8 nq_active_path(const struct nq_conn *c);
+/*
+ * Where the peer is beyond doubt. It differs from the active path as long as that is an address of
+ * the peer's that has not answered a challenge yet; who copies packets can make it any address.
+ */
+u8 nq_confirmed_path(const struct nq_conn *c);
 /* May packets still go to or come from it? If not, its addresses can be forgotten. */
 bool nq_path_used(const struct nq_conn *c, u8 path);
 

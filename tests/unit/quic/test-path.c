@@ -232,6 +232,7 @@ static void test_forged_copies(void **state)
 	while (!nq_active_path(s))
 		assert_true(pair_step(&p, p.now_us + SECOND));
 	assert_int_equal(p.end[1].addr[nq_active_path(s)], FORGER);
+	assert_int_equal(nq_confirmed_path(s), 0);
 	/* Without any data of its own the client answers the challenge to its address. */
 	pair_run(&p, p.now_us + 4 * RTT_US);
 	assert_int_equal(nq_active_path(s), 0);
