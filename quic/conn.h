@@ -502,6 +502,7 @@ struct nq_rx_sink {
 	unsigned int cap, n;
 	unsigned int pkt;
 	const u8 *dcid;
+	u32 responses; /* PATH_RESPONSEs of the packet so far */
 	u8 path;
 	bool eliciting;
 	bool non_probing; /* more than the probing frames of RFC 9000 9.1 */

@@ -225,6 +225,7 @@ static void on_opened(struct nq_conn *c, struct nq_rx_pkt *pkt, struct nq_rx_sin
 	pkt->status = NQ_RX_OK;
 	sink->dcid = pkt->data + 1;
 	sink->path = pkt->path;
+	sink->responses = 0;
 	sink->eliciting = false;
 	sink->unreportable = false;
 	sink->non_probing = false;
