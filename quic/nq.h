@@ -398,7 +398,7 @@ struct nq_close_info {
 void nq_close(struct nq_conn *c, bool application, u64 code, const char *reason, u64 now_us);
 void nq_close_info(const struct nq_conn *c, struct nq_close_info *info);
 
-/* Install the keys of the phase after the current one: 0, -EALREADY, -EINVAL. */
+/* Install the keys of the phase after the current one: 0, -EALREADY, or what aead_init() returns. */
 int nq_set_next_keys(struct nq_conn *c, const struct nq_key_material *tx,
 		     const struct nq_key_material *rx);
 /* Start a key update (RFC 9001 6.1): 0, -EAGAIN (not allowed yet), -ENOKEY (no next keys). */
@@ -415,6 +415,8 @@ int nq_take_retired_cid(struct nq_conn *c, struct nq_cid *cid);
  * connection is closed with NQ_CLOSE_RESET. nq_rx_open() calls it itself.
  */
 bool nq_check_stateless_reset(struct nq_conn *c, const u8 *token, u64 now_us);
+/* The reset token of the remote ID in use, with its number; NULL: none, or the end has come. */
+const u8 *nq_active_reset_token(const struct nq_conn *c, u64 *seq);
 
 /* More local CIDs that the peer would take now; NQ_EV_CID_WANTED says when to ask. */
 u32 nq_local_cids_wanted(const struct nq_conn *c);
@@ -451,8 +453,6 @@ void nq_path_recheck(struct nq_conn *c);
 void nq_set_path_mtu(struct nq_conn *c, u32 udp_payload_bytes);
 /* The local system refused to send so much to the active path (EMSGSIZE). */
 void nq_mtu_refused(struct nq_conn *c, u32 udp_payload_bytes, u64 now_us);
-/* The reset token of the remote ID in use, with its number; NULL: none, or the end has come. */
-const u8 *nq_active_reset_token(const struct nq_conn *c, u64 *seq);
 
 /*
  * @c goes on where @old stops sending, on the same path: round-trip time, window and packet size are

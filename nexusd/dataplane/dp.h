@@ -360,7 +360,7 @@ int dp_session_next_keys(struct dp_session *s);
 struct dp_session *dp_route_dst(const struct dp_device *dev, const u8 *pkt);
 struct dp_session *dp_route_src(const struct dp_device *dev, const u8 *pkt);
 /* NQ_EV_CID_RETIRED and NQ_EV_CID_WANTED. */
-void dp_session_cids(struct dp *dp, struct dp_session *s, u32 events);
+void dp_session_cids(struct dp *dp, struct dp_session *s);
 
 /* reset.c */
 int dp_reset_init(struct dp *dp);

@@ -91,7 +91,7 @@ void dp_session_events(struct dp *dp, struct dp_session *s)
 	if (ev & NQ_EV_KEY_UPDATE_NEEDED)
 		dp_event(dp, s, NQD_EVENT_KEY_UPDATE_NEEDED, NULL, NULL, 0);
 	if (ev & (NQ_EV_CID_WANTED | NQ_EV_CID_RETIRED))
-		dp_session_cids(dp, s, ev);
+		dp_session_cids(dp, s);
 	if (ev & NQ_EV_PATH)
 		dp_session_paths(dp, s);
 	if (ev & NQ_EV_CONGESTION)

@@ -179,7 +179,7 @@ static void issue_cid(struct dp *dp, struct dp_session *s)
 }
 
 /* The peer retired some of ours, or takes more: it has always as many as it can hold. */
-static void refill_cids(struct dp *dp, struct dp_session *s)
+void dp_session_cids(struct dp *dp, struct dp_session *s)
 {
 	struct nq_cid cid;
 	struct dp_cid *c;
@@ -347,12 +347,6 @@ static void run_session(struct dp *dp, struct dp_session *s)
 			at = dp->now_us + BLOCKED_US;
 	}
 	dp_timer_set(dp, s, s->deadline_us < at ? s->deadline_us : at);
-}
-
-void dp_session_cids(struct dp *dp, struct dp_session *s, u32 events)
-{
-	if (events & (NQ_EV_CID_RETIRED | NQ_EV_CID_WANTED))
-		refill_cids(dp, s);
 }
 
 void dp_run_dirty(struct dp *dp)
