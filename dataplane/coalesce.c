@@ -4,7 +4,6 @@
 
 #define NEVER_TCP_FLAGS (DP_TCP_SYN | DP_TCP_RST | DP_TCP_URG | DP_TCP_CWR)
 #define END_TCP_FLAGS (DP_TCP_FIN | DP_TCP_PSH)
-#define IP4_DF 0x4000
 
 bool dp_inner_sane(const u8 *pkt, u32 len)
 {
@@ -30,7 +29,7 @@ static u32 l4_offset(const u8 *pkt, u32 len, u8 *proto)
 {
 	if (pkt[0] >> 4 == 4) {
 		/* No options, no fragment. */
-		if (pkt[0] != 0x45 || dp_get16(pkt + 6) & ~IP4_DF)
+		if (pkt[0] != 0x45 || dp_get16(pkt + 6) & ~DP_IP4_DF)
 			return 0;
 		*proto = pkt[9];
 		return DP_IP4_HDR_LEN;
@@ -105,7 +104,7 @@ static bool same_ip(const struct dp_coalesce *co, const u8 *pkt)
 		return !memcmp(f, pkt, 4) && !memcmp(f + 6, pkt + 6, 34);
 	if (memcmp(f, pkt, 2) || memcmp(f + 6, pkt + 6, 4) || memcmp(f + 12, pkt + 12, 8))
 		return false;
-	return dp_get16(pkt + 4) == co->next_id || dp_get16(f + 6) & IP4_DF;
+	return dp_get16(pkt + 4) == co->next_id || dp_get16(f + 6) & DP_IP4_DF;
 }
 
 static bool same_l4(const struct dp_coalesce *co, const u8 *pkt)

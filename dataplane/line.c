@@ -2,7 +2,9 @@
 /* Accounts of sessions: see line.h. */
 #include "line.h"
 
-#define DUPLICATE_EVENT_US 1000000
+/* Events that others on the path, or its losses, cause as often as they like. */
+#define EVENT_US 1000000
+#define COLLAPSED 2
 
 /* All but the time of the last packet. */
 #define N_COUNTERS (offsetof(struct nq_counters, last_rx_us) / sizeof(u64))
@@ -80,7 +82,7 @@ u64 nqd_duplicates_to_report(struct nqd_line *l, const struct nq_stats *st, u64 
 	u64 all = st->count.duplicates + st->count.replay_window_drops;
 	u64 count = all - l->duplicates_reported;
 
-	if (all <= l->duplicates_reported || now_us - l->duplicate_event_us < DUPLICATE_EVENT_US)
+	if (all <= l->duplicates_reported || now_us - l->duplicate_event_us < EVENT_US)
 		return 0;
 	l->duplicates_reported = all;
 	l->duplicate_event_us = now_us;
@@ -91,8 +93,19 @@ u8 nqd_congestion_state(const struct nq_stats *st, u32 path_mtu)
 {
 	/* Persistent congestion collapses the window; otherwise it is a recovery period. */
 	if (st->cwnd_bytes <= 2 * (u64)path_mtu)
-		return 2;
+		return COLLAPSED;
 	return st->congestion_state ? 1 : 0;
+}
+
+bool nqd_congestion_to_report(struct nqd_line *l, u8 state, u64 now_us)
+{
+	bool collapsed = state == COLLAPSED;
+
+	if (now_us - l->congestion_event_us < EVENT_US && (!collapsed || l->collapse_reported))
+		return false;
+	l->congestion_event_us = now_us;
+	l->collapse_reported = collapsed;
+	return true;
 }
 
 u8 nqd_session_state_of(const struct nq_conn *conn, bool down)

@@ -15,6 +15,8 @@ struct nqd_line {
 	u64 connected_us;		/* started_us of the first of the line on this path */
 	struct nq_counters inherited;	/* of the engines of those it replaced */
 	u64 duplicates_reported, duplicate_event_us;
+	u64 congestion_event_us;
+	bool collapse_reported;
 
 	/* replace.c: */
 	struct nqd_line *heir;		/* who will take or has taken its place */
@@ -52,6 +54,11 @@ void nqd_account_inherit(const struct nqd_account *to, const struct nqd_account 
 u64 nqd_duplicates_to_report(struct nqd_line *l, const struct nq_stats *st, u64 now_us);
 /* NQD_A_EVENT_CONGESTION: 0 open, 1 recovery, 2 persistent congestion. */
 u8 nqd_congestion_state(const struct nq_stats *st, u32 path_mtu);
+/*
+ * Is NQD_EVENT_CONGESTION_STATE to be sent now that it is @state? Once a second, since every round trip
+ * may bring a loss; but that the path has collapsed is told at once.
+ */
+bool nqd_congestion_to_report(struct nqd_line *l, u8 state, u64 now_us);
 /* NQD_SESSION_* of a session; @conn may be NULL. */
 u8 nqd_session_state_of(const struct nq_conn *conn, bool down);
 /* Is CONNECTION_CLOSE of this end on its way? */

@@ -55,14 +55,14 @@ unsigned int nqd_path_move_flags(const struct nqd_path *active, const union nqd_
 
 bool nqd_path_news(struct nqd_path_report *r, const struct nq_conn *conn)
 {
-	u8 active = nq_active_path(conn);
+	u8 path = nq_confirmed_path(conn);
 	bool ended = r->migrating_to < NQ_PATHS_MAX &&
-		     (active == r->migrating_to || !nq_path_used(conn, r->migrating_to));
+		     (path == r->migrating_to || !nq_path_used(conn, r->migrating_to));
 	/* A migration that failed is told as well: the path is the one it was. */
-	bool news = active != r->reported || ended;
+	bool news = path != r->reported || ended;
 
 	if (ended)
 		r->migrating_to = NQ_PATHS_MAX;
-	r->reported = active;
+	r->reported = path;
 	return news;
 }

@@ -43,11 +43,14 @@ unsigned int nqd_path_move_flags(const struct nqd_path *active, const union nqd_
 
 /* What the owner of a session knows of its paths. */
 struct nqd_path_report {
-	u8 reported;			/* the active one that he knows of */
+	u8 reported;			/* the confirmed one that he knows of */
 	u8 migrating_to;		/* what he asked for, NQ_PATHS_MAX = nothing */
 };
 
-/* The engine's paths may have changed (NQ_EV_PATH): has the owner to be told? Then he has been. */
+/*
+ * The engine's paths may have changed (NQ_EV_PATH): has the owner to be told of @r->reported? Then he has
+ * been. An address that is only claimed is not told: it may be anybody's, and another with each packet.
+ */
 bool nqd_path_news(struct nqd_path_report *r, const struct nq_conn *conn);
 
 #endif /* NQD_PATH_H */

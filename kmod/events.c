@@ -79,7 +79,8 @@ static void congestion(struct nqd_session *s, const struct nq_stats *st)
 {
 	struct nqd_last_event info = { .congestion = nqd_congestion_state(st, s->path_mtu) };
 
-	nqd_event(s, NQD_EVENT_CONGESTION_STATE, &info, NULL, 0);
+	if (nqd_congestion_to_report(&s->line, info.congestion, nqd_now_us()))
+		nqd_event(s, NQD_EVENT_CONGESTION_STATE, &info, NULL, 0);
 }
 
 /* At most one per second; the count says how many packets it stands for. */

@@ -100,7 +100,7 @@ void nqd_session_paths(struct nqd_session *s)
 
 	spin_lock_bh(&s->lock);
 	news = nqd_path_news(&s->path_report, s->conn);
-	p = nqd_active_path(s);
+	p = &s->paths[s->path_report.reported];
 	info.local = *nqd_path_local(p);
 	info.remote = p->remote;
 	for (i = 0; i < NQ_PATHS_MAX; i++)

@@ -82,6 +82,14 @@ int nq_cids_init(struct nq_conn *c, const struct nq_conn_params *p)
 	return 0;
 }
 
+/* A frame's fate becomes @to. Whether any waits is asked with every packet, so they are counted. */
+static enum nq_frame_fate turn(struct nq_cids *s, enum nq_frame_fate from, enum nq_frame_fate to)
+{
+	s->n_wanted -= from == NQ_FATE_WANTED;
+	s->n_wanted += to == NQ_FATE_WANTED;
+	return to;
+}
+
 /* ---- the peer's ---- */
 
 static bool want_retire(struct nq_cids *s, u64 seq)
@@ -97,7 +105,7 @@ static bool want_retire(struct nq_cids *s, u64 seq)
 	if (!free_slot)
 		return false;
 	free_slot->seq = seq;
-	free_slot->fate = NQ_FATE_WANTED;
+	free_slot->fate = turn(s, NQ_FATE_NONE, NQ_FATE_WANTED);
 	return true;
 }
 
@@ -363,7 +371,7 @@ int nq_add_local_cid(struct nq_conn *c, const struct nq_cid *cid)
 	free_slot->cid = *cid;
 	free_slot->cid.seq = c->cids.next_local_seq++;
 	free_slot->used = true;
-	free_slot->fate = NQ_FATE_WANTED;
+	free_slot->fate = turn(&c->cids, NQ_FATE_NONE, NQ_FATE_WANTED);
 	return 0;
 }
 
@@ -381,7 +389,7 @@ u64 nq_cid_on_retire(struct nq_conn *c, u64 seq, const u8 *dcid)
 			return NQ_PROTOCOL_VIOLATION;
 		l->used = false;
 		l->retired = true;
-		l->fate = NQ_FATE_NONE;
+		l->fate = turn(s, l->fate, NQ_FATE_NONE);
 		nq_path_on_local_retired(c, (u8)(l - s->local));
 		c->events |= NQ_EV_CID_WANTED | NQ_EV_CID_RETIRED;
 	}
@@ -404,22 +412,6 @@ int nq_take_retired_cid(struct nq_conn *c, struct nq_cid *cid)
 
 /* ---- frames ---- */
 
-bool nq_cid_wanted(const struct nq_conn *c)
-{
-	const struct nq_cids *s = &c->cids;
-	u32 i;
-
-	for (i = 0; i < NQ_RETIRE_MAX; i++) {
-		if (s->retire[i].fate == NQ_FATE_WANTED)
-			return true;
-	}
-	for (i = 0; i < NQ_CIDS_MAX; i++) {
-		if (s->local[i].fate == NQ_FATE_WANTED)
-			return true;
-	}
-	return false;
-}
-
 u32 nq_cid_write(struct nq_conn *c, u8 *p, u32 cap, u64 pn)
 {
 	struct nq_cids *s = &c->cids;
@@ -432,7 +424,7 @@ u32 nq_cid_write(struct nq_conn *c, u8 *p, u32 cap, u64 pn)
 		if (!len)
 			return at;
 		at += len;
-		s->retire[i].fate = NQ_FATE_SENT;
+		s->retire[i].fate = turn(s, NQ_FATE_WANTED, NQ_FATE_SENT);
 		s->retire[i].pn = pn;
 	}
 	for (i = 0; i < NQ_CIDS_MAX; i++) {
@@ -442,7 +434,7 @@ u32 nq_cid_write(struct nq_conn *c, u8 *p, u32 cap, u64 pn)
 		if (!len)
 			return at;
 		at += len;
-		s->local[i].fate = NQ_FATE_SENT;
+		s->local[i].fate = turn(s, NQ_FATE_WANTED, NQ_FATE_SENT);
 		s->local[i].pn = pn;
 	}
 	return at;
@@ -454,11 +446,11 @@ static void set_fate(struct nq_cids *s, u64 pn, enum nq_frame_fate fate)
 
 	for (i = 0; i < NQ_RETIRE_MAX; i++) {
 		if (s->retire[i].fate == NQ_FATE_SENT && s->retire[i].pn == pn)
-			s->retire[i].fate = fate;
+			s->retire[i].fate = turn(s, NQ_FATE_SENT, fate);
 	}
 	for (i = 0; i < NQ_CIDS_MAX; i++) {
 		if (s->local[i].fate == NQ_FATE_SENT && s->local[i].pn == pn)
-			s->local[i].fate = fate;
+			s->local[i].fate = turn(s, NQ_FATE_SENT, fate);
 	}
 }
 

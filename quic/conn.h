@@ -181,6 +181,7 @@ struct nq_cids {
 	u64 next_local_seq;
 	u32 n_remote;
 	u32 peer_limit;
+	u32 n_wanted; /* frames that wait to be written */
 	u8 local_len;
 };
 
@@ -399,7 +400,11 @@ int nq_cids_init(struct nq_conn *c, const struct nq_conn_params *p);
 /* 0, or a transport error code. */
 u64 nq_cid_on_new(struct nq_conn *c, const struct nq_frame *f);
 u64 nq_cid_on_retire(struct nq_conn *c, u64 seq, const u8 *dcid);
-bool nq_cid_wanted(const struct nq_conn *c);
+static inline bool nq_cid_wanted(const struct nq_conn *c)
+{
+	return c->cids.n_wanted;
+}
+
 /* Write the frames that are wanted; they belong to packet @pn from then on. */
 u32 nq_cid_write(struct nq_conn *c, u8 *p, u32 cap, u64 pn);
 void nq_cid_on_acked(struct nq_conn *c, u64 pn);
@@ -497,6 +502,7 @@ struct nq_rx_sink {
 	unsigned int cap, n;
 	unsigned int pkt;
 	const u8 *dcid;
+	u32 responses; /* PATH_RESPONSEs of the packet so far */
 	u8 path;
 	bool eliciting;
 	bool non_probing; /* more than the probing frames of RFC 9000 9.1 */

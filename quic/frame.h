@@ -4,7 +4,7 @@
  *
  * The parser is total: it accepts any bytes, reads none past @end and never loops more than once
  * over the input. A parsed frame points into the packet. Frames of streams and of the handshake
- * are measured, not understood: rx.c hands them up whole.
+ * are measured, not understood: rxframe.c hands them up whole.
  */
 #ifndef NQ_FRAME_H
 #define NQ_FRAME_H

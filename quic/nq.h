@@ -362,7 +362,8 @@ enum nq_event {
 	NQ_EV_CID_WANTED = 1 << 7,	/* the peer retired one of ours: nq_add_local_cid() */
 	NQ_EV_CID_RETIRED = 1 << 8,	/* nq_take_retired_cid() has ids to unhash */
 	NQ_EV_DUPLICATE = 1 << 9,
-	NQ_EV_PATH = 1 << 10,		/* nq_active_path() or nq_path_used() may have changed */
+	/* nq_active_path(), nq_confirmed_path() or nq_path_used() may have changed */
+	NQ_EV_PATH = 1 << 10,
 	NQ_EV_SILENT = 1 << 11,		/* not a packet of the peer for PTOs: once until one comes */
 };
 
@@ -397,7 +398,7 @@ struct nq_close_info {
 void nq_close(struct nq_conn *c, bool application, u64 code, const char *reason, u64 now_us);
 void nq_close_info(const struct nq_conn *c, struct nq_close_info *info);
 
-/* Install the keys of the phase after the current one: 0, -EALREADY, -EINVAL. */
+/* Install the keys of the phase after the current one: 0, -EALREADY, or what aead_init() returns. */
 int nq_set_next_keys(struct nq_conn *c, const struct nq_key_material *tx,
 		     const struct nq_key_material *rx);
 /* Start a key update (RFC 9001 6.1): 0, -EAGAIN (not allowed yet), -ENOKEY (no next keys). */
@@ -414,6 +415,8 @@ int nq_take_retired_cid(struct nq_conn *c, struct nq_cid *cid);
  * connection is closed with NQ_CLOSE_RESET. nq_rx_open() calls it itself.
  */
 bool nq_check_stateless_reset(struct nq_conn *c, const u8 *token, u64 now_us);
+/* The reset token of the remote ID in use, with its number; NULL: none, or the end has come. */
+const u8 *nq_active_reset_token(const struct nq_conn *c, u64 *seq);
 
 /* More local CIDs that the peer would take now; NQ_EV_CID_WANTED says when to ask. */
 u32 nq_local_cids_wanted(const struct nq_conn *c);
@@ -421,6 +424,11 @@ u32 nq_local_cids_wanted(const struct nq_conn *c);
 /* ---- paths ---------------------------------------------------------------------------------- */
 
 u8 nq_active_path(const struct nq_conn *c);
+/*
+ * Where the peer is beyond doubt. It differs from the active path as long as that is an address of
+ * the peer's that has not answered a challenge yet; who copies packets can make it any address.
+ */
+u8 nq_confirmed_path(const struct nq_conn *c);
 /* May packets still go to or come from it? If not, its addresses can be forgotten. */
 bool nq_path_used(const struct nq_conn *c, u8 path);
 
@@ -445,8 +453,6 @@ void nq_path_recheck(struct nq_conn *c);
 void nq_set_path_mtu(struct nq_conn *c, u32 udp_payload_bytes);
 /* The local system refused to send so much to the active path (EMSGSIZE). */
 void nq_mtu_refused(struct nq_conn *c, u32 udp_payload_bytes, u64 now_us);
-/* The reset token of the remote ID in use, with its number; NULL: none, or the end has come. */
-const u8 *nq_active_reset_token(const struct nq_conn *c, u64 *seq);
 
 /*
  * @c goes on where @old stops sending, on the same path: round-trip time, window and packet size are

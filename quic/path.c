@@ -92,6 +92,11 @@ u8 nq_active_path(const struct nq_conn *c)
 	return c->paths.active;
 }
 
+u8 nq_confirmed_path(const struct nq_conn *c)
+{
+	return c->paths.last_valid;
+}
+
 bool nq_path_used(const struct nq_conn *c, u8 path)
 {
 	return path < NQ_PATHS_MAX && c->paths.p[path].used;
@@ -145,6 +150,7 @@ static void confirm(struct nq_conn *c, u64 now_us)
 	if (before == s->active)
 		return;
 	c->stats.migrations++;
+	c->events |= NQ_EV_PATH;
 	for (i = 0; i < NQ_PATHS_MAX; i++) {
 		if (s->p[i].used && i != s->active && i != s->migrating)
 			s->p[i].release_us = release_us;

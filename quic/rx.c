@@ -225,6 +225,7 @@ static void on_opened(struct nq_conn *c, struct nq_rx_pkt *pkt, struct nq_rx_sin
 	pkt->status = NQ_RX_OK;
 	sink->dcid = pkt->data + 1;
 	sink->path = pkt->path;
+	sink->responses = 0;
 	sink->eliciting = false;
 	sink->unreportable = false;
 	sink->non_probing = false;
@@ -295,7 +296,7 @@ unsigned int nq_rx_accept(struct nq_conn *c, const struct nq_opener *o, struct n
 	struct nq_rx_sink sink = { .datagrams = datagrams, .cap = cap };
 	unsigned int i;
 
-	/* Every packet of the call finds room for one datagram at least. */
+	/* One DATAGRAM in each, as our own ends have it, finds room. */
 	n = (unsigned int)nq_min(n, cap);
 	for (i = 0; i < n && c->state == NQ_ACTIVE; i++) {
 		sink.pkt = i;

@@ -78,8 +78,11 @@ static u64 on_frame(struct nq_conn *c, u8 *p, const struct nq_frame *f, struct n
 		nq_path_on_challenge(c, sink->path, f->path_data);
 		return 0;
 	case NQ_FRAME_PATH_RESPONSE:
-		/* One that fits nothing answers a challenge of the time before the hand-over. */
-		nq_path_on_response(c, f->path_data, now_us);
+		/* One that fits nothing answers a challenge of the time before the hand-over. To see
+		 * that is dear: not more are looked at than there can be challenges.
+		 */
+		if (sink->responses++ < NQ_PATHS_MAX * NQ_PATH_TRIES)
+			nq_path_on_response(c, f->path_data, now_us);
 		return 0;
 	case NQ_FRAME_CONNECTION_CLOSE:
 	case NQ_FRAME_CONNECTION_CLOSE + 1:

@@ -70,6 +70,7 @@ struct dp_out {
 	u8 data[DP_OUT_BYTES];
 };
 TAILQ_HEAD(dp_out_list, dp_out);
+LIST_HEAD(dp_blocked_list, dp_session);
 
 struct nqd_socket {
 	struct dp_watch watch;
@@ -82,6 +83,7 @@ struct nqd_socket {
 	bool wants_out;
 	struct dp_out_list pending;
 	unsigned int n_pending;
+	struct dp_blocked_list blocked;	/* sessions that wait for it to take data again */
 };
 TAILQ_HEAD(dp_socket_list, nqd_socket);
 
@@ -154,7 +156,10 @@ struct dp_session {
 	struct nq_range *waiting_ranges;
 	u32 flags, route_epoch, peer_group, path_mtu;
 	u8 role, cid_len;
-	bool dirty, down, gone, socket_blocked;
+	bool dirty, down, gone;
+	/* udp.c: the full socket it waits for, whose list it is in; NULL: none */
+	struct nqd_socket *blocked_on;
+	LIST_ENTRY(dp_session) blocked_entry;
 	bool sends;			/* counted in its device's n_sessions */
 	struct nqd_line line;
 	u64 deadline_us;		/* replace.c's, or of the limbo */
@@ -355,7 +360,7 @@ int dp_session_next_keys(struct dp_session *s);
 struct dp_session *dp_route_dst(const struct dp_device *dev, const u8 *pkt);
 struct dp_session *dp_route_src(const struct dp_device *dev, const u8 *pkt);
 /* NQ_EV_CID_RETIRED and NQ_EV_CID_WANTED. */
-void dp_session_cids(struct dp *dp, struct dp_session *s, u32 events);
+void dp_session_cids(struct dp *dp, struct dp_session *s);
 
 /* reset.c */
 int dp_reset_init(struct dp *dp);
@@ -416,6 +421,9 @@ void dp_socket_put(struct dp *dp, struct nqd_socket *sock);
 /* The same while epoll events are worked off: a socket without users goes at the round's end. */
 void dp_socket_put_later(struct dp *dp, struct nqd_socket *sock);
 void dp_sockets_reap(struct dp *dp);
+/* @s has something to do as soon as @sock, which is full, takes data again: then it is marked. */
+void dp_socket_wait(struct dp_session *s, struct nqd_socket *sock);
+void dp_socket_wait_no_more(struct dp_session *s);
 /* Send a sealed burst; consumes it. -EMSGSIZE: the path takes no such packets. */
 int dp_udp_send(struct dp *dp, struct nqd_path *path, struct dp_out *out);
 

@@ -53,7 +53,8 @@ static void congestion(struct dp *dp, struct dp_session *s, const struct nq_stat
 {
 	struct dp_last_event info = { .congestion = nqd_congestion_state(st, s->path_mtu) };
 
-	dp_event(dp, s, NQD_EVENT_CONGESTION_STATE, &info, NULL, 0);
+	if (nqd_congestion_to_report(&s->line, info.congestion, dp->now_us))
+		dp_event(dp, s, NQD_EVENT_CONGESTION_STATE, &info, NULL, 0);
 }
 
 /* At most one per second; the count says how many packets it stands for. */
@@ -90,7 +91,7 @@ void dp_session_events(struct dp *dp, struct dp_session *s)
 	if (ev & NQ_EV_KEY_UPDATE_NEEDED)
 		dp_event(dp, s, NQD_EVENT_KEY_UPDATE_NEEDED, NULL, NULL, 0);
 	if (ev & (NQ_EV_CID_WANTED | NQ_EV_CID_RETIRED))
-		dp_session_cids(dp, s, ev);
+		dp_session_cids(dp, s);
 	if (ev & NQ_EV_PATH)
 		dp_session_paths(dp, s);
 	if (ev & NQ_EV_CONGESTION)

@@ -14,8 +14,8 @@ static u32 too_big_4(const u8 *pkt, u32 len, u32 mtu, u8 *out)
 	u32 ihl = (pkt[0] & 15) * 4, quote = len < ICMP4_QUOTE ? len : ICMP4_QUOTE;
 	u8 *icmp = out + DP_IP4_HDR_LEN;
 
-	if (ihl < DP_IP4_HDR_LEN || len < ihl + 8 || dp_get16(pkt + 6) & 0x1fff || pkt[12] >= 224 ||
-	    !dp_get32(pkt + 12) || pkt[16] >= 224)
+	if (ihl < DP_IP4_HDR_LEN || len < ihl + 8 || dp_get16(pkt + 6) & DP_IP4_OFFSET ||
+	    pkt[12] >= 224 || !dp_get32(pkt + 12) || pkt[16] >= 224)
 		return 0;
 	/* Only queries are answered, not errors. */
 	if (pkt[9] == IPPROTO_ICMP && pkt[ihl] != 8 && pkt[ihl] != 0)

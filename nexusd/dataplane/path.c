@@ -51,7 +51,7 @@ void dp_paths_free(struct dp *dp, struct dp_session *s)
 
 static void report(struct dp *dp, struct dp_session *s)
 {
-	struct nqd_path *p = dp_active_path(s);
+	struct nqd_path *p = &s->paths[s->path_report.reported];
 	struct dp_last_event info = { .local = *dp_path_local(p), .remote = p->remote };
 
 	dp_event(dp, s, NQD_EVENT_PATH_CHANGED, &info, NULL, 0);

@@ -179,7 +179,7 @@ static void issue_cid(struct dp *dp, struct dp_session *s)
 }
 
 /* The peer retired some of ours, or takes more: it has always as many as it can hold. */
-static void refill_cids(struct dp *dp, struct dp_session *s)
+void dp_session_cids(struct dp *dp, struct dp_session *s)
 {
 	struct nq_cid cid;
 	struct dp_cid *c;
@@ -285,6 +285,7 @@ void dp_session_free(struct dp *dp, struct dp_session *s)
 	dp_reset_forget(s);
 	dp_tx_drop_queue(dp, s);
 	dp_timer_set(dp, s, NQ_TIME_NEVER);
+	dp_socket_wait_no_more(s);
 	if (s->dirty)
 		TAILQ_REMOVE(&dp->dirty, s, dirty_entry);
 	while (!SLIST_EMPTY(&s->cids))
@@ -341,17 +342,11 @@ static void run_session(struct dp *dp, struct dp_session *s)
 		at = s->retry_us;
 	/* A socket that takes data again says so: what is due would only be due again at once. */
 	if (dp_active_path(s)->sock->n_pending) {
-		s->socket_blocked = true;
+		dp_socket_wait(s, dp_active_path(s)->sock);
 		if (at < dp->now_us + BLOCKED_US)
 			at = dp->now_us + BLOCKED_US;
 	}
 	dp_timer_set(dp, s, s->deadline_us < at ? s->deadline_us : at);
-}
-
-void dp_session_cids(struct dp *dp, struct dp_session *s, u32 events)
-{
-	if (events & (NQ_EV_CID_RETIRED | NQ_EV_CID_WANTED))
-		refill_cids(dp, s);
 }
 
 void dp_run_dirty(struct dp *dp)

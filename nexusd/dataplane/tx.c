@@ -297,7 +297,7 @@ void dp_tx_flush(struct dp *dp, struct dp_session *s)
 
 		dp_tick(dp);
 		if (dp_active_path(s)->sock->n_pending) {
-			s->socket_blocked = true;
+			dp_socket_wait(s, dp_active_path(s)->sock);
 			goto alone;
 		}
 		plan = make_plan(dp, s);

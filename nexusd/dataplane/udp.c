@@ -78,6 +78,7 @@ struct nqd_socket *dp_socket_get(struct dp *dp, int fd, int *err)
 	sock->refs = 1;
 	sock->gso = dp->udp_gso;
 	TAILQ_INIT(&sock->pending);
+	LIST_INIT(&sock->blocked);
 	set_options(fd, sock->bound.sa.sa_family == AF_INET6);
 	*err = dp_watch_add(dp, &sock->watch, EPOLLIN);
 	if (*err)
@@ -99,6 +100,8 @@ static void destroy(struct dp *dp, struct nqd_socket *sock)
 		TAILQ_REMOVE(&sock->pending, out, entry);
 		dp_out_put(dp, out);
 	}
+	while (!LIST_EMPTY(&sock->blocked))
+		dp_socket_wait_no_more(LIST_FIRST(&sock->blocked));
 	dp_watch_close(dp, &sock->watch);
 	TAILQ_REMOVE(&dp->sockets, sock, entry);
 	free(sock);
@@ -306,6 +309,22 @@ int dp_udp_send(struct dp *dp, struct nqd_path *path, struct dp_out *out)
 	return 0;
 }
 
+void dp_socket_wait_no_more(struct dp_session *s)
+{
+	if (s->blocked_on)
+		LIST_REMOVE(s, blocked_entry);
+	s->blocked_on = NULL;
+}
+
+void dp_socket_wait(struct dp_session *s, struct nqd_socket *sock)
+{
+	if (s->blocked_on == sock)
+		return;
+	dp_socket_wait_no_more(s);
+	s->blocked_on = sock;
+	LIST_INSERT_HEAD(&sock->blocked, s, blocked_entry);
+}
+
 /* The socket takes data again: first what waited, then the sessions it held up. */
 static void drain(struct dp *dp, struct nqd_socket *sock)
 {
@@ -321,11 +340,9 @@ static void drain(struct dp *dp, struct nqd_socket *sock)
 	}
 	sock->wants_out = false;
 	dp_watch_mod(dp, &sock->watch, EPOLLIN);
-	TAILQ_FOREACH (s, &dp->sessions, entry) {
-		if (s->socket_blocked && dp_session_on(s, sock)) {
-			s->socket_blocked = false;
-			dp_mark_dirty(dp, s);
-		}
+	while ((s = LIST_FIRST(&sock->blocked))) {
+		dp_socket_wait_no_more(s);
+		dp_mark_dirty(dp, s);
 	}
 }
 

@@ -10,18 +10,18 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <net/if.h>
 #include <netlink/genl/ctrl.h>
 #include <netlink/genl/genl.h>
 #include <netlink/netlink.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "../lib/netns.h"
 
 /* What is used of linux/ovpn.h, which headers before 6.16 lack. */
 enum { CMD_PEER_NEW = 1, CMD_KEY_NEW = 6 };
@@ -64,18 +64,6 @@ static void check_nl(int err, const char *what)
 		fail(what, nl_geterror(err));
 }
 
-static void enter(const char *ns)
-{
-	char path[256];
-	int fd;
-
-	snprintf(path, sizeof(path), "/run/netns/%s", ns);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
-		fail(ns, strerror(errno));
-	close(fd);
-}
-
 /* A netlink and a UDP socket in its namespace. */
 static void open_end(struct end *e, const char *device)
 {
@@ -83,7 +71,8 @@ static void open_end(struct end *e, const char *device)
 				   .sin_port = htons(PORT),
 				   .sin_addr = e->addr };
 
-	enter(e->ns);
+	if (!netns_enter(e->ns))
+		fail(e->ns, strerror(errno));
 	e->ifindex = if_nametoindex(device);
 	if (!e->ifindex)
 		fail(device, strerror(errno));

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +21,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "../lib/netns.h"
 
 #define PORT 5300
 #define CHUNK (256 * 1024)
@@ -41,18 +42,6 @@ static void fail(const char *what)
 {
 	fprintf(stderr, "tunnel-load: %s: %s\n", what, strerror(errno));
 	exit(1);
-}
-
-static void enter(const char *ns)
-{
-	char path[256];
-	int fd;
-
-	snprintf(path, sizeof(path), "/run/netns/%s", ns);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
-		fail(ns);
-	close(fd);
 }
 
 static uint64_t now_us(void)
@@ -92,11 +81,13 @@ static void open_flow(struct flow *f, int type, unsigned long i, const char *fro
 	struct sockaddr_in dst = address(to, i, PORT);
 	int in;
 
-	enter("b");
+	if (!netns_enter("b"))
+		fail("b");
 	in = bound(type, dst);
 	if (type == SOCK_STREAM && listen(in, 1) < 0)
 		fail("listen");
-	enter("a");
+	if (!netns_enter("a"))
+		fail("a");
 	f->out = bound(type, address(from, i, 0));
 	if (connect(f->out, (struct sockaddr *)&dst, sizeof(dst)) < 0)
 		fail("connect");

@@ -79,7 +79,7 @@ enum nqd_event {
 	NQD_EVENT_PATH_MTU_CHANGED,	/* NQD_A_SESSION_PATH_MTU_BYTES */
 	NQD_EVENT_ROUTE_EPOCH_MISMATCH,
 	NQD_EVENT_REPLAY_OR_DUPLICATE_DROP, /* rate limited; the counters are exact */
-	NQD_EVENT_CONGESTION_STATE,	/* NQD_A_EVENT_CONGESTION */
+	NQD_EVENT_CONGESTION_STATE,	/* NQD_A_EVENT_CONGESTION; rate limited */
 	NQD_EVENT_FATAL_ERROR,
 	NQD_EVENT_FRAMES_PUNTED,	/* NQD_A_EVENT_FRAMES: frames the data plane does not own */
 	/* NQD_A_SESSION_LOCAL_ADDR, _REMOTE_ADDR: the path now; the one before if a move failed */

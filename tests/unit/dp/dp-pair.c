@@ -17,9 +17,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <net/if.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../lib/netns.h"
 #include "abi-client.h"
 #include "masked-keys.h"
 
@@ -42,20 +41,6 @@ struct end {
 
 static struct end ends[2];
 
-static void enter(const char *ns)
-{
-	char path[256];
-	int fd;
-
-	snprintf(path, sizeof(path), "/run/netns/%s", ns);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || setns(fd, CLONE_NEWNET) < 0) {
-		fprintf(stderr, "dp-pair: namespace %s: %s\n", ns, strerror(errno));
-		exit(1);
-	}
-	close(fd);
-}
-
 static void check(int err, const char *what, const char *text)
 {
 	if (err >= 0)
@@ -69,7 +54,8 @@ static void open_end(struct end *e, const char *plane, const char *ns, const cha
 	const struct abi_transport *transport = abi_transport_for(plane);
 	struct nxm_error err = { 0 };
 
-	enter(ns);
+	if (!netns_enter(ns))
+		check(-errno, ns, "");
 	strcpy(e->ifname, "nxp0");
 	e->tun = -1;
 	if (!transport->module) {

@@ -593,14 +593,21 @@ static void client_is_followed(void **state)
 	struct peer *p = &peers[FOLLOWED];
 	u64 deadline = now_us() + TIMEOUT_MS * 1000ull;
 	struct sockaddr_storage addr;
-	int events, fd;
+	int events, fd, i;
 	u8 pkt[1500];
+	u64 got;
 
 	NEED_ROOT();
 	serve(p, p->fd);
 	events = abi.events[NQD_EVENT_PATH_CHANGED];
+	got = abi_stat(&abi, FOLLOWED + 1, NQD_A_STATS_L3_RX_PACKETS);
 	fd = abi_open_udp("127.0.0.1", 0, &addr);
 	send_wire(fd, p->buf, seal(p, pkt, udp_packet(pkt, 5 + FOLLOWED, 1, 100)));
+	/* As yet it may be somebody who copies what he sees: nobody is told that the user is there. */
+	expect_stat(FOLLOWED + 1, NQD_A_STATS_L3_RX_PACKETS, got + 1);
+	for (i = 0; i < 3; i++)
+		abi_stat(&abi, FOLLOWED + 1, NQD_A_STATS_L3_RX_PACKETS);
+	assert_int_equal(abi.events[NQD_EVENT_PATH_CHANGED], events);
 	serve_until(p, fd, FOLLOWED + 1, NQD_A_STATS_MIGRATIONS, 1);
 	expect_stat(FOLLOWED + 1, NQD_A_STATS_ADDRESS_DROPS, 0);
 	wait_event(NQD_EVENT_PATH_CHANGED, events + 1);

@@ -112,6 +112,18 @@ void pair_stop(struct pair *p)
 	}
 }
 
+/* Frames about connection IDs that wait: counted, and as they stand. */
+static void check_cids(const struct nq_cids *s)
+{
+	u32 i, wanted = 0;
+
+	for (i = 0; i < NQ_RETIRE_MAX; i++)
+		wanted += s->retire[i].fate == NQ_FATE_WANTED;
+	for (i = 0; i < NQ_CIDS_MAX; i++)
+		wanted += s->local[i].fate == NQ_FATE_WANTED;
+	assert_int_equal(wanted, s->n_wanted);
+}
+
 void pair_check(const struct nq_conn *c)
 {
 	u64 flight = 0, pn, out = 0;
@@ -129,6 +141,7 @@ void pair_check(const struct nq_conn *c)
 	assert_int_equal(flight, c->loss.bytes_in_flight);
 	assert_int_equal(out, c->loss.out_packets);
 	assert_true(c->cc.cwnd >= 2ULL * c->cc.mss);
+	check_cids(&c->cids);
 }
 
 /* ---- the link ---- */
@@ -405,6 +418,7 @@ bool pair_step(struct pair *p, u64 until_us)
 			nq_on_timeout(p->end[i].conn, p->now_us);
 		pair_control(p, i);
 		p->end[i].events |= nq_take_events(p->end[i].conn);
+		pair_check(p->end[i].conn);
 	}
 	return true;
 }

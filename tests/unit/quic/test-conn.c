@@ -626,6 +626,13 @@ static void test_issue_and_retire(void **state)
 	assert_int_equal(nq_take_retired_cid(c, &back), 0);
 	/* Again: already gone, no harm. */
 	assert_int_equal(inject(1, 1001, retire, 2), NQ_RX_OK);
+	/* Guessed: before it was ever sent. Then it needs not be. */
+	assert_int_equal(nq_add_local_cid(c, &cid), 0);
+	assert_true(nq_cid_wanted(c));
+	retire[1] = 0x02;
+	assert_int_equal(inject(1, 1002, retire, 2), NQ_RX_OK);
+	assert_false(nq_cid_wanted(c));
+	pair_check(c);
 }
 
 static void test_peer_limit(void **state)

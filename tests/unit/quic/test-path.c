@@ -232,6 +232,7 @@ static void test_forged_copies(void **state)
 	while (!nq_active_path(s))
 		assert_true(pair_step(&p, p.now_us + SECOND));
 	assert_int_equal(p.end[1].addr[nq_active_path(s)], FORGER);
+	assert_int_equal(nq_confirmed_path(s), 0);
 	/* Without any data of its own the client answers the challenge to its address. */
 	pair_run(&p, p.now_us + 4 * RTT_US);
 	assert_int_equal(nq_active_path(s), 0);
@@ -567,6 +568,43 @@ static void test_responses(void **state)
 	assert_int_equal(pair_counters(&p, 0).path_validations, 1);
 }
 
+/* Let end 0 see a packet of @wrong PATH_RESPONSEs that answer nothing, and one that does. */
+static void see_responses(const u8 *data, u32 wrong)
+{
+	struct nq_conn *c = p.end[0].conn;
+	struct nq_rx_sink sink = { .dcid = c->cids.local[0].cid.id };
+	u8 frames[1400] = { 0 };
+	u32 i, len = 0;
+
+	for (i = 0; i <= wrong; i++) {
+		frames[len] = NQ_FRAME_PATH_RESPONSE;
+		if (i == wrong)
+			memcpy(frames + len + 1, data, NQ_PATH_DATA_LEN);
+		len += 1 + NQ_PATH_DATA_LEN;
+	}
+	assert_int_equal(nq_rx_frames(c, frames, frames + len, &sink, p.now_us), 0);
+}
+
+/* To compare one costs more than to send it: of a packet no more are looked at than can be right. */
+static void test_many_responses(void **state)
+{
+	const u32 most = NQ_PATHS_MAX * NQ_PATH_TRIES;
+	struct nq_conn *c;
+	u8 buf[1500], path;
+
+	start();
+	c = p.end[0].conn;
+	pair_run(&p, p.now_us + SECOND);
+	assert_true(pair_migrate(&p, PAIR_HOME + OTHER_HOST, 0) > 0);
+	assert_int_equal(nq_tx_alone(c, buf, sizeof(buf), p.now_us, &path), NQ_MIN_UDP_PAYLOAD);
+	see_responses(buf + 26, most);
+	assert_int_equal(nq_active_path(c), 0);
+	see_responses(buf + 26, 150);
+	assert_int_equal(nq_active_path(c), 0);
+	see_responses(buf + 26, most - 1);
+	assert_int_equal(nq_active_path(c), path);
+}
+
 static void test_recheck(void **state)
 {
 	struct nq_conn *c;
@@ -608,6 +646,7 @@ int main(void)
 		TEST(test_migrate_at_once),
 		TEST(test_retire_while_migrating),
 		TEST(test_responses),
+		TEST(test_many_responses),
 		TEST(test_recheck),
 	};
 

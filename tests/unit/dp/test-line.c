@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* How often the owner of a session is told what others can make happen. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "line.h"
+
+#define SECOND 1000000ull
+#define START (100 * SECOND)
+
+enum { OPEN, RECOVERY, COLLAPSED };
+
+/* A loss with every round trip of a millisecond: an event a second. */
+static void congestion_is_told_once_a_second(void **state)
+{
+	struct nqd_line l = { 0 };
+	unsigned int told = 0, i;
+
+	for (i = 0; i < 10000; i++)
+		told += nqd_congestion_to_report(&l, i % 2 ? OPEN : RECOVERY, START + i * 1000);
+	assert_int_equal(told, 10);
+}
+
+/* What matters most does not wait, but neither is it said again and again. */
+static void collapse_is_told_at_once(void **state)
+{
+	struct nqd_line l = { 0 };
+
+	assert_true(nqd_congestion_to_report(&l, RECOVERY, START));
+	assert_false(nqd_congestion_to_report(&l, RECOVERY, START + 1));
+	assert_true(nqd_congestion_to_report(&l, COLLAPSED, START + 2));
+	assert_false(nqd_congestion_to_report(&l, COLLAPSED, START + 3));
+	assert_false(nqd_congestion_to_report(&l, OPEN, START + 4));
+	assert_false(nqd_congestion_to_report(&l, COLLAPSED, START + 5));
+	assert_true(nqd_congestion_to_report(&l, OPEN, START + 2 + SECOND));
+	assert_true(nqd_congestion_to_report(&l, COLLAPSED, START + 3 + SECOND));
+}
+
+/* None is left out of the sum, however many come. */
+static void duplicates_are_told_once_a_second(void **state)
+{
+	struct nqd_line l = { 0 };
+	struct nq_stats st = { 0 };
+	u64 told = 0, n;
+	unsigned int events = 0, i;
+
+	assert_int_equal(nqd_duplicates_to_report(&l, &st, START), 0);
+	for (i = 0; i < 10000; i++) {
+		st.count.duplicates += 2;
+		st.count.replay_window_drops++;
+		n = nqd_duplicates_to_report(&l, &st, START + i * 1000);
+		events += n != 0;
+		told += n;
+	}
+	assert_int_equal(events, 10);
+	told += nqd_duplicates_to_report(&l, &st, START + 11 * SECOND);
+	assert_int_equal(told, 30000);
+	assert_int_equal(nqd_duplicates_to_report(&l, &st, START + 13 * SECOND), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(congestion_is_told_once_a_second),
+		cmocka_unit_test(collapse_is_told_at_once),
+		cmocka_unit_test(duplicates_are_told_once_a_second),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
