@@ -660,12 +660,15 @@ static void note_shape(struct nqd_session *s)
 	s->dp.overhead = nq_tx_overhead_bytes(s->conn);
 }
 
-/* One burst of @want packets: true if there may be more to send now. */
+/*
+ * One burst of @want packets: true if there may be more to send now. Where there was no memory for
+ * one packet, there is none at once either: the timer tries again.
+ */
 static bool flush_burst(struct nqd_session *s, unsigned int want, u32 pkt_bytes, u64 now_us)
 	__must_hold(&s->lock)
 {
 	struct nq_tx_burst burst = {};
-	unsigned int n, filled;
+	unsigned int n, filled = 0;
 	struct nqd_burst *b;
 
 	/* It was planned for another size: once more. */
@@ -682,12 +685,12 @@ static bool flush_burst(struct nqd_session *s, unsigned int want, u32 pkt_bytes,
 	if (n) {
 		b = nqd_burst_begin();
 		filled = fill(s, b, n, burst.hdr_len);
-		if (unlikely(filled < n))
+		if (unlikely(!filled))
 			s->dp.retry_us = now_us + NO_MEMORY_RETRY_US;
 		leave(s, b, &burst, filled, now_us);
 	}
 	spin_lock(&s->lock);
-	return n == want;
+	return n == want && filled;
 }
 
 static bool nothing_waits(const struct nqd_session_dp *dp)
