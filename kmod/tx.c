@@ -384,16 +384,11 @@ static bool begin_first(struct nqd_session *s)
 	u32 mtu = dp->mtu;
 
 	while ((skb = skb_peek(&dp->staged))) {
-		if (dp->segs.left)
-			return dp_segs_max_len(&dp->segs) <= mtu ||
-			       dp_segs_fragment(&dp->segs, mtu);
-		if (likely(!init_segs(&dp->segs, skb))) {
-			if (likely(dp_segs_max_len(&dp->segs) <= mtu))
-				return true;
-			if (dp_segs_fragment(&dp->segs, mtu))
-				return true;
-		}
-		dp->tally.mtu_drops += nqd_skb_cb(skb)->segs;
+		/* One that has left in part is looked at again: the path may have narrowed since. */
+		if (likely(dp->segs.left || !init_segs(&dp->segs, skb)) &&
+		    likely(dp_segs_max_len(&dp->segs) <= mtu || dp_segs_fragment(&dp->segs, mtu)))
+			return true;
+		dp->tally.mtu_drops += dp->segs.left ?: nqd_skb_cb(skb)->segs;
 		skb = unstage(s);
 		if (nd)
 			send_too_big(nd, skb, mtu);
