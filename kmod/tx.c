@@ -118,6 +118,23 @@ static void send_too_big(struct nqd_device *nd, struct sk_buff *skb, u32 mtu)
 }
 
 /*
+ * Cut an IPv4 packet that may be. Nobody completes a checksum in fragments, so one that was left
+ * open is completed before. False: the packet has to go.
+ */
+static bool fragment(struct dp_segs *segs, struct sk_buff *skb, u32 mtu)
+{
+	if (!dp_segs_fragment(segs, mtu))
+		return false;
+	if (skb->ip_summed != CHECKSUM_PARTIAL)
+		return true;
+	/* Its headers may be elsewhere afterwards. */
+	if (skb_checksum_help(skb))
+		return false;
+	segs->pkt = skb->data;
+	return true;
+}
+
+/*
  * Normally the stack has cut to the device's MTU; but the path of a session may take less. Then an
  * IPv4 packet without DF is fragmented when it leaves, of everything else the sender is told now.
  */
@@ -126,7 +143,7 @@ static bool fits(struct nqd_session *s, struct nqd_device *nd, struct sk_buff *s
 {
 	u32 mtu = READ_ONCE(s->dp.mtu);
 
-	if (likely(!mtu || dp_segs_max_len(segs) <= mtu || dp_segs_fragment(segs, mtu)))
+	if (likely(!mtu || dp_segs_max_len(segs) <= mtu || fragment(segs, skb, mtu)))
 		return true;
 	atomic64_add(segs->left, &s->dp.mtu_drops);
 	send_too_big(nd, skb, mtu);
@@ -386,7 +403,7 @@ static bool begin_first(struct nqd_session *s)
 	while ((skb = skb_peek(&dp->staged))) {
 		/* One that has left in part is looked at again: the path may have narrowed since. */
 		if (likely(dp->segs.left || !init_segs(&dp->segs, skb)) &&
-		    likely(dp_segs_max_len(&dp->segs) <= mtu || dp_segs_fragment(&dp->segs, mtu)))
+		    likely(dp_segs_max_len(&dp->segs) <= mtu || fragment(&dp->segs, skb, mtu)))
 			return true;
 		dp->tally.mtu_drops += dp->segs.left ?: nqd_skb_cb(skb)->segs;
 		skb = unstage(s);
