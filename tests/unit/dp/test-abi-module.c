@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -354,6 +355,67 @@ static void namespaces_come_and_go(void **state)
 	assert_true(known_namespaces() <= known);
 }
 
+/* ---- tunnels through tunnels ---- */
+
+#define NESTED 40
+
+static void run(const char *format, ...)
+{
+	char command[256];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(command, sizeof(command), format, ap);
+	va_end(ap);
+	assert_int_equal(system(command), 0);
+}
+
+/* Device @i has 10.99.i.2, and the peer of its session is reached by the next one. */
+static void add_nested(int i)
+{
+	struct abi_session s = t_session(1 + i);
+	struct sockaddr_in *to = (void *)&s.remote;
+	struct sockaddr_storage bound;
+	struct nxm_error e;
+	char name[IFNAMSIZ];
+
+	snprintf(name, sizeof(name), "nxn%d", i);
+	s.ifname = name;
+	s.flags = NQD_SESSION_F_DEFAULT_ROUTE;
+	s.mtu = 8000;
+	s.socket = abi_open_udp("0.0.0.0", 0, &bound);
+	if (i + 1 < NESTED)
+		to->sin_addr.s_addr = htonl(0x0a630001 + ((i + 1) << 8));
+	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+	/* Kept open until the process ends. */
+}
+
+/* A packet that goes through many devices is sealed for each of them, whatever stack there is. */
+static void tunnels_through_tunnels(void **state)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
+	struct nxm_error e;
+	char name[IFNAMSIZ];
+	time_t end;
+	int i, fd;
+
+	T_ONLY_MODULE();
+	for (i = 0; i < NESTED; i++) {
+		snprintf(name, sizeof(name), "nxn%d", i);
+		t_expect(abi_create_device(&t_abi, 0, name, &e), 0, &e, NULL);
+		run("ip address add 10.99.%d.2/24 dev %s && ip link set %s mtu 9000 up", i, name,
+		    name);
+	}
+	for (i = 0; i < NESTED; i++)
+		add_nested(i);
+	to.sin_addr.s_addr = htonl(0x0a630001);
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(sendto(fd, "nested", 6, 0, (struct sockaddr *)&to, sizeof(to)), 6);
+	close(fd);
+	for (end = time(NULL) + 20; !abi_stat(&t_abi, NESTED, NQD_A_STATS_L3_TX_PACKETS);)
+		assert_true(time(NULL) < end);
+}
+
 /* ---- allocations that fail ---- */
 
 /*
@@ -618,6 +680,7 @@ int main(int argc, char **argv)
 		CASE(device_goes),
 		CASE(other_interfaces),
 		CASE(namespaces_come_and_go),
+		CASE(tunnels_through_tunnels),
 		CASE(allocation_failures),
 	};
 
