@@ -47,6 +47,8 @@ static void __net_exit nqd_net_exit(struct net *net)
 	nqd_sessions_exit_net(nn);
 	WARN_ON(!list_empty(&nn->sockets));
 	cancel_work_sync(&nn->reap);
+	/* Sessions' workers that have begun wait for the lock, or are about to. */
+	flush_workqueue(nqd_wq);
 	mutex_destroy(&nn->lock);
 }
 
@@ -102,7 +104,6 @@ static void __exit nqd_exit(void)
 	nqd_device_exit();
 	unregister_pernet_subsys(&nqd_net_ops);
 	nqd_debugfs_exit();
-	/* Workers that were queued end here; each finds its session gone. */
 	destroy_workqueue(nqd_wq);
 	nqd_dp_exit();
 	nqd_crypto_exit();

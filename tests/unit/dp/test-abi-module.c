@@ -667,6 +667,41 @@ static void allocation_failures(void **state)
 	close(fault.fd);
 }
 
+/* ---- the module goes ---- */
+
+#define CLOSING 60
+
+/*
+ * Sessions that say goodbye after their device is gone, each on a socket of its own, whose end takes
+ * a grace period: so their time is over while the module, on its way out, ends them one by one.
+ */
+static void unloaded_while_sessions_close(void **state)
+{
+	struct sockaddr_storage bound;
+	struct nxm_error e;
+	struct nxm m;
+	size_t nest;
+	int i;
+
+	T_ONLY_MODULE();
+	for (i = 1; i <= CLOSING; i++) {
+		struct abi_session s = t_session(i);
+
+		s.socket = abi_open_udp("127.0.0.1", 0, &bound);
+		t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+	}
+	for (i = 1; i <= CLOSING; i++) {
+		nest = t_begin_session(&m, NQD_CMD_DELETE_SESSION, i);
+		nxm_put_u64(&m, NQD_A_SESSION_CLOSE_CODE, 0);
+		nxm_nest_end(&m, nest);
+		t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), 0, &e, NULL);
+	}
+	delete_device("nxt0");
+	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, CLOSING);
+	run("rmmod nexus_quic_dco");
+	run("modprobe nexus_quic_dco");
+}
+
 int main(int argc, char **argv)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, t_setup, t_teardown)
@@ -682,6 +717,7 @@ int main(int argc, char **argv)
 		CASE(namespaces_come_and_go),
 		CASE(tunnels_through_tunnels),
 		CASE(allocation_failures),
+		CASE(unloaded_while_sessions_close),
 	};
 
 	/* One case alone, by its name (or a pattern). */
