@@ -38,6 +38,8 @@
 /* Of one network namespace. */
 #define NQD_MAX_SESSIONS	16384
 #define NQD_MAX_DEVICES		64
+/* Each has threads and buffers of its own. */
+#define NQD_MAX_SOCKETS		256
 /* Rings of packets in flight that grew, all sessions together. */
 #define NQD_RINGS_MAX_BYTES	(512ULL << 20)
 

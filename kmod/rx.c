@@ -722,7 +722,7 @@ static void free_lanes(struct nqd_rx_lanes *lanes)
 static struct nqd_rx_lanes *alloc_lanes(void)
 {
 	unsigned int i, n = min_t(unsigned int, num_online_cpus(), LANES_MAX);
-	struct nqd_rx_lanes *lanes = kvzalloc(struct_size(lanes, lane, n), GFP_KERNEL);
+	struct nqd_rx_lanes *lanes = kvzalloc(struct_size(lanes, lane, n), GFP_KERNEL_ACCOUNT);
 
 	if (!lanes)
 		return NULL;
@@ -732,7 +732,7 @@ static struct nqd_rx_lanes *alloc_lanes(void)
 	if (!lanes->netdev)
 		goto free;
 	for (i = 0; i < n; i++) {
-		lanes->lane[i].bounce = (u8 *)__get_free_pages(GFP_KERNEL, BOUNCE_ORDER);
+		lanes->lane[i].bounce = (u8 *)__get_free_pages(GFP_KERNEL_ACCOUNT, BOUNCE_ORDER);
 		if (!lanes->lane[i].bounce)
 			goto free;
 	}

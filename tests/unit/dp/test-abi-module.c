@@ -165,6 +165,30 @@ static void foreign_sockets(void **state)
 	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, 0);
 }
 
+/* Sockets have threads and buffers: a namespace has a bounded number of them. */
+static void too_many_sockets(void **state)
+{
+	struct abi_session s = t_session(0);
+	struct sockaddr_storage bound;
+	int fds[400], n = 0, err = 0;
+	struct nxm_error e;
+
+	T_ONLY_MODULE();
+	s.no_keys = true;
+	while (!err && n < 400) {
+		s.id = ++s.serial;
+		s.socket = fds[n++] = abi_open_udp("127.0.0.1", 0, &bound);
+		err = abi_add_session(&t_abi, &s, &e);
+	}
+	t_expect(err, -ENOSPC, &e, "NQD_A_SESSION_SOCKET_FD: 256");
+	assert_int_equal(s.id, 257);
+	/* The one that is given back is another's. */
+	t_expect(t_simple(NQD_CMD_DELETE_SESSION, 1, 0, &e), 0, &e, NULL);
+	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+	while (n)
+		close(fds[--n]);
+}
+
 /* What one namespace has, another does not see, and cannot end. */
 static void namespaces(void **state)
 {
@@ -710,6 +734,7 @@ int main(int argc, char **argv)
 		CASE(socket_of_devices_is_closed),
 		CASE(process_dies),
 		CASE(foreign_sockets),
+		CASE(too_many_sockets),
 		CASE(namespaces),
 		CASE(not_an_administrator),
 		CASE(device_goes),
