@@ -813,6 +813,9 @@ void nqd_dp_socket_detach(struct nqd_socket *sock)
 	synchronize_net();
 	for (i = 0; i < lanes->n; i++)
 		stop_lane(&lanes->lane[i], &sk->sk_receive_queue);
+	/* Nobody has told him yet. */
+	if (!skb_queue_empty_lockless(&sk->sk_receive_queue))
+		sock->dp.data_ready(sk);
 	free_lanes(lanes);
 	sock->dp.rx = NULL;
 }
