@@ -454,11 +454,14 @@ static void rx_packet(struct nqd_rx *rx, struct nqd_session *s, u8 *data, u32 le
 
 /* ---- buffers ---- */
 
-/* All packets are done with: the buffers they lie in may go. */
+/* All packets are done with: the buffers they lie in may go. They are no drops. */
 static void finish(struct nqd_rx *rx)
 {
+	struct sk_buff *skb;
+
 	open_batch(rx);
-	__skb_queue_purge(&rx->held);
+	while ((skb = __skb_dequeue(&rx->held)))
+		consume_skb(skb);
 	rx->bounce_used = 0;
 }
 
