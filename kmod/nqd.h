@@ -93,7 +93,7 @@ struct nqd_device {
 	struct nqd_session *default_session; /* read under RCU */
 	struct nqd_socket *sockets[NQD_FDS_MAX];
 	unsigned int n_sockets;
-	unsigned int n_sessions;	/* that may send */
+	unsigned int n_sessions;	/* that may send; packets look without a lock */
 	struct nqd_device_drops __percpu *drops;
 	struct nqd_device_dp dp;
 };

@@ -375,7 +375,7 @@ static unsigned int accept(struct nqd_rx *rx, struct nqd_session *s, unsigned in
 		if (unlikely(traced))
 			look_at_refusals(rx, s, true);
 		if (unlikely(*n && s->unheard))
-			s->heard = true;
+			WRITE_ONCE(s->heard, true);
 	}
 	spin_unlock(&s->lock);
 	return some;

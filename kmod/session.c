@@ -381,7 +381,7 @@ void nqd_session_free(struct nqd_session *s)
 	nqd_reset_forget(s);
 	leave_routes(s);
 	if (s->sends && s->nd)
-		s->nd->n_sessions--;
+		WRITE_ONCE(s->nd->n_sessions, s->nd->n_sessions - 1);
 	stop_engine(s);
 	ring_free(s);
 	nqd_paths_free(s);
