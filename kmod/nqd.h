@@ -74,12 +74,6 @@ struct nqd_net {
 
 static inline struct nqd_net *nqd_net_of(const struct net *net);
 
-/* Drops of packets that belong to no session, per CPU. */
-struct nqd_device_drops {
-	u64 no_route;
-	u64 malformed;
-};
-
 /*
  * A device, the private part of its net_device and gone with it. On nqd_net.devices from ndo_init()
  * to ndo_uninit(); who holds nqd_net.lock and found it there may use it until he lets go. Sessions
@@ -94,7 +88,6 @@ struct nqd_device {
 	struct nqd_socket *sockets[NQD_FDS_MAX];
 	unsigned int n_sockets;
 	unsigned int n_sessions;	/* that may send; packets look without a lock */
-	struct nqd_device_drops __percpu *drops;
 	struct nqd_device_dp dp;
 };
 
@@ -410,10 +403,6 @@ static inline struct nqd_session *nqd_session_by_src(const struct nqd_device *nd
 
 	return s ?: READ_ONCE(nd->default_session);
 }
-
-/* stats.c */
-void nqd_count_drop_no_route(struct nqd_device *nd);
-void nqd_count_drop_malformed(struct nqd_device *nd);
 
 /* debugfs.c: failing to make its files is no failure of the module. */
 void nqd_debugfs_init(void);

@@ -205,14 +205,12 @@ netdev_tx_t nqd_dp_xmit(struct sk_buff *skb, struct net_device *dev)
 		return NETDEV_TX_OK;
 	rcu_read_lock();
 	if (unlikely(!sane(skb) || init_segs(&segs, skb))) {
-		nqd_count_drop_malformed(nd);
 		trace_nqd_drop(dev->ifindex, 0, NQD_DROP_MALFORMED);
 		goto drop;
 	}
 	s = nqd_session_by_dst(nd, skb->data);
 	/* Pairs with nqd_session_start(): what is set up before is seen. */
 	if (unlikely(!s || !smp_load_acquire(&s->conn) || READ_ONCE(s->down))) {
-		nqd_count_drop_no_route(nd);
 		trace_nqd_drop(dev->ifindex, 0, NQD_DROP_NO_ROUTE);
 		goto drop;
 	}
