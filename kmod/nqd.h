@@ -206,6 +206,7 @@ struct nqd_session {
 	struct nqd_socket *socks[NQ_PATHS_MAX]; /* references; also needs nqd_net.lock to change */
 	u32 path_mtu;
 	bool heard;			/* set by packets: a DATAGRAM came while @unheard */
+	bool kicked;			/* without it: the worker was, and has not begun since */
 	struct nqd_counters counters;
 
 	struct delayed_work control;	/* nqd_session_kick(), and at @deadline_us */

@@ -62,6 +62,8 @@ static void control_work(struct work_struct *work)
 	struct nqd_session *s = container_of(to_delayed_work(work), struct nqd_session, control);
 	struct nqd_net *nn = s->nn;
 
+	/* What was done before a kick is seen from here on. */
+	WRITE_ONCE(s->kicked, false);
 	mutex_lock(&nn->lock);
 	if (s->linked)
 		nqd_session_run(s);
@@ -80,7 +82,16 @@ static void queue_control(struct nqd_session *s, unsigned long delay)
 
 void nqd_session_kick(struct nqd_session *s)
 {
+	WRITE_ONCE(s->kicked, true);
 	queue_control(s, 0);
+}
+
+/* A kick whose run has not begun may be what this puts off: then it is queued again. */
+static void run_in(struct nqd_session *s, unsigned long delay)
+{
+	queue_control(s, delay);
+	if (READ_ONCE(s->kicked))
+		queue_control(s, 0);
 }
 
 void nqd_session_set_deadline(struct nqd_session *s, u64 at_us)
@@ -89,7 +100,7 @@ void nqd_session_set_deadline(struct nqd_session *s, u64 at_us)
 
 	s->deadline_us = at_us;
 	if (at_us != NQ_TIME_NEVER)
-		queue_control(s, at_us > now_us ? usecs_to_jiffies(at_us - now_us) + 1 : 0);
+		run_in(s, at_us > now_us ? usecs_to_jiffies(at_us - now_us) + 1 : 0);
 }
 
 /* ---- rings of packets in flight ---- */
