@@ -184,6 +184,8 @@ struct nqd_session {
 	struct nqd_path_report path_report;
 	struct nqd_new_session *waiting; /* until SET_KEYS */
 	struct nqd_secrets secrets;	/* of the phase whose keys are installed as "next" */
+	bool keys_due;			/* not yet the next ones */
+	bool punt_due;			/* frames for its owner */
 	void *ring_mem;			/* a ring that grew */
 	size_t ring_bytes;
 	struct nqd_last_event last[NQD_EVENT_MAX + 1];
@@ -286,6 +288,8 @@ void nqd_session_free(struct nqd_session *s);
 void nqd_session_release(struct kref *ref);
 /* Its worker, at once. Any context, also under s->lock. */
 void nqd_session_kick(struct nqd_session *s);
+/* The same, a little later: what it had no memory for. */
+void nqd_session_try_again(struct nqd_session *s);
 /* Set the control side's next deadline, NQ_TIME_NEVER: none. */
 void nqd_session_set_deadline(struct nqd_session *s, u64 at_us);
 /* No more inner packets either way; its routes may belong to the next session. */

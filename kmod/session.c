@@ -94,6 +94,11 @@ static void run_in(struct nqd_session *s, unsigned long delay)
 		queue_control(s, 0);
 }
 
+void nqd_session_try_again(struct nqd_session *s)
+{
+	run_in(s, HZ / 10);
+}
+
 void nqd_session_set_deadline(struct nqd_session *s, u64 at_us)
 {
 	u64 now_us = nqd_now_us();
@@ -194,13 +199,17 @@ void nqd_session_refill_cids(struct nqd_session *s)
 		issue_cid(s);
 }
 
-/* Derive the keys of the phase behind the secrets we hold, install them, and step the secrets. */
+/*
+ * Derive the keys of the phase behind the secrets we hold, install them, and step the secrets: all
+ * of it, or nothing.
+ */
 int nqd_session_next_keys(struct nqd_session *s)
 {
 	struct nq_key_material tx = {}, rx = {};
+	struct nqd_secrets next = s->secrets;
 	int err;
 
-	err = nqd_step_secrets(s->cipher, nqd_quic_derive, &s->secrets, &tx, &rx);
+	err = nqd_step_secrets(s->cipher, nqd_quic_derive, &next, &tx, &rx);
 	if (!err)
 		err = nqd_next_keys_load(s->cipher, &tx, &rx);
 	if (err)
@@ -209,7 +218,10 @@ int nqd_session_next_keys(struct nqd_session *s)
 	err = nq_set_next_keys(s->conn, &tx, &rx);
 	spin_unlock_bh(&s->lock);
 	nqd_next_keys_unload(&tx, &rx);
+	if (!err)
+		s->secrets = next;
 wipe:
+	memzero_explicit(&next, sizeof(next));
 	memzero_explicit(&tx, sizeof(tx));
 	memzero_explicit(&rx, sizeof(rx));
 	return err;
