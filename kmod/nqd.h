@@ -5,7 +5,7 @@
  *
  * In short: rtnl, nqd_net.lock (mutex), lock_sock(), nqd_session_dp.turn and nqd_session.lock
  * (spinlocks, bottom halves off). Packets hold no lock but RCU when they find a session, which
- * may have ended: under its lock conn == NULL says so. Nothing is sealed, opened, copied or given
+ * may have ended: under its lock conn == NULL says so. No burst is sealed, opened, copied or given
  * to the stack under nqd_session.lock. Softirq never changes what the control side owns;
  * nqd_session_kick() has the session's worker do it.
  */
