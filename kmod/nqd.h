@@ -69,6 +69,7 @@ struct nqd_net {
 	struct rhltable cids;		/* struct nqd_cid.node; lookups under RCU */
 	struct rhltable tokens;		/* struct nqd_token.node; lookups under RCU */
 	struct work_struct reap;	/* ends the sessions of sockets that were closed */
+	atomic_t workers;		/* of sessions, queued or running */
 	struct dentry *debugfs;
 };
 

@@ -57,6 +57,16 @@ void nqd_session_release(struct kref *ref)
 	kfree_rcu(s, rcu);
 }
 
+/* What queue_control() took. The namespace may be gone afterwards: only its address is used. */
+static void worker_done(struct nqd_session *s)
+{
+	struct nqd_net *nn = s->nn;
+
+	kref_put(&s->ref, nqd_session_release);
+	if (atomic_dec_and_test(&nn->workers))
+		wake_up_var(&nn->workers);
+}
+
 static void control_work(struct work_struct *work)
 {
 	struct nqd_session *s = container_of(to_delayed_work(work), struct nqd_session, control);
@@ -68,7 +78,7 @@ static void control_work(struct work_struct *work)
 	if (s->linked)
 		nqd_session_run(s);
 	mutex_unlock(&nn->lock);
-	kref_put(&s->ref, nqd_session_release);
+	worker_done(s);
 }
 
 static void queue_control(struct nqd_session *s, unsigned long delay)
@@ -76,8 +86,9 @@ static void queue_control(struct nqd_session *s, unsigned long delay)
 	/* A packet may have found one that is being freed. */
 	if (!kref_get_unless_zero(&s->ref))
 		return;
+	atomic_inc(&s->nn->workers);
 	if (mod_delayed_work(nqd_wq, &s->control, delay))
-		kref_put(&s->ref, nqd_session_release);
+		worker_done(s);
 }
 
 void nqd_session_kick(struct nqd_session *s)
@@ -412,7 +423,7 @@ void nqd_session_free(struct nqd_session *s)
 	kfree_sensitive(s->waiting);
 	memzero_explicit(&s->secrets, sizeof(s->secrets));
 	if (cancel_delayed_work(&s->control))
-		kref_put(&s->ref, nqd_session_release);
+		worker_done(s);
 	kref_put(&s->ref, nqd_session_release);
 }
 

@@ -399,7 +399,7 @@ static bool begin_first(struct nqd_session *s)
 	u32 mtu = dp->mtu;
 
 	while ((skb = skb_peek(&dp->staged))) {
-		/* One that has left in part is looked at again: the path may have narrowed since. */
+		/* One that has left in part is looked at again: the path may have narrowed. */
 		if (likely(dp->segs.left || !init_segs(&dp->segs, skb)) &&
 		    likely(dp_segs_max_len(&dp->segs) <= mtu || fragment(&dp->segs, skb, mtu)))
 			return true;

@@ -696,8 +696,9 @@ static void allocation_failures(void **state)
 #define CLOSING 60
 
 /*
- * Sessions that say goodbye after their device is gone, each on a socket of its own, whose end takes
- * a grace period: so their time is over while the module, on its way out, ends them one by one.
+ * Sessions that say goodbye after their device is gone, each on a socket of its own, whose end
+ * takes a grace period: so their time is over while the module, on its way out, ends them one by
+ * one.
  */
 static void unloaded_while_sessions_close(void **state)
 {
