@@ -22,9 +22,6 @@ static int nqd_ndo_init(struct net_device *dev)
 
 	nd->dev = dev;
 	nd->nn = nn;
-	nd->drops = alloc_percpu(struct nqd_device_drops);
-	if (!nd->drops)
-		return -ENOMEM;
 	mutex_lock(&nn->lock);
 	if (nn->n_devices == NQD_MAX_DEVICES) {
 		err = -ENOSPC;
@@ -33,8 +30,6 @@ static int nqd_ndo_init(struct net_device *dev)
 		nn->n_devices++;
 	}
 	mutex_unlock(&nn->lock);
-	if (err)
-		free_percpu(nd->drops);
 	return err;
 }
 
@@ -69,7 +64,6 @@ static void nqd_ndo_uninit(struct net_device *dev)
 	list_del(&nd->entry);
 	nn->n_devices--;
 	mutex_unlock(&nn->lock);
-	free_percpu(nd->drops);
 }
 
 static const struct net_device_ops nqd_netdev_ops = {

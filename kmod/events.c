@@ -54,17 +54,16 @@ static void closed(struct nqd_session *s)
 	nqd_session_down(s, nqd_down_reason(info.cause), info.code, info.reason);
 }
 
-/* Frames that the data plane does not own. Without memory they wait for the next round. */
+/* Frames that the data plane does not own. Without memory they are due another time. */
 static void punted(struct nqd_session *s)
 {
 	const u32 max = 2048;
 	u8 *frames = kmalloc(max, GFP_KERNEL);
 	u32 n;
 
-	if (!frames) {
-		nqd_session_kick(s);
+	s->punt_due = !frames;
+	if (!frames)
 		return;
-	}
 	do {
 		spin_lock_bh(&s->lock);
 		n = nq_take_punt(s->conn, frames, max);
@@ -94,11 +93,21 @@ static void duplicates(struct nqd_session *s, const struct nq_stats *st)
 		nqd_event(s, NQD_EVENT_REPLAY_OR_DUPLICATE_DROP, &info, NULL, 0);
 }
 
+/* Without them the next update, ours or the peer's, is the end: tried until there is memory. */
+static void next_keys(struct nqd_session *s)
+{
+	int err = nqd_session_next_keys(s);
+
+	/* Its owner may have given some. */
+	s->keys_due = err && err != -EALREADY;
+	if (s->keys_due)
+		net_warn_ratelimited("nexusq: session %llu: no next keys yet: %d\n", s->id, err);
+}
+
 static void keys_changed(struct nqd_session *s)
 {
 	nqd_event(s, NQD_EVENT_KEY_UPDATE_DONE, NULL, NULL, 0);
-	if (s->secrets.has_secrets && nqd_session_next_keys(s))
-		net_warn_ratelimited("nexusq: session %llu: no next keys\n", s->id);
+	s->keys_due = s->secrets.has_secrets;
 }
 
 static void path_mtu_changed(struct nqd_session *s)
@@ -139,6 +148,8 @@ static void take_events(struct nqd_session *s)
 	spin_unlock_bh(&s->lock);
 	if (ev & NQ_EV_KEY_UPDATED)
 		keys_changed(s);
+	if (s->keys_due)
+		next_keys(s);
 	if (ev & NQ_EV_KEY_UPDATE_NEEDED)
 		nqd_event(s, NQD_EVENT_KEY_UPDATE_NEEDED, NULL, NULL, 0);
 	if (ev & (NQ_EV_CID_WANTED | NQ_EV_CID_RETIRED))
@@ -151,7 +162,7 @@ static void take_events(struct nqd_session *s)
 		path_mtu_changed(s);
 	if (ev & NQ_EV_SILENT)
 		nqd_event(s, NQD_EVENT_PEER_SILENT, NULL, NULL, 0);
-	if (ev & NQ_EV_PUNT)
+	if (ev & NQ_EV_PUNT || s->punt_due)
 		punted(s);
 	if (ev & (NQ_EV_CLOSED | NQ_EV_GONE))
 		closed(s);
@@ -196,4 +207,6 @@ void nqd_session_run(struct nqd_session *s)
 		nqd_dp_session_wake(s);
 	}
 	nqd_session_set_deadline(s, s->deadline_us);
+	if (s->keys_due || s->punt_due)
+		nqd_session_try_again(s);
 }

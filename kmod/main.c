@@ -8,6 +8,7 @@
  * last. Nothing of this can be refused, and rmmod is not held up by sessions that exist.
  */
 #include <linux/module.h>
+#include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 #include <net/rtnetlink.h>
 
@@ -47,6 +48,8 @@ static void __net_exit nqd_net_exit(struct net *net)
 	nqd_sessions_exit_net(nn);
 	WARN_ON(!list_empty(&nn->sockets));
 	cancel_work_sync(&nn->reap);
+	/* Workers of its sessions that have begun wait for the lock, or are about to. */
+	wait_var_event(&nn->workers, !atomic_read(&nn->workers));
 	mutex_destroy(&nn->lock);
 }
 
@@ -102,7 +105,6 @@ static void __exit nqd_exit(void)
 	nqd_device_exit();
 	unregister_pernet_subsys(&nqd_net_ops);
 	nqd_debugfs_exit();
-	/* Workers that were queued end here; each finds its session gone. */
 	destroy_workqueue(nqd_wq);
 	nqd_dp_exit();
 	nqd_crypto_exit();

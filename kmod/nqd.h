@@ -5,7 +5,7 @@
  *
  * In short: rtnl, nqd_net.lock (mutex), lock_sock(), nqd_session_dp.turn and nqd_session.lock
  * (spinlocks, bottom halves off). Packets hold no lock but RCU when they find a session, which
- * may have ended: under its lock conn == NULL says so. Nothing is sealed, opened, copied or given
+ * may have ended: under its lock conn == NULL says so. No burst is sealed, opened, copied or given
  * to the stack under nqd_session.lock. Softirq never changes what the control side owns;
  * nqd_session_kick() has the session's worker do it.
  */
@@ -38,6 +38,8 @@
 /* Of one network namespace. */
 #define NQD_MAX_SESSIONS	16384
 #define NQD_MAX_DEVICES		64
+/* Each has threads and buffers of its own. */
+#define NQD_MAX_SOCKETS		256
 /* Rings of packets in flight that grew, all sessions together. */
 #define NQD_RINGS_MAX_BYTES	(512ULL << 20)
 
@@ -67,16 +69,11 @@ struct nqd_net {
 	struct rhltable cids;		/* struct nqd_cid.node; lookups under RCU */
 	struct rhltable tokens;		/* struct nqd_token.node; lookups under RCU */
 	struct work_struct reap;	/* ends the sessions of sockets that were closed */
+	atomic_t workers;		/* of sessions, queued or running */
 	struct dentry *debugfs;
 };
 
 static inline struct nqd_net *nqd_net_of(const struct net *net);
-
-/* Drops of packets that belong to no session, per CPU. */
-struct nqd_device_drops {
-	u64 no_route;
-	u64 malformed;
-};
 
 /*
  * A device, the private part of its net_device and gone with it. On nqd_net.devices from ndo_init()
@@ -91,8 +88,7 @@ struct nqd_device {
 	struct nqd_session *default_session; /* read under RCU */
 	struct nqd_socket *sockets[NQD_FDS_MAX];
 	unsigned int n_sockets;
-	unsigned int n_sessions;	/* that may send */
-	struct nqd_device_drops __percpu *drops;
+	unsigned int n_sessions;	/* that may send; packets look without a lock */
 	struct nqd_device_dp dp;
 };
 
@@ -189,6 +185,8 @@ struct nqd_session {
 	struct nqd_path_report path_report;
 	struct nqd_new_session *waiting; /* until SET_KEYS */
 	struct nqd_secrets secrets;	/* of the phase whose keys are installed as "next" */
+	bool keys_due;			/* not yet the next ones */
+	bool punt_due;			/* frames for its owner */
 	void *ring_mem;			/* a ring that grew */
 	size_t ring_bytes;
 	struct nqd_last_event last[NQD_EVENT_MAX + 1];
@@ -211,6 +209,7 @@ struct nqd_session {
 	struct nqd_socket *socks[NQ_PATHS_MAX]; /* references; also needs nqd_net.lock to change */
 	u32 path_mtu;
 	bool heard;			/* set by packets: a DATAGRAM came while @unheard */
+	bool kicked;			/* without it: the worker was, and has not begun since */
 	struct nqd_counters counters;
 
 	struct delayed_work control;	/* nqd_session_kick(), and at @deadline_us */
@@ -290,6 +289,8 @@ void nqd_session_free(struct nqd_session *s);
 void nqd_session_release(struct kref *ref);
 /* Its worker, at once. Any context, also under s->lock. */
 void nqd_session_kick(struct nqd_session *s);
+/* The same, a little later: what it had no memory for. */
+void nqd_session_try_again(struct nqd_session *s);
 /* Set the control side's next deadline, NQ_TIME_NEVER: none. */
 void nqd_session_set_deadline(struct nqd_session *s, u64 at_us);
 /* No more inner packets either way; its routes may belong to the next session. */
@@ -408,10 +409,6 @@ static inline struct nqd_session *nqd_session_by_src(const struct nqd_device *nd
 
 	return s ?: READ_ONCE(nd->default_session);
 }
-
-/* stats.c */
-void nqd_count_drop_no_route(struct nqd_device *nd);
-void nqd_count_drop_malformed(struct nqd_device *nd);
 
 /* debugfs.c: failing to make its files is no failure of the module. */
 void nqd_debugfs_init(void);

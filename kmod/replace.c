@@ -83,7 +83,7 @@ void nqd_session_begin(struct nqd_session *s)
 	if (s->flags & NQD_SESSION_F_DEFAULT_ROUTE)
 		WRITE_ONCE(s->nd->default_session, s);
 	s->sends = true;
-	s->nd->n_sessions++;
+	WRITE_ONCE(s->nd->n_sessions, s->nd->n_sessions + 1);
 }
 
 static void begin(struct nqd_lines *all, struct nqd_line *l)
@@ -96,7 +96,7 @@ static void stop(struct nqd_lines *all, struct nqd_line *l)
 	struct nqd_session *s = session_of(l);
 
 	s->sends = false;
-	s->nd->n_sessions--;
+	WRITE_ONCE(s->nd->n_sessions, s->nd->n_sessions - 1);
 }
 
 /* Of a session and the one it replaces: in this order, and only under nqd_net.lock. */

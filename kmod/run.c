@@ -18,6 +18,11 @@
 
 /* Rounds for others' wishes, before the worker takes over. */
 #define ROUNDS_MAX 8
+/*
+ * Rounds that a CPU is in at a time: of a tunnel, and of the one that its packets go through. What
+ * goes through more is the worker's, because stacks end.
+ */
+#define NESTED_MAX 2
 /* A timer that is due again at once. */
 #define TIMER_MIN_US 20
 
@@ -25,6 +30,7 @@
 static struct workqueue_struct *round_wq;
 
 static DEFINE_PER_CPU(struct nqd_session *, delivering);
+static DEFINE_PER_CPU(unsigned int, nested);
 
 static void set_timer(struct nqd_session *s, u64 at, u64 now_us)
 {
@@ -66,6 +72,7 @@ static void one_round(struct nqd_session *s)
 	/* The engine stays as long as this has not been set. */
 	if (unlikely(test_bit(NQD_DP_STOPPED, &dp->state)))
 		return;
+	this_cpu_inc(nested);
 	if (now_us >= dp->timer_us)
 		dp->timer_us = NQ_TIME_NEVER;
 	spin_lock(&s->lock);
@@ -77,6 +84,7 @@ static void one_round(struct nqd_session *s)
 	at = nq_next_timeout_us(s->conn);
 	spin_unlock(&s->lock);
 	set_timer(s, at, now_us);
+	this_cpu_dec(nested);
 }
 
 /* ---- who does a round ---- */
@@ -101,7 +109,8 @@ static void rounds(struct nqd_session *s)
 	for (i = 0; test_bit(NQD_DP_WANTED, &dp->state); i++) {
 		if (this_cpu_read(delivering) == s)
 			return;
-		if (i == ROUNDS_MAX || !nqd_crypto_usable()) {
+		if (i == ROUNDS_MAX || this_cpu_read(nested) >= NESTED_MAX ||
+		    !nqd_crypto_usable()) {
 			leave_to_worker(s);
 			return;
 		}

@@ -52,7 +52,7 @@
 #define OWNER_SHARE 4
 /* So many packets count as one of the NAPI budget. */
 #define PACKETS_PER_WORK 8
-/* Of an inner packet that stays alone, this much is linear. */
+/* Inner packets up to this are linear, of those that stay alone and of joined ones. */
 #define LINEAR_MAX 2048
 
 /* More threads of one socket than this are seldom all busy. */
@@ -148,18 +148,26 @@ static struct sk_buff *build_single(struct napi_struct *napi, const u8 *pkt, u32
 	return NULL;
 }
 
-/* A super-packet: iov[0] is its description, then come the headers and each packet's payload. */
-static struct sk_buff *build_super(struct napi_struct *napi, const struct kvec *iov, unsigned int n)
+/*
+ * A super-packet of @len bytes: iov[0] is its description, then come the headers and each packet's
+ * payload. A small one is linear: a fragment keeps a whole page from being used again, and what its
+ * receiver is charged for it must not be next to nothing.
+ */
+static struct sk_buff *build_super(struct napi_struct *napi, const struct kvec *iov, unsigned int n,
+				   u32 len)
 {
 	const struct virtio_net_hdr *vh = iov[0].iov_base;
-	struct sk_buff *skb = napi_alloc_skb(napi, iov[1].iov_len);
+	u32 linear = len <= LINEAR_MAX ? len : iov[1].iov_len;
+	struct sk_buff *skb = napi_alloc_skb(napi, linear);
 	unsigned int i;
 
 	if (!skb)
 		return NULL;
 	skb_put_data(skb, iov[1].iov_base, iov[1].iov_len);
 	for (i = 2; i < n; i++) {
-		if (unlikely(nqd_skb_append(skb, iov[i].iov_base, iov[i].iov_len))) {
+		if (linear == len) {
+			skb_put_data(skb, iov[i].iov_base, iov[i].iov_len);
+		} else if (unlikely(nqd_skb_append(skb, iov[i].iov_base, iov[i].iov_len))) {
 			kfree_skb(skb);
 			return NULL;
 		}
@@ -178,6 +186,7 @@ static struct sk_buff *build_super(struct napi_struct *napi, const struct kvec *
 static void flush_run(struct nqd_rx *rx)
 {
 	struct net_device *dev = rx->dev;
+	u32 len = rx->co.hdr_len + rx->co.payload_len;
 	unsigned int packets = rx->co.n, n;
 	const struct kvec *iov;
 	struct sk_buff *skb;
@@ -187,7 +196,7 @@ static void flush_run(struct nqd_rx *rx)
 	n = dp_co_finish(&rx->co, &iov);
 	if (packets > 1) {
 		rx->counters.gro_rx_coalesced += packets;
-		skb = build_super(&rx->napi, iov, n);
+		skb = build_super(&rx->napi, iov, n, len);
 	} else {
 		skb = build_single(&rx->napi, iov[1].iov_base, iov[1].iov_len);
 	}
@@ -366,7 +375,7 @@ static unsigned int accept(struct nqd_rx *rx, struct nqd_session *s, unsigned in
 		if (unlikely(traced))
 			look_at_refusals(rx, s, true);
 		if (unlikely(*n && s->unheard))
-			s->heard = true;
+			WRITE_ONCE(s->heard, true);
 	}
 	spin_unlock(&s->lock);
 	return some;
@@ -445,11 +454,14 @@ static void rx_packet(struct nqd_rx *rx, struct nqd_session *s, u8 *data, u32 le
 
 /* ---- buffers ---- */
 
-/* All packets are done with: the buffers they lie in may go. */
+/* All packets are done with: the buffers they lie in may go. They are no drops. */
 static void finish(struct nqd_rx *rx)
 {
+	struct sk_buff *skb;
+
 	open_batch(rx);
-	__skb_queue_purge(&rx->held);
+	while ((skb = __skb_dequeue(&rx->held)))
+		consume_skb(skb);
 	rx->bounce_used = 0;
 }
 
@@ -722,7 +734,7 @@ static void free_lanes(struct nqd_rx_lanes *lanes)
 static struct nqd_rx_lanes *alloc_lanes(void)
 {
 	unsigned int i, n = min_t(unsigned int, num_online_cpus(), LANES_MAX);
-	struct nqd_rx_lanes *lanes = kvzalloc(struct_size(lanes, lane, n), GFP_KERNEL);
+	struct nqd_rx_lanes *lanes = kvzalloc(struct_size(lanes, lane, n), GFP_KERNEL_ACCOUNT);
 
 	if (!lanes)
 		return NULL;
@@ -732,7 +744,7 @@ static struct nqd_rx_lanes *alloc_lanes(void)
 	if (!lanes->netdev)
 		goto free;
 	for (i = 0; i < n; i++) {
-		lanes->lane[i].bounce = (u8 *)__get_free_pages(GFP_KERNEL, BOUNCE_ORDER);
+		lanes->lane[i].bounce = (u8 *)__get_free_pages(GFP_KERNEL_ACCOUNT, BOUNCE_ORDER);
 		if (!lanes->lane[i].bounce)
 			goto free;
 	}
@@ -813,6 +825,9 @@ void nqd_dp_socket_detach(struct nqd_socket *sock)
 	synchronize_net();
 	for (i = 0; i < lanes->n; i++)
 		stop_lane(&lanes->lane[i], &sk->sk_receive_queue);
+	/* Nobody has told him yet. */
+	if (!skb_queue_empty_lockless(&sk->sk_receive_queue))
+		sock->dp.data_ready(sk);
 	free_lanes(lanes);
 	sock->dp.rx = NULL;
 }

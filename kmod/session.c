@@ -57,16 +57,28 @@ void nqd_session_release(struct kref *ref)
 	kfree_rcu(s, rcu);
 }
 
+/* What queue_control() took. The namespace may be gone afterwards: only its address is used. */
+static void worker_done(struct nqd_session *s)
+{
+	struct nqd_net *nn = s->nn;
+
+	kref_put(&s->ref, nqd_session_release);
+	if (atomic_dec_and_test(&nn->workers))
+		wake_up_var(&nn->workers);
+}
+
 static void control_work(struct work_struct *work)
 {
 	struct nqd_session *s = container_of(to_delayed_work(work), struct nqd_session, control);
 	struct nqd_net *nn = s->nn;
 
+	/* What was done before a kick is seen from here on. */
+	WRITE_ONCE(s->kicked, false);
 	mutex_lock(&nn->lock);
 	if (s->linked)
 		nqd_session_run(s);
 	mutex_unlock(&nn->lock);
-	kref_put(&s->ref, nqd_session_release);
+	worker_done(s);
 }
 
 static void queue_control(struct nqd_session *s, unsigned long delay)
@@ -74,13 +86,28 @@ static void queue_control(struct nqd_session *s, unsigned long delay)
 	/* A packet may have found one that is being freed. */
 	if (!kref_get_unless_zero(&s->ref))
 		return;
+	atomic_inc(&s->nn->workers);
 	if (mod_delayed_work(nqd_wq, &s->control, delay))
-		kref_put(&s->ref, nqd_session_release);
+		worker_done(s);
 }
 
 void nqd_session_kick(struct nqd_session *s)
 {
+	WRITE_ONCE(s->kicked, true);
 	queue_control(s, 0);
+}
+
+/* A kick whose run has not begun may be what this puts off: then it is queued again. */
+static void run_in(struct nqd_session *s, unsigned long delay)
+{
+	queue_control(s, delay);
+	if (READ_ONCE(s->kicked))
+		queue_control(s, 0);
+}
+
+void nqd_session_try_again(struct nqd_session *s)
+{
+	run_in(s, HZ / 10);
 }
 
 void nqd_session_set_deadline(struct nqd_session *s, u64 at_us)
@@ -89,7 +116,7 @@ void nqd_session_set_deadline(struct nqd_session *s, u64 at_us)
 
 	s->deadline_us = at_us;
 	if (at_us != NQ_TIME_NEVER)
-		queue_control(s, at_us > now_us ? usecs_to_jiffies(at_us - now_us) + 1 : 0);
+		run_in(s, at_us > now_us ? usecs_to_jiffies(at_us - now_us) + 1 : 0);
 }
 
 /* ---- rings of packets in flight ---- */
@@ -183,13 +210,17 @@ void nqd_session_refill_cids(struct nqd_session *s)
 		issue_cid(s);
 }
 
-/* Derive the keys of the phase behind the secrets we hold, install them, and step the secrets. */
+/*
+ * Derive the keys of the phase behind the secrets we hold, install them, and step the secrets: all
+ * of it, or nothing.
+ */
 int nqd_session_next_keys(struct nqd_session *s)
 {
 	struct nq_key_material tx = {}, rx = {};
+	struct nqd_secrets next = s->secrets;
 	int err;
 
-	err = nqd_step_secrets(s->cipher, nqd_quic_derive, &s->secrets, &tx, &rx);
+	err = nqd_step_secrets(s->cipher, nqd_quic_derive, &next, &tx, &rx);
 	if (!err)
 		err = nqd_next_keys_load(s->cipher, &tx, &rx);
 	if (err)
@@ -198,7 +229,10 @@ int nqd_session_next_keys(struct nqd_session *s)
 	err = nq_set_next_keys(s->conn, &tx, &rx);
 	spin_unlock_bh(&s->lock);
 	nqd_next_keys_unload(&tx, &rx);
+	if (!err)
+		s->secrets = next;
 wipe:
+	memzero_explicit(&next, sizeof(next));
 	memzero_explicit(&tx, sizeof(tx));
 	memzero_explicit(&rx, sizeof(rx));
 	return err;
@@ -381,7 +415,7 @@ void nqd_session_free(struct nqd_session *s)
 	nqd_reset_forget(s);
 	leave_routes(s);
 	if (s->sends && s->nd)
-		s->nd->n_sessions--;
+		WRITE_ONCE(s->nd->n_sessions, s->nd->n_sessions - 1);
 	stop_engine(s);
 	ring_free(s);
 	nqd_paths_free(s);
@@ -389,7 +423,7 @@ void nqd_session_free(struct nqd_session *s)
 	kfree_sensitive(s->waiting);
 	memzero_explicit(&s->secrets, sizeof(s->secrets));
 	if (cancel_delayed_work(&s->control))
-		kref_put(&s->ref, nqd_session_release);
+		worker_done(s);
 	kref_put(&s->ref, nqd_session_release);
 }
 

@@ -124,9 +124,12 @@ static struct nqd_socket *find(struct nqd_net *nn, const struct sock *sk)
 
 static struct nqd_socket *make(struct nqd_net *nn, struct sock *sk)
 {
-	struct nqd_socket *sock = kzalloc(sizeof(*sock), GFP_KERNEL_ACCOUNT);
+	struct nqd_socket *sock;
 	int err;
 
+	if (nn->n_sockets == NQD_MAX_SOCKETS)
+		return ERR_PTR(-ENOSPC);
+	sock = kzalloc(sizeof(*sock), GFP_KERNEL_ACCOUNT);
 	if (!sock)
 		return ERR_PTR(-ENOMEM);
 	sock->nn = nn;
@@ -190,6 +193,10 @@ struct nqd_socket *nqd_socket_get(struct nqd_request *r, int fd, const char *att
 		nqd_fail(r, err, "%s: a socket of another network namespace", attr);
 	else if (err == -EBUSY)
 		nqd_fail(r, err, "%s: another tunnel uses the socket", attr);
+	else if (err == -ENOSPC)
+		nqd_fail(r, err, "%s: %d sockets are in use", attr, NQD_MAX_SOCKETS);
+	else if (err == -ENOMEM)
+		nqd_fail(r, err, "%s: no memory", attr);
 	else
 		nqd_fail(r, err, "%s: not a bound UDP socket", attr);
 	return ERR_PTR(err);

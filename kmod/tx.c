@@ -118,6 +118,23 @@ static void send_too_big(struct nqd_device *nd, struct sk_buff *skb, u32 mtu)
 }
 
 /*
+ * Cut an IPv4 packet that may be. Nobody completes a checksum in fragments, so one that was left
+ * open is completed before. False: the packet has to go.
+ */
+static bool fragment(struct dp_segs *segs, struct sk_buff *skb, u32 mtu)
+{
+	if (!dp_segs_fragment(segs, mtu))
+		return false;
+	if (skb->ip_summed != CHECKSUM_PARTIAL)
+		return true;
+	/* Its headers may be elsewhere afterwards. */
+	if (skb_checksum_help(skb))
+		return false;
+	segs->pkt = skb->data;
+	return true;
+}
+
+/*
  * Normally the stack has cut to the device's MTU; but the path of a session may take less. Then an
  * IPv4 packet without DF is fragmented when it leaves, of everything else the sender is told now.
  */
@@ -126,7 +143,7 @@ static bool fits(struct nqd_session *s, struct nqd_device *nd, struct sk_buff *s
 {
 	u32 mtu = READ_ONCE(s->dp.mtu);
 
-	if (likely(!mtu || dp_segs_max_len(segs) <= mtu || dp_segs_fragment(segs, mtu)))
+	if (likely(!mtu || dp_segs_max_len(segs) <= mtu || fragment(segs, skb, mtu)))
 		return true;
 	atomic64_add(segs->left, &s->dp.mtu_drops);
 	send_too_big(nd, skb, mtu);
@@ -188,14 +205,12 @@ netdev_tx_t nqd_dp_xmit(struct sk_buff *skb, struct net_device *dev)
 		return NETDEV_TX_OK;
 	rcu_read_lock();
 	if (unlikely(!sane(skb) || init_segs(&segs, skb))) {
-		nqd_count_drop_malformed(nd);
 		trace_nqd_drop(dev->ifindex, 0, NQD_DROP_MALFORMED);
 		goto drop;
 	}
 	s = nqd_session_by_dst(nd, skb->data);
 	/* Pairs with nqd_session_start(): what is set up before is seen. */
 	if (unlikely(!s || !smp_load_acquire(&s->conn) || READ_ONCE(s->down))) {
-		nqd_count_drop_no_route(nd);
 		trace_nqd_drop(dev->ifindex, 0, NQD_DROP_NO_ROUTE);
 		goto drop;
 	}
@@ -384,16 +399,11 @@ static bool begin_first(struct nqd_session *s)
 	u32 mtu = dp->mtu;
 
 	while ((skb = skb_peek(&dp->staged))) {
-		if (dp->segs.left)
-			return dp_segs_max_len(&dp->segs) <= mtu ||
-			       dp_segs_fragment(&dp->segs, mtu);
-		if (likely(!init_segs(&dp->segs, skb))) {
-			if (likely(dp_segs_max_len(&dp->segs) <= mtu))
-				return true;
-			if (dp_segs_fragment(&dp->segs, mtu))
-				return true;
-		}
-		dp->tally.mtu_drops += nqd_skb_cb(skb)->segs;
+		/* One that has left in part is looked at again: the path may have narrowed. */
+		if (likely(dp->segs.left || !init_segs(&dp->segs, skb)) &&
+		    likely(dp_segs_max_len(&dp->segs) <= mtu || fragment(&dp->segs, skb, mtu)))
+			return true;
+		dp->tally.mtu_drops += dp->segs.left ?: nqd_skb_cb(skb)->segs;
 		skb = unstage(s);
 		if (nd)
 			send_too_big(nd, skb, mtu);
@@ -660,12 +670,15 @@ static void note_shape(struct nqd_session *s)
 	s->dp.overhead = nq_tx_overhead_bytes(s->conn);
 }
 
-/* One burst of @want packets: true if there may be more to send now. */
+/*
+ * One burst of @want packets: true if there may be more to send now. Where there was no memory for
+ * one packet, there is none at once either: the timer tries again.
+ */
 static bool flush_burst(struct nqd_session *s, unsigned int want, u32 pkt_bytes, u64 now_us)
 	__must_hold(&s->lock)
 {
 	struct nq_tx_burst burst = {};
-	unsigned int n, filled;
+	unsigned int n, filled = 0;
 	struct nqd_burst *b;
 
 	/* It was planned for another size: once more. */
@@ -682,12 +695,12 @@ static bool flush_burst(struct nqd_session *s, unsigned int want, u32 pkt_bytes,
 	if (n) {
 		b = nqd_burst_begin();
 		filled = fill(s, b, n, burst.hdr_len);
-		if (unlikely(filled < n))
+		if (unlikely(!filled))
 			s->dp.retry_us = now_us + NO_MEMORY_RETRY_US;
 		leave(s, b, &burst, filled, now_us);
 	}
 	spin_lock(&s->lock);
-	return n == want;
+	return n == want && filled;
 }
 
 static bool nothing_waits(const struct nqd_session_dp *dp)

@@ -5,7 +5,8 @@
  * The active path's route is cached. Packets are never fragmented: DF is set, and what the
  * interface does not take is refused here, before the stack would segment a GSO skb into packets
  * that are each too large. The path's own MTU is the engine's to find out, so what routes have
- * learnt of ICMP does not count.
+ * learnt of ICMP does not count, where the stack asks the socket about that (IPv4). IPv6 asks the
+ * skb's, which is none or an inner one: so there it counts, or packets would be dropped behind us.
  */
 #include <linux/ipv6.h>
 #include <linux/udp.h>
@@ -46,14 +47,14 @@ static u8 tos(const struct nqd_way *way)
 	return way->ecn ? INET_ECN_ECT_0 : INET_ECN_NOT_ECT;
 }
 
-/* May packets of @len bytes with their headers take this route? */
-static int check_route(const struct nqd_session *s, const struct dst_entry *dst, u32 len)
+/* May packets of @len bytes with their headers take this route, where @mtu bytes pass? */
+static int check_route(const struct nqd_session *s, const struct dst_entry *dst, u32 len, u32 mtu)
 {
 	const struct nqd_device *nd = READ_ONCE(s->nd);
 
 	if (unlikely(nd && dst->dev == nd->dev))
 		return -ELOOP;
-	return len > READ_ONCE(dst->dev->mtu) ? -EMSGSIZE : 0;
+	return len > mtu ? -EMSGSIZE : 0;
 }
 
 static struct rtable *route4(struct nqd_session *s, const struct nqd_way *way, struct sock *sk,
@@ -93,7 +94,8 @@ static int send4(struct nqd_session *s, const struct nqd_way *way, struct sock *
 
 	if (IS_ERR(rt))
 		return PTR_ERR(rt);
-	err = check_route(s, &rt->dst, largest + sizeof(struct iphdr) + sizeof(struct udphdr));
+	err = check_route(s, &rt->dst, largest + sizeof(struct iphdr) + sizeof(struct udphdr),
+			  READ_ONCE(rt->dst.dev->mtu));
 	if (unlikely(err)) {
 		ip_rt_put(rt);
 		return err;
@@ -143,7 +145,8 @@ static int send6(struct nqd_session *s, const struct nqd_way *way, struct sock *
 	dst = route6(s, way, sk, &fl);
 	if (IS_ERR(dst))
 		return PTR_ERR(dst);
-	err = check_route(s, dst, largest + sizeof(struct ipv6hdr) + sizeof(struct udphdr));
+	err = check_route(s, dst, largest + sizeof(struct ipv6hdr) + sizeof(struct udphdr),
+			  dst_mtu(dst));
 	if (unlikely(err)) {
 		dst_release(dst);
 		return err;

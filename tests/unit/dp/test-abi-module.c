@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -162,6 +163,30 @@ static void foreign_sockets(void **state)
 	close(s.socket);
 	assert_int_equal(t_held(), held);
 	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, 0);
+}
+
+/* Sockets have threads and buffers: a namespace has a bounded number of them. */
+static void too_many_sockets(void **state)
+{
+	struct abi_session s = t_session(0);
+	struct sockaddr_storage bound;
+	int fds[400], n = 0, err = 0;
+	struct nxm_error e;
+
+	T_ONLY_MODULE();
+	s.no_keys = true;
+	while (!err && n < 400) {
+		s.id = ++s.serial;
+		s.socket = fds[n++] = abi_open_udp("127.0.0.1", 0, &bound);
+		err = abi_add_session(&t_abi, &s, &e);
+	}
+	t_expect(err, -ENOSPC, &e, "NQD_A_SESSION_SOCKET_FD: 256");
+	assert_int_equal(s.id, 257);
+	/* The one that is given back is another's. */
+	t_expect(t_simple(NQD_CMD_DELETE_SESSION, 1, 0, &e), 0, &e, NULL);
+	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+	while (n)
+		close(fds[--n]);
 }
 
 /* What one namespace has, another does not see, and cannot end. */
@@ -352,6 +377,67 @@ static void namespaces_come_and_go(void **state)
 		usleep(100000);
 	/* One of an earlier case may have gone as well. */
 	assert_true(known_namespaces() <= known);
+}
+
+/* ---- tunnels through tunnels ---- */
+
+#define NESTED 40
+
+static void run(const char *format, ...)
+{
+	char command[256];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(command, sizeof(command), format, ap);
+	va_end(ap);
+	assert_int_equal(system(command), 0);
+}
+
+/* Device @i has 10.99.i.2, and the peer of its session is reached by the next one. */
+static void add_nested(int i)
+{
+	struct abi_session s = t_session(1 + i);
+	struct sockaddr_in *to = (void *)&s.remote;
+	struct sockaddr_storage bound;
+	struct nxm_error e;
+	char name[IFNAMSIZ];
+
+	snprintf(name, sizeof(name), "nxn%d", i);
+	s.ifname = name;
+	s.flags = NQD_SESSION_F_DEFAULT_ROUTE;
+	s.mtu = 8000;
+	s.socket = abi_open_udp("0.0.0.0", 0, &bound);
+	if (i + 1 < NESTED)
+		to->sin_addr.s_addr = htonl(0x0a630001 + ((i + 1) << 8));
+	t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+	/* Kept open until the process ends. */
+}
+
+/* A packet that goes through many devices is sealed for each of them, whatever stack there is. */
+static void tunnels_through_tunnels(void **state)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
+	struct nxm_error e;
+	char name[IFNAMSIZ];
+	time_t end;
+	int i, fd;
+
+	T_ONLY_MODULE();
+	for (i = 0; i < NESTED; i++) {
+		snprintf(name, sizeof(name), "nxn%d", i);
+		t_expect(abi_create_device(&t_abi, 0, name, &e), 0, &e, NULL);
+		run("ip address add 10.99.%d.2/24 dev %s && ip link set %s mtu 9000 up", i, name,
+		    name);
+	}
+	for (i = 0; i < NESTED; i++)
+		add_nested(i);
+	to.sin_addr.s_addr = htonl(0x0a630001);
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(sendto(fd, "nested", 6, 0, (struct sockaddr *)&to, sizeof(to)), 6);
+	close(fd);
+	for (end = time(NULL) + 20; !abi_stat(&t_abi, NESTED, NQD_A_STATS_L3_TX_PACKETS);)
+		assert_true(time(NULL) < end);
 }
 
 /* ---- allocations that fail ---- */
@@ -605,6 +691,42 @@ static void allocation_failures(void **state)
 	close(fault.fd);
 }
 
+/* ---- the module goes ---- */
+
+#define CLOSING 60
+
+/*
+ * Sessions that say goodbye after their device is gone, each on a socket of its own, whose end
+ * takes a grace period: so their time is over while the module, on its way out, ends them one by
+ * one.
+ */
+static void unloaded_while_sessions_close(void **state)
+{
+	struct sockaddr_storage bound;
+	struct nxm_error e;
+	struct nxm m;
+	size_t nest;
+	int i;
+
+	T_ONLY_MODULE();
+	for (i = 1; i <= CLOSING; i++) {
+		struct abi_session s = t_session(i);
+
+		s.socket = abi_open_udp("127.0.0.1", 0, &bound);
+		t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+	}
+	for (i = 1; i <= CLOSING; i++) {
+		nest = t_begin_session(&m, NQD_CMD_DELETE_SESSION, i);
+		nxm_put_u64(&m, NQD_A_SESSION_CLOSE_CODE, 0);
+		nxm_nest_end(&m, nest);
+		t_expect(abi_call(&t_abi, &m, &e, NULL, NULL), 0, &e, NULL);
+	}
+	delete_device("nxt0");
+	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, CLOSING);
+	run("rmmod nexus_quic_dco");
+	run("modprobe nexus_quic_dco");
+}
+
 int main(int argc, char **argv)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, t_setup, t_teardown)
@@ -613,12 +735,15 @@ int main(int argc, char **argv)
 		CASE(socket_of_devices_is_closed),
 		CASE(process_dies),
 		CASE(foreign_sockets),
+		CASE(too_many_sockets),
 		CASE(namespaces),
 		CASE(not_an_administrator),
 		CASE(device_goes),
 		CASE(other_interfaces),
 		CASE(namespaces_come_and_go),
+		CASE(tunnels_through_tunnels),
 		CASE(allocation_failures),
+		CASE(unloaded_while_sessions_close),
 	};
 
 	/* One case alone, by its name (or a pattern). */
