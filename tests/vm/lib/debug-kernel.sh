@@ -27,7 +27,7 @@ source_revision=2
 
 # debug_key NAME: all that the build depends on. kernel_package is the version of the source.
 debug_key() {
-	echo "${kernel_package#linux-source-}-$(hash_of $(debug_fragments "$1"))-$debug_revision"
+	echo "${kernel_package#linux-source-}-$(hash_of $(debug_fragments "$1"))-$source_revision-$debug_revision"
 }
 
 # The source, with two changes. kmemleak leaves alone what is younger than 5 s, and nobody wants to wait that
