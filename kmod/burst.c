@@ -73,11 +73,12 @@ struct nqd_burst *nqd_burst_begin(void)
 {
 	struct nqd_burst *b = &this_cpu_ptr(pools)->burst;
 
-	WARN_ON_ONCE(b->n || b->n_pages || b->owner);
+	WARN_ON_ONCE(b->n || b->n_pages || b->done);
 	b->n = 0;
 	b->bytes = 0;
 	b->n_pages = 0;
-	b->owner = NULL;
+	b->done = NULL;
+	b->sender = NULL;
 	return b;
 }
 
@@ -120,33 +121,33 @@ static bool owned_by_socket(const struct sk_buff *skb)
 	       (sk->sk_type == SOCK_STREAM && sk->sk_protocol == IPPROTO_TCP);
 }
 
+void nqd_burst_part(struct nqd_burst *b, const struct sk_buff *inner)
+{
+	if (owned_by_socket(inner))
+		b->sender = inner;
+}
+
 void nqd_burst_consume(struct nqd_burst *b, struct sk_buff *inner)
 {
 	if (!owned_by_socket(inner)) {
 		consume_skb(inner);
 		return;
 	}
-	if (b->owner)
-		consume_skb(b->owner);
-	b->owner = inner;
+	consume_skb(b->done);
+	b->done = inner;
+	b->sender = inner;
 }
 
 /*
- * The outer skb takes the inner one's place in its socket's account until it is freed, which is
- * when the wire has it. sk_wmem_alloc counts true sizes, so the difference is made up.
+ * The outer skb is in the account of the inner one's socket until it is freed, which is when the
+ * wire has it; what was written into it counts twice until the inner one has gone. sk_wmem_alloc,
+ * where it counts, keeps the socket.
  */
-static void take_ownership(struct sk_buff *outer, struct sk_buff *inner)
+static void charge(struct sk_buff *outer, const struct sk_buff *inner)
 {
-	int delta = outer->truesize - inner->truesize;
-
 	outer->sk = inner->sk;
 	outer->destructor = inner->destructor;
-	inner->sk = NULL;
-	inner->destructor = NULL;
-	if (delta >= 0)
-		refcount_add(delta, &outer->sk->sk_wmem_alloc);
-	else
-		WARN_ON_ONCE(refcount_sub_and_test(-delta, &outer->sk->sk_wmem_alloc));
+	refcount_add(outer->truesize, &outer->sk->sk_wmem_alloc);
 }
 
 /* Does packet @i stand right behind the one before it? */
@@ -212,9 +213,9 @@ static void release(struct nqd_burst *b)
 
 	for (i = 0; i < b->n_pages; i++)
 		put_page(b->pages[i]);
-	if (b->owner)
-		consume_skb(b->owner);
-	b->owner = NULL;
+	consume_skb(b->done);
+	b->done = NULL;
+	b->sender = NULL;
 	b->n_pages = 0;
 	b->n = 0;
 	b->bytes = 0;
@@ -227,11 +228,12 @@ void nqd_burst_build(struct nqd_burst *b, struct sk_buff_head *out)
 
 	while (at < b->n) {
 		skb = build_run(b, at, &end);
-		if (skb && !at && b->owner)
-			take_ownership(skb, b->owner);
-		if (skb)
-			__skb_queue_tail(out, skb);
 		at = end;
+		if (!skb)
+			continue;
+		if (b->sender)
+			charge(skb, b->sender);
+		__skb_queue_tail(out, skb);
 	}
 	release(b);
 }
