@@ -53,7 +53,8 @@ module_build() {
 	if [ "$kernel_name" = uml ]; then
 		nice -n 10 "${kbuild[@]}" -C "$kernel_dir/build" ARCH=um "${module_checks[@]}"
 	elif [ "$kernel_name" = dbg ]; then
-		nice -n 10 "${kbuild[@]}" -C "$kernel_dir/build" "${module_checks[@]}"
+		# The folder had another name when it was built, which its Makefile remembers.
+		nice -n 10 "${kbuild[@]}" -C "$kernel_dir/build" O="$kernel_dir/build" "${module_checks[@]}"
 	else
 		in_root nice -n 10 "${kbuild[@]}" -C "/usr/src/linux-headers-$kernel_version"
 	fi >"$module_log" 2>&1 </dev/null || {
