@@ -29,6 +29,10 @@
 
 /* Samples masked with one request. */
 #define MASK_MAX 16
+/* What the vector code of ChaCha20 makes at once. */
+#define STRIDE (8 * CHACHA_BLOCK_SIZE)
+/* So much of a packet's text comes out of the call that makes its authentication key. */
+#define HEAD_MAX (STRIDE - CHACHA_BLOCK_SIZE)
 
 enum key_use {
 	KEY_AEAD,
@@ -65,7 +69,10 @@ struct nqd_key {
 struct scratch {
 	struct aead_request *aead;
 	struct skcipher_request *ecb;
-	u8 blocks[MASK_MAX][NQ_HP_SAMPLE_LEN];
+	union {
+		u8 blocks[MASK_MAX][NQ_HP_SAMPLE_LEN];
+		u8 stride[STRIDE];
+	};
 };
 
 static DEFINE_PER_CPU(struct scratch *, scratch);
@@ -341,59 +348,98 @@ static int gcm_crypt(struct nqd_key *key, struct nq_aead_op *op, bool seal)
 
 /* ---- ChaCha20-Poly1305 (RFC 8439 2.8) ---- */
 
-/* Authentication starts: its key is the key stream's first block. */
-static void chacha_begin(struct nqd_key *key, const struct nq_aead_op *op, struct nqd_chacha *state,
-			 struct poly1305_desc_ctx *mac)
+/* A packet that is being sealed or opened. */
+struct chacha_work {
+	struct nqd_chacha state;
+	struct poly1305_desc_ctx mac;
+	u8 *head; /* of the text, sealed or opened */
+	u32 head_len;
+};
+
+/*
+ * The authentication key is the key stream's first block, the text begins with the second. A call
+ * for a single block would not use the vector registers at all, so the block comes with the text's
+ * head: both lie in a row in memory of this CPU.
+ */
+static void chacha_begin(struct nqd_key *key, const struct nq_aead_op *op, struct chacha_work *w)
 {
+	u8 *stride = this_cpu_read(scratch)->stride;
 	u8 iv[CHACHA_IV_SIZE] = {};
-	u8 block[CHACHA_BLOCK_SIZE] = {};
 
 	memcpy(iv + 4, op->nonce, NQ_IV_LEN);
-	nqd_chacha_init(state, key->chacha, iv);
-	nqd_chacha20_crypt(state, block, block, sizeof(block));
-	poly1305_init(mac, block);
-	memzero_explicit(block, sizeof(block));
+	w->head = stride + CHACHA_BLOCK_SIZE;
+	w->head_len = min_t(u32, op->text_len, HEAD_MAX);
+	memset(stride, 0, CHACHA_BLOCK_SIZE);
+	memcpy(w->head, op->text, w->head_len);
+	nqd_chacha_init(&w->state, key->chacha, iv);
+	nqd_chacha20_crypt(&w->state, stride, stride, CHACHA_BLOCK_SIZE + w->head_len);
+	poly1305_init(&w->mac, stride);
+	memzero_explicit(stride, CHACHA_BLOCK_SIZE);
 }
 
+/* The text becomes what it is to be. */
+static void chacha_text(const struct nq_aead_op *op, struct chacha_work *w)
+{
+	u8 *rest = op->text + w->head_len;
+
+	memcpy(op->text, w->head, w->head_len);
+	if (op->text_len > w->head_len)
+		nqd_chacha20_crypt(&w->state, rest, rest, op->text_len - w->head_len);
+}
+
+/* All whole blocks of @data. The rest goes to @block, filled with zeros: its length with them. */
+static u32 mac_blocks(struct poly1305_desc_ctx *mac, const u8 *data, u32 len, u8 *block)
+{
+	u32 rest = len % POLY1305_BLOCK_SIZE;
+
+	if (len != rest)
+		poly1305_update(mac, data, len - rest);
+	if (!rest)
+		return 0;
+	memset(block, 0, POLY1305_BLOCK_SIZE);
+	memcpy(block, data + len - rest, rest);
+	return POLY1305_BLOCK_SIZE;
+}
+
+/* Whole blocks throughout: what is left over between calls costs more than it is. */
 static void chacha_tag(struct poly1305_desc_ctx *mac, const struct nq_aead_op *op, u8 *tag)
 {
-	static const u8 zero[POLY1305_BLOCK_SIZE];
 	__le64 lens[2] = { cpu_to_le64(op->aad_len), cpu_to_le64(op->text_len) };
+	u8 block[2 * POLY1305_BLOCK_SIZE];
+	u32 n;
 
-	poly1305_update(mac, op->aad, op->aad_len);
-	poly1305_update(mac, zero, -op->aad_len % POLY1305_BLOCK_SIZE);
-	poly1305_update(mac, op->text, op->text_len);
-	poly1305_update(mac, zero, -op->text_len % POLY1305_BLOCK_SIZE);
-	poly1305_update(mac, (const u8 *)lens, sizeof(lens));
+	n = mac_blocks(mac, op->aad, op->aad_len, block);
+	poly1305_update(mac, block, n);
+	n = mac_blocks(mac, op->text, op->text_len, block);
+	memcpy(block + n, lens, sizeof(lens));
+	poly1305_update(mac, block, n + sizeof(lens));
 	poly1305_final(mac, tag);
 }
 
 static int chacha_seal(struct nqd_key *key, struct nq_aead_op *op)
 {
-	struct poly1305_desc_ctx mac;
-	struct nqd_chacha state;
+	struct chacha_work w;
 
-	chacha_begin(key, op, &state, &mac);
-	nqd_chacha20_crypt(&state, op->text, op->text, op->text_len);
-	chacha_tag(&mac, op, op->text + op->text_len);
-	memzero_explicit(&state, sizeof(state));
+	chacha_begin(key, op, &w);
+	chacha_text(op, &w);
+	chacha_tag(&w.mac, op, op->text + op->text_len);
+	memzero_explicit(&w.state, sizeof(w.state));
 	return 0;
 }
 
 static int chacha_open(struct nqd_key *key, struct nq_aead_op *op)
 {
-	struct poly1305_desc_ctx mac;
-	struct nqd_chacha state;
+	struct chacha_work w;
 	u8 tag[NQ_TAG_LEN];
 	int err = 0;
 
-	chacha_begin(key, op, &state, &mac);
-	chacha_tag(&mac, op, tag);
+	chacha_begin(key, op, &w);
+	chacha_tag(&w.mac, op, tag);
 	if (crypto_memneq(tag, op->text + op->text_len, NQ_TAG_LEN))
 		err = -EBADMSG;
 	else
-		nqd_chacha20_crypt(&state, op->text, op->text, op->text_len);
-	memzero_explicit(&state, sizeof(state));
+		chacha_text(op, &w);
+	memzero_explicit(&w.state, sizeof(w.state));
 	/* The tag that a forger lacks. */
 	memzero_explicit(tag, sizeof(tag));
 	return err;
@@ -449,15 +495,26 @@ static void mask_aes(struct nqd_key *key, const u8 *const *samples, u8 (*masks)[
 		memcpy(masks[i], cpu->blocks[i], NQ_HP_MASK_LEN);
 }
 
-/* The sample is the little-endian block counter and the nonce: what the state begins with. */
-static void mask_chacha(struct nqd_key *key, const u8 *sample, u8 *mask)
+/*
+ * The sample is the little-endian block counter and the nonce: what the state ends with. Of the
+ * block only the beginning is wanted, which HChaCha20 has but for the addition of the state at the
+ * end (RFC 8439 2.3), and it uses the vector registers, which a call for a single block does not.
+ */
+static void mask_chacha(struct nqd_key *key, const u8 *const *samples, u8 (*masks)[NQ_HP_MASK_LEN],
+			unsigned int n)
 {
+	u32 words[CHACHA_KEY_SIZE / sizeof(u32)];
 	struct nqd_chacha state;
+	unsigned int i;
 
-	memset(mask, 0, NQ_HP_MASK_LEN);
-	nqd_chacha_init(&state, key->chacha, sample);
-	nqd_chacha20_crypt(&state, mask, mask, NQ_HP_MASK_LEN);
+	for (i = 0; i < n; i++) {
+		nqd_chacha_init(&state, key->chacha, samples[i]);
+		nqd_hchacha20(&state, words);
+		put_unaligned_le32(words[0] + state.x[0], masks[i]);
+		masks[i][4] = words[1] + state.x[1];
+	}
 	memzero_explicit(&state, sizeof(state));
+	memzero_explicit(words, sizeof(words));
 }
 
 static void hp_mask(void *ctx, const u8 *const *samples, u8 (*masks)[NQ_HP_MASK_LEN],
@@ -467,8 +524,7 @@ static void hp_mask(void *ctx, const u8 *const *samples, u8 (*masks)[NQ_HP_MASK_
 	unsigned int i, some;
 
 	if (key->cipher == NQ_CHACHA20_POLY1305) {
-		for (i = 0; i < n; i++)
-			mask_chacha(key, samples[i], masks[i]);
+		mask_chacha(key, samples, masks, n);
 		return;
 	}
 	for (i = 0; i < n; i += some) {

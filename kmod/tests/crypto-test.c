@@ -3,6 +3,7 @@
  * KUnit: packet protection and key derivation on every golden vector, byte for byte; and two
  * engines that talk through the provider over key updates. The tables are those of tests/vectors.
  */
+#include <crypto/poly1305.h>
 #include <kunit/test.h>
 #include <linux/slab.h>
 
@@ -13,6 +14,7 @@
 #include "../../tests/vectors/frames.h"
 #include "../../tests/vectors/ngtcp2-packets.h"
 #include "../../tests/vectors/rfc9001.h"
+#include "../compat/chacha.h"
 #include "../crypto.h"
 
 #define PACKET_MAX 1500
@@ -227,6 +229,67 @@ static void retry_tag(struct kunit *test)
 	local_bh_enable();
 	KUNIT_EXPECT_EQ(test, op.status, 0);
 	KUNIT_EXPECT_EQ(test, memcmp(op.text, rfc9001_a4_packet + tag_at, NQ_TAG_LEN), 0);
+	bench_close(b);
+}
+
+/* RFC 8439 2.8 word for word, key and nonce are zeros. */
+static void chacha_by_the_book(struct nq_aead_op *op)
+{
+	static const u8 zero[CHACHA_BLOCK_SIZE];
+	__le64 lens[2] = { cpu_to_le64(op->aad_len), cpu_to_le64(op->text_len) };
+	u32 key[CHACHA_KEY_SIZE / sizeof(u32)] = {};
+	struct poly1305_desc_ctx mac;
+	u8 block[CHACHA_BLOCK_SIZE];
+	struct nqd_chacha state;
+
+	nqd_chacha_init(&state, key, zero);
+	nqd_chacha20_crypt(&state, block, zero, sizeof(block));
+	poly1305_init(&mac, block);
+	nqd_chacha20_crypt(&state, op->text, op->text, op->text_len);
+	poly1305_update(&mac, op->aad, op->aad_len);
+	poly1305_update(&mac, zero, -op->aad_len % POLY1305_BLOCK_SIZE);
+	poly1305_update(&mac, op->text, op->text_len);
+	poly1305_update(&mac, zero, -op->text_len % POLY1305_BLOCK_SIZE);
+	poly1305_update(&mac, (const u8 *)lens, sizeof(lens));
+	poly1305_final(&mac, op->text + op->text_len);
+}
+
+/* A text is worked on in pieces, and its end and the header's fill blocks or not. */
+static void chacha_lengths(struct kunit *test)
+{
+	static const u16 lens[] = { 0,	 1,   15,  16,	17,  63,  64,  65,  447,
+				    448, 449, 511, 512, 513, 959, 960, 961, 1400 };
+	static const u8 aad_lens[] = { 0, 5, 16, 25, 32 };
+	struct nq_vector v = { .name = "lengths", .cipher = NQ_CHACHA20_POLY1305 };
+	struct bench *b = kunit_kzalloc(test, sizeof(*b), GFP_KERNEL);
+	u8 *want = kunit_kzalloc(test, PACKET_MAX, GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, b);
+	KUNIT_ASSERT_NOT_NULL(test, want);
+	bench_open(test, b, &v);
+	for (i = 0; i < ARRAY_SIZE(lens) * ARRAY_SIZE(aad_lens); i++) {
+		struct nq_aead_op op = {
+			.aad_len = aad_lens[i % ARRAY_SIZE(aad_lens)],
+			.text_len = lens[i / ARRAY_SIZE(aad_lens)],
+		};
+
+		memset(b->packet, i, PACKET_MAX);
+		memset(want, i, PACKET_MAX);
+		op.aad = want;
+		op.text = want + op.aad_len;
+		local_bh_disable();
+		chacha_by_the_book(&op);
+		op.aad = b->packet;
+		op.text = b->packet + op.aad_len;
+		nqd_crypto_ops.seal(b->aead, &op, 1);
+		KUNIT_EXPECT_EQ_MSG(test, memcmp(b->packet, want, PACKET_MAX), 0, "%u and %u bytes",
+				    op.aad_len, op.text_len);
+		nqd_crypto_ops.open(b->aead, &op, 1);
+		local_bh_enable();
+		KUNIT_EXPECT_EQ(test, op.status, 0);
+		KUNIT_EXPECT_PTR_EQ(test, memchr_inv(op.text, (u8)i, op.text_len), NULL);
+	}
 	bench_close(b);
 }
 
@@ -500,9 +563,10 @@ static struct kunit_case crypto_cases[] = {
 	KUNIT_CASE(rfc9001),	     KUNIT_CASE(ngtcp2),
 	KUNIT_CASE(initial_secrets), KUNIT_CASE(derive_refuses),
 	KUNIT_CASE(unknown_cipher),  KUNIT_CASE(retry_tag),
-	KUNIT_CASE(mask_burst),	     KUNIT_CASE(packet_numbers),
-	KUNIT_CASE(ack_encodings),   KUNIT_CASE(datagram_encodings),
-	KUNIT_CASE(engines),	     {}
+	KUNIT_CASE(chacha_lengths),  KUNIT_CASE(mask_burst),
+	KUNIT_CASE(packet_numbers),  KUNIT_CASE(ack_encodings),
+	KUNIT_CASE(datagram_encodings), KUNIT_CASE(engines),
+	{}
 };
 
 static bool started_here;
