@@ -57,7 +57,7 @@ struct nqd_key {
 	struct key_ctx lent; /* of itself */
 	union {
 		struct crypto_aead *aead;
-		struct crypto_skcipher *ecb;
+		u8 ecb[NQ_KEY_MAX_LEN] __aligned(16); /* no implementation has to copy it */
 		u32 chacha[CHACHA_KEY_SIZE / sizeof(u32)];
 	};
 };
@@ -65,10 +65,16 @@ struct nqd_key {
 /*
  * What a CPU works with, bottom halves off: a key may be in use on several, so its requests are
  * theirs. Not on a stack and not per-CPU memory: a transform wants memory with pages of its own.
+ *
+ * The transform for header protection is the CPU's too, and takes on the key it is to work with: a
+ * transform is ten times the size of a key, and to expand one costs little beside a burst.
  */
 struct scratch {
 	struct aead_request *aead;
-	struct skcipher_request *ecb;
+	struct skcipher_request *masks;
+	struct crypto_skcipher *ecb;
+	spinlock_t lock; /* the next, and what @ecb holds */
+	struct nqd_key *loaded; /* whose key that is; NULL: nobody's */
 	union {
 		u8 blocks[MASK_MAX][NQ_HP_SAMPLE_LEN];
 		u8 stride[STRIDE];
@@ -116,22 +122,61 @@ bool nqd_crypto_usable(void)
 
 /* ---- keys ---- */
 
-static void free_transform(struct nqd_key *key)
+static bool has_transform(const struct nqd_key *key)
 {
-	if (key->cipher == NQ_CHACHA20_POLY1305)
+	return key->use == KEY_AEAD && key->cipher != NQ_CHACHA20_POLY1305;
+}
+
+/* Synchronous, of a length that is one: nothing is left to fail. Under cpu->lock. */
+static void set_ecb(struct scratch *cpu, const u8 *bytes, u32 len)
+{
+	WARN_ON_ONCE(crypto_skcipher_setkey(cpu->ecb, bytes, len));
+}
+
+/* The longest key covers all of every other. */
+static void clear_ecb(struct scratch *cpu)
+{
+	static const u8 zero[NQ_KEY_MAX_LEN] __aligned(16);
+
+	set_ecb(cpu, zero, sizeof(zero));
+	cpu->loaded = NULL;
+}
+
+static void load_ecb(struct scratch *cpu, struct nqd_key *key)
+{
+	if (cpu->loaded == key)
 		return;
-	/* Each wipes what it held, and takes NULL. */
-	if (key->use == KEY_AEAD)
-		crypto_free_aead(key->aead);
-	else
-		crypto_free_skcipher(key->ecb);
+	/* Of a longer one something would be left, and nobody would know. */
+	if (cpu->loaded && cpu->loaded->cipher != key->cipher)
+		clear_ecb(cpu);
+	set_ecb(cpu, key->ecb, nq_key_len(key->cipher));
+	cpu->loaded = key;
+}
+
+/* Nobody works with @key any more, but a CPU may hold it still, as the last one it had. */
+static void forget(const struct nqd_key *key)
+{
+	struct scratch *cpu;
+	int i;
+
+	for_each_possible_cpu(i) {
+		cpu = per_cpu(scratch, i);
+		spin_lock_bh(&cpu->lock);
+		if (cpu->loaded == key)
+			clear_ecb(cpu);
+		spin_unlock_bh(&cpu->lock);
+	}
 }
 
 static void free_key(struct work_struct *work)
 {
 	struct nqd_key *key = container_of(to_rcu_work(work), struct nqd_key, free);
 
-	free_transform(key);
+	/* It wipes what it held. */
+	if (has_transform(key))
+		crypto_free_aead(key->aead);
+	else if (key->use == KEY_HP)
+		forget(key);
 	kfree_sensitive(key);
 }
 
@@ -158,19 +203,13 @@ static int set_gcm(struct nqd_key *key, const u8 *bytes)
 
 	if (IS_ERR(tfm))
 		return PTR_ERR(tfm);
-	key->aead = tfm;
 	err = crypto_aead_setkey(tfm, bytes, nq_key_len(key->cipher));
-	return err ?: crypto_aead_setauthsize(tfm, NQ_TAG_LEN);
-}
-
-static int set_ecb(struct nqd_key *key, const u8 *bytes)
-{
-	struct crypto_skcipher *tfm = alloc_ecb();
-
-	if (IS_ERR(tfm))
-		return PTR_ERR(tfm);
-	key->ecb = tfm;
-	return crypto_skcipher_setkey(tfm, bytes, nq_key_len(key->cipher));
+	err = err ?: crypto_aead_setauthsize(tfm, NQ_TAG_LEN);
+	if (err)
+		crypto_free_aead(tfm);
+	else
+		key->aead = tfm;
+	return err;
 }
 
 static struct nqd_key *make_key(u16 cipher, enum key_use use, const u8 *bytes)
@@ -192,11 +231,12 @@ static struct nqd_key *make_key(u16 cipher, enum key_use use, const u8 *bytes)
 	if (cipher == NQ_CHACHA20_POLY1305)
 		for (i = 0; i < ARRAY_SIZE(key->chacha); i++)
 			key->chacha[i] = get_unaligned_le32(bytes + 4 * i);
+	else if (use == KEY_AEAD)
+		err = set_gcm(key, bytes);
 	else
-		err = use == KEY_AEAD ? set_gcm(key, bytes) : set_ecb(key, bytes);
+		memcpy(key->ecb, bytes, nq_key_len(cipher));
 	if (!err)
 		return key;
-	free_transform(key);
 	kfree_sensitive(key);
 	return ERR_PTR(err == -ENOENT ? -EOPNOTSUPP : err);
 }
@@ -483,9 +523,11 @@ static void mask_aes(struct nqd_key *key, const u8 *const *samples, u8 (*masks)[
 	for (i = 0; i < n; i++)
 		memcpy(cpu->blocks[i], samples[i], NQ_HP_SAMPLE_LEN);
 	sg_init_one(&sg, cpu->blocks, n * NQ_HP_SAMPLE_LEN);
-	skcipher_request_set_tfm(cpu->ecb, key->ecb);
-	skcipher_request_set_crypt(cpu->ecb, &sg, &sg, n * NQ_HP_SAMPLE_LEN, NULL);
-	err = crypto_skcipher_encrypt(cpu->ecb);
+	skcipher_request_set_crypt(cpu->masks, &sg, &sg, n * NQ_HP_SAMPLE_LEN, NULL);
+	spin_lock(&cpu->lock);
+	load_ecb(cpu, key);
+	err = crypto_skcipher_encrypt(cpu->masks);
+	spin_unlock(&cpu->lock);
 	/*
 	 * Synchronous, whole blocks, a key that was set: nothing is left to fail. Were it to, the
 	 * samples would be the masks, and packets unreadable for everybody.
@@ -556,10 +598,6 @@ static int check_cipher(u16 cipher, u8 *memory)
 	int err;
 
 	nq_selftest_key(bytes);
-	ctx.key = make_key(cipher, KEY_HP, bytes);
-	if (IS_ERR(ctx.key))
-		return PTR_ERR(ctx.key);
-	ctx_wipe(&ctx);
 	ctx.key = make_key(cipher, KEY_AEAD, bytes);
 	if (IS_ERR(ctx.key))
 		return PTR_ERR(ctx.key);
@@ -602,24 +640,31 @@ static void free_scratch(void)
 			continue;
 		per_cpu(scratch, i) = NULL;
 		aead_request_free(cpu->aead);
-		skcipher_request_free(cpu->ecb);
+		skcipher_request_free(cpu->masks);
+		crypto_free_skcipher(cpu->ecb);
 		kfree_sensitive(cpu);
 	}
 }
 
-static int make_scratch(int i, struct crypto_aead *aead, struct crypto_skcipher *skcipher)
+static int make_scratch(int i, struct crypto_aead *aead)
 {
 	struct scratch *cpu = kzalloc_node(sizeof(*cpu), GFP_KERNEL, cpu_to_node(i));
+	struct crypto_skcipher *tfm;
 
 	if (!cpu)
 		return -ENOMEM;
+	spin_lock_init(&cpu->lock);
 	per_cpu(scratch, i) = cpu;
+	tfm = alloc_ecb();
+	if (IS_ERR(tfm))
+		return PTR_ERR(tfm);
+	cpu->ecb = tfm;
 	cpu->aead = aead_request_alloc(aead, GFP_KERNEL);
-	cpu->ecb = skcipher_request_alloc(skcipher, GFP_KERNEL);
-	if (!cpu->aead || !cpu->ecb)
+	cpu->masks = skcipher_request_alloc(tfm, GFP_KERNEL);
+	if (!cpu->aead || !cpu->masks)
 		return -ENOMEM;
 	aead_request_set_callback(cpu->aead, 0, NULL, NULL);
-	skcipher_request_set_callback(cpu->ecb, 0, NULL, NULL);
+	skcipher_request_set_callback(cpu->masks, 0, NULL, NULL);
 	return 0;
 }
 
@@ -642,7 +687,7 @@ static int make_scratches(void)
 	strscpy(ecb.name, crypto_tfm_alg_driver_name(crypto_skcipher_tfm(skcipher)),
 		sizeof(ecb.name));
 	for_each_possible_cpu(i) {
-		err = make_scratch(i, aead, skcipher);
+		err = make_scratch(i, aead);
 		if (err)
 			break;
 	}

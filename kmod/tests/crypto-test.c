@@ -492,6 +492,7 @@ static void pair_round(struct kunit *test, struct pair *pair)
 {
 	unsigned int n = 4;
 
+	local_bh_disable();
 	KUNIT_EXPECT_EQ(test, pair_send(test, pair, 0, n), n);
 	KUNIT_EXPECT_EQ(test, pair_send(test, pair, 1, n), n);
 	pair->now_us += 30000;
@@ -500,6 +501,7 @@ static void pair_round(struct kunit *test, struct pair *pair)
 	pair->now_us += 30000;
 	nq_on_timeout(pair->conn[0], pair->now_us);
 	nq_on_timeout(pair->conn[1], pair->now_us);
+	local_bh_enable();
 }
 
 static void update_keys(struct kunit *test, struct pair *pair, int i, u8 tx, u8 rx)
