@@ -326,6 +326,36 @@ static void mask_burst(struct kunit *test)
 	}
 }
 
+/* A CPU takes on one key after the other, of any length: each gives what it gave before. */
+static void masks_in_turn(struct kunit *test)
+{
+	static const u16 ciphers[] = { NQ_AES_128_GCM, NQ_AES_256_GCM, NQ_AES_128_GCM };
+	u8 masks[2][ARRAY_SIZE(ciphers)][NQ_HP_MASK_LEN];
+	struct nq_vector v = { .name = "in turn" };
+	struct bench *b = kunit_kzalloc(test, ARRAY_SIZE(ciphers) * sizeof(*b), GFP_KERNEL);
+	const u8 *sample;
+	unsigned int i, c;
+
+	KUNIT_ASSERT_NOT_NULL(test, b);
+	sample = b->packet;
+	for (c = 0; c < ARRAY_SIZE(ciphers); c++) {
+		v.cipher = ciphers[c];
+		v.hp[0] = c;
+		bench_open(test, b + c, &v);
+	}
+	local_bh_disable();
+	for (i = 0; i < 2; i++)
+		for (c = 0; c < ARRAY_SIZE(ciphers); c++)
+			nqd_crypto_ops.hp_mask(b[c].hp, &sample, &masks[i][c], 1);
+	local_bh_enable();
+	KUNIT_EXPECT_EQ(test, memcmp(masks[0], masks[1], sizeof(masks[0])), 0);
+	for (c = 0; c < ARRAY_SIZE(ciphers); c++) {
+		i = (c + 1) % ARRAY_SIZE(ciphers);
+		KUNIT_EXPECT_NE(test, memcmp(masks[0][c], masks[0][i], NQ_HP_MASK_LEN), 0);
+		bench_close(b + c);
+	}
+}
+
 static void packet_numbers(struct kunit *test)
 {
 	unsigned int i;
@@ -566,9 +596,9 @@ static struct kunit_case crypto_cases[] = {
 	KUNIT_CASE(initial_secrets), KUNIT_CASE(derive_refuses),
 	KUNIT_CASE(unknown_cipher),  KUNIT_CASE(retry_tag),
 	KUNIT_CASE(chacha_lengths),  KUNIT_CASE(mask_burst),
-	KUNIT_CASE(packet_numbers),  KUNIT_CASE(ack_encodings),
-	KUNIT_CASE(datagram_encodings), KUNIT_CASE(engines),
-	{}
+	KUNIT_CASE(masks_in_turn),   KUNIT_CASE(packet_numbers),
+	KUNIT_CASE(ack_encodings),   KUNIT_CASE(datagram_encodings),
+	KUNIT_CASE(engines),	     {}
 };
 
 static bool started_here;
