@@ -29,6 +29,8 @@
 
 /* Samples masked with one request. */
 #define MASK_MAX 16
+/* Transforms that a CPU has for them. */
+#define ECB_SLOTS 8
 /* What the vector code of ChaCha20 makes at once. */
 #define STRIDE (8 * CHACHA_BLOCK_SIZE)
 /* So much of a packet's text comes out of the call that makes its authentication key. */
@@ -53,6 +55,7 @@ struct nqd_key {
 	refcount_t refs;
 	u16 cipher;
 	u8 use; /* enum key_use */
+	u8 slot; /* in struct scratch */
 	struct rcu_work free;
 	struct key_ctx lent; /* of itself */
 	union {
@@ -66,15 +69,20 @@ struct nqd_key {
  * What a CPU works with, bottom halves off: a key may be in use on several, so its requests are
  * theirs. Not on a stack and not per-CPU memory: a transform wants memory with pages of its own.
  *
- * The transform for header protection is the CPU's too, and takes on the key it is to work with: a
- * transform is ten times the size of a key, and to expand one costs little beside a burst.
+ * Transforms for header protection are the CPU's too, and take on the keys they are to work with: a
+ * transform is ten times the size of a key, and to expand one costs little beside a burst. A key
+ * always has the same one of them, so few sessions do not disturb each other.
  */
+struct ecb_slot {
+	struct crypto_skcipher *tfm;
+	struct nqd_key *loaded; /* whose key it holds; NULL: nobody's */
+};
+
 struct scratch {
 	struct aead_request *aead;
 	struct skcipher_request *masks;
-	struct crypto_skcipher *ecb;
-	spinlock_t lock; /* the next, and what @ecb holds */
-	struct nqd_key *loaded; /* whose key that is; NULL: nobody's */
+	spinlock_t lock; /* of @ecb */
+	struct ecb_slot ecb[ECB_SLOTS];
 	union {
 		u8 blocks[MASK_MAX][NQ_HP_SAMPLE_LEN];
 		u8 stride[STRIDE];
@@ -127,43 +135,50 @@ static bool has_transform(const struct nqd_key *key)
 	return key->use == KEY_AEAD && key->cipher != NQ_CHACHA20_POLY1305;
 }
 
-/* Synchronous, of a length that is one: nothing is left to fail. Under cpu->lock. */
-static void set_ecb(struct scratch *cpu, const u8 *bytes, u32 len)
+static struct ecb_slot *slot_of(struct scratch *cpu, const struct nqd_key *key)
 {
-	WARN_ON_ONCE(crypto_skcipher_setkey(cpu->ecb, bytes, len));
+	return &cpu->ecb[key->slot];
+}
+
+/* Synchronous, of a length that is one: nothing is left to fail. Under the CPU's lock. */
+static void set_ecb(struct ecb_slot *slot, const u8 *bytes, u32 len)
+{
+	WARN_ON_ONCE(crypto_skcipher_setkey(slot->tfm, bytes, len));
 }
 
 /* The longest key covers all of every other. */
-static void clear_ecb(struct scratch *cpu)
+static void clear_ecb(struct ecb_slot *slot)
 {
 	static const u8 zero[NQ_KEY_MAX_LEN] __aligned(16);
 
-	set_ecb(cpu, zero, sizeof(zero));
-	cpu->loaded = NULL;
+	set_ecb(slot, zero, sizeof(zero));
+	slot->loaded = NULL;
 }
 
-static void load_ecb(struct scratch *cpu, struct nqd_key *key)
+static void load_ecb(struct ecb_slot *slot, struct nqd_key *key)
 {
-	if (cpu->loaded == key)
+	if (slot->loaded == key)
 		return;
 	/* Of a longer one something would be left, and nobody would know. */
-	if (cpu->loaded && cpu->loaded->cipher != key->cipher)
-		clear_ecb(cpu);
-	set_ecb(cpu, key->ecb, nq_key_len(key->cipher));
-	cpu->loaded = key;
+	if (slot->loaded && slot->loaded->cipher != key->cipher)
+		clear_ecb(slot);
+	set_ecb(slot, key->ecb, nq_key_len(key->cipher));
+	slot->loaded = key;
 }
 
-/* Nobody works with @key any more, but a CPU may hold it still, as the last one it had. */
+/* Nobody works with @key any more, but a CPU may hold it still, as the last one there. */
 static void forget(const struct nqd_key *key)
 {
+	struct ecb_slot *slot;
 	struct scratch *cpu;
 	int i;
 
 	for_each_possible_cpu(i) {
 		cpu = per_cpu(scratch, i);
+		slot = slot_of(cpu, key);
 		spin_lock_bh(&cpu->lock);
-		if (cpu->loaded == key)
-			clear_ecb(cpu);
+		if (slot->loaded == key)
+			clear_ecb(slot);
 		spin_unlock_bh(&cpu->lock);
 	}
 }
@@ -214,6 +229,7 @@ static int set_gcm(struct nqd_key *key, const u8 *bytes)
 
 static struct nqd_key *make_key(u16 cipher, enum key_use use, const u8 *bytes)
 {
+	static atomic_t made;
 	struct nqd_key *key;
 	unsigned int i;
 	int err = 0;
@@ -235,6 +251,8 @@ static struct nqd_key *make_key(u16 cipher, enum key_use use, const u8 *bytes)
 		err = set_gcm(key, bytes);
 	else
 		memcpy(key->ecb, bytes, nq_key_len(cipher));
+	if (use == KEY_HP)
+		key->slot = (unsigned int)atomic_inc_return(&made) % ECB_SLOTS;
 	if (!err)
 		return key;
 	kfree_sensitive(key);
@@ -516,6 +534,7 @@ static void mask_aes(struct nqd_key *key, const u8 *const *samples, u8 (*masks)[
 		     unsigned int n)
 {
 	struct scratch *cpu = this_cpu_read(scratch);
+	struct ecb_slot *slot = slot_of(cpu, key);
 	struct scatterlist sg;
 	unsigned int i;
 	int err;
@@ -523,9 +542,10 @@ static void mask_aes(struct nqd_key *key, const u8 *const *samples, u8 (*masks)[
 	for (i = 0; i < n; i++)
 		memcpy(cpu->blocks[i], samples[i], NQ_HP_SAMPLE_LEN);
 	sg_init_one(&sg, cpu->blocks, n * NQ_HP_SAMPLE_LEN);
+	skcipher_request_set_tfm(cpu->masks, slot->tfm);
 	skcipher_request_set_crypt(cpu->masks, &sg, &sg, n * NQ_HP_SAMPLE_LEN, NULL);
 	spin_lock(&cpu->lock);
-	load_ecb(cpu, key);
+	load_ecb(slot, key);
 	err = crypto_skcipher_encrypt(cpu->masks);
 	spin_unlock(&cpu->lock);
 	/*
@@ -632,6 +652,7 @@ static int check_ciphers(void)
 static void free_scratch(void)
 {
 	struct scratch *cpu;
+	unsigned int k;
 	int i;
 
 	for_each_possible_cpu(i) {
@@ -641,7 +662,8 @@ static void free_scratch(void)
 		per_cpu(scratch, i) = NULL;
 		aead_request_free(cpu->aead);
 		skcipher_request_free(cpu->masks);
-		crypto_free_skcipher(cpu->ecb);
+		for (k = 0; k < ARRAY_SIZE(cpu->ecb); k++)
+			crypto_free_skcipher(cpu->ecb[k].tfm);
 		kfree_sensitive(cpu);
 	}
 }
@@ -650,17 +672,20 @@ static int make_scratch(int i, struct crypto_aead *aead)
 {
 	struct scratch *cpu = kzalloc_node(sizeof(*cpu), GFP_KERNEL, cpu_to_node(i));
 	struct crypto_skcipher *tfm;
+	unsigned int k;
 
 	if (!cpu)
 		return -ENOMEM;
 	spin_lock_init(&cpu->lock);
 	per_cpu(scratch, i) = cpu;
-	tfm = alloc_ecb();
-	if (IS_ERR(tfm))
-		return PTR_ERR(tfm);
-	cpu->ecb = tfm;
+	for (k = 0; k < ARRAY_SIZE(cpu->ecb); k++) {
+		tfm = alloc_ecb();
+		if (IS_ERR(tfm))
+			return PTR_ERR(tfm);
+		cpu->ecb[k].tfm = tfm;
+	}
 	cpu->aead = aead_request_alloc(aead, GFP_KERNEL);
-	cpu->masks = skcipher_request_alloc(tfm, GFP_KERNEL);
+	cpu->masks = skcipher_request_alloc(cpu->ecb[0].tfm, GFP_KERNEL);
 	if (!cpu->aead || !cpu->masks)
 		return -ENOMEM;
 	aead_request_set_callback(cpu->aead, 0, NULL, NULL);
