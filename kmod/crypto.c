@@ -29,6 +29,12 @@
 
 /* Samples masked with one request. */
 #define MASK_MAX 16
+/* Transforms that a CPU has for them. */
+#define ECB_SLOTS 8
+/* What the vector code of ChaCha20 makes at once. */
+#define STRIDE (8 * CHACHA_BLOCK_SIZE)
+/* So much of a packet's text comes out of the call that makes its authentication key. */
+#define HEAD_MAX (STRIDE - CHACHA_BLOCK_SIZE)
 
 enum key_use {
 	KEY_AEAD,
@@ -49,11 +55,12 @@ struct nqd_key {
 	refcount_t refs;
 	u16 cipher;
 	u8 use; /* enum key_use */
+	u8 slot; /* in struct scratch */
 	struct rcu_work free;
 	struct key_ctx lent; /* of itself */
 	union {
 		struct crypto_aead *aead;
-		struct crypto_skcipher *ecb;
+		u8 ecb[NQ_KEY_MAX_LEN] __aligned(16); /* no implementation has to copy it */
 		u32 chacha[CHACHA_KEY_SIZE / sizeof(u32)];
 	};
 };
@@ -61,11 +68,25 @@ struct nqd_key {
 /*
  * What a CPU works with, bottom halves off: a key may be in use on several, so its requests are
  * theirs. Not on a stack and not per-CPU memory: a transform wants memory with pages of its own.
+ *
+ * Transforms for header protection are the CPU's too, and take on the keys they are to work with: a
+ * transform is ten times the size of a key, and to expand one costs little beside a burst. A key
+ * always has the same one of them, so few sessions do not disturb each other.
  */
+struct ecb_slot {
+	struct crypto_skcipher *tfm;
+	struct nqd_key *loaded; /* whose key it holds; NULL: nobody's */
+};
+
 struct scratch {
 	struct aead_request *aead;
-	struct skcipher_request *ecb;
-	u8 blocks[MASK_MAX][NQ_HP_SAMPLE_LEN];
+	struct skcipher_request *masks;
+	spinlock_t lock; /* of @ecb */
+	struct ecb_slot ecb[ECB_SLOTS];
+	union {
+		u8 blocks[MASK_MAX][NQ_HP_SAMPLE_LEN];
+		u8 stride[STRIDE];
+	};
 };
 
 static DEFINE_PER_CPU(struct scratch *, scratch);
@@ -109,22 +130,68 @@ bool nqd_crypto_usable(void)
 
 /* ---- keys ---- */
 
-static void free_transform(struct nqd_key *key)
+static bool has_transform(const struct nqd_key *key)
 {
-	if (key->cipher == NQ_CHACHA20_POLY1305)
+	return key->use == KEY_AEAD && key->cipher != NQ_CHACHA20_POLY1305;
+}
+
+static struct ecb_slot *slot_of(struct scratch *cpu, const struct nqd_key *key)
+{
+	return &cpu->ecb[key->slot];
+}
+
+/* Synchronous, of a length that is one: nothing is left to fail. Under the CPU's lock. */
+static void set_ecb(struct ecb_slot *slot, const u8 *bytes, u32 len)
+{
+	WARN_ON_ONCE(crypto_skcipher_setkey(slot->tfm, bytes, len));
+}
+
+/* The longest key covers all of every other. */
+static void clear_ecb(struct ecb_slot *slot)
+{
+	static const u8 zero[NQ_KEY_MAX_LEN] __aligned(16);
+
+	set_ecb(slot, zero, sizeof(zero));
+	slot->loaded = NULL;
+}
+
+static void load_ecb(struct ecb_slot *slot, struct nqd_key *key)
+{
+	if (slot->loaded == key)
 		return;
-	/* Each wipes what it held, and takes NULL. */
-	if (key->use == KEY_AEAD)
-		crypto_free_aead(key->aead);
-	else
-		crypto_free_skcipher(key->ecb);
+	/* Of a longer one something would be left, and nobody would know. */
+	if (slot->loaded && slot->loaded->cipher != key->cipher)
+		clear_ecb(slot);
+	set_ecb(slot, key->ecb, nq_key_len(key->cipher));
+	slot->loaded = key;
+}
+
+/* Nobody works with @key any more, but a CPU may hold it still, as the last one there. */
+static void forget(const struct nqd_key *key)
+{
+	struct ecb_slot *slot;
+	struct scratch *cpu;
+	int i;
+
+	for_each_possible_cpu(i) {
+		cpu = per_cpu(scratch, i);
+		slot = slot_of(cpu, key);
+		spin_lock_bh(&cpu->lock);
+		if (slot->loaded == key)
+			clear_ecb(slot);
+		spin_unlock_bh(&cpu->lock);
+	}
 }
 
 static void free_key(struct work_struct *work)
 {
 	struct nqd_key *key = container_of(to_rcu_work(work), struct nqd_key, free);
 
-	free_transform(key);
+	/* It wipes what it held. */
+	if (has_transform(key))
+		crypto_free_aead(key->aead);
+	else if (key->use == KEY_HP)
+		forget(key);
 	kfree_sensitive(key);
 }
 
@@ -151,23 +218,18 @@ static int set_gcm(struct nqd_key *key, const u8 *bytes)
 
 	if (IS_ERR(tfm))
 		return PTR_ERR(tfm);
-	key->aead = tfm;
 	err = crypto_aead_setkey(tfm, bytes, nq_key_len(key->cipher));
-	return err ?: crypto_aead_setauthsize(tfm, NQ_TAG_LEN);
-}
-
-static int set_ecb(struct nqd_key *key, const u8 *bytes)
-{
-	struct crypto_skcipher *tfm = alloc_ecb();
-
-	if (IS_ERR(tfm))
-		return PTR_ERR(tfm);
-	key->ecb = tfm;
-	return crypto_skcipher_setkey(tfm, bytes, nq_key_len(key->cipher));
+	err = err ?: crypto_aead_setauthsize(tfm, NQ_TAG_LEN);
+	if (err)
+		crypto_free_aead(tfm);
+	else
+		key->aead = tfm;
+	return err;
 }
 
 static struct nqd_key *make_key(u16 cipher, enum key_use use, const u8 *bytes)
 {
+	static atomic_t made;
 	struct nqd_key *key;
 	unsigned int i;
 	int err = 0;
@@ -185,11 +247,14 @@ static struct nqd_key *make_key(u16 cipher, enum key_use use, const u8 *bytes)
 	if (cipher == NQ_CHACHA20_POLY1305)
 		for (i = 0; i < ARRAY_SIZE(key->chacha); i++)
 			key->chacha[i] = get_unaligned_le32(bytes + 4 * i);
+	else if (use == KEY_AEAD)
+		err = set_gcm(key, bytes);
 	else
-		err = use == KEY_AEAD ? set_gcm(key, bytes) : set_ecb(key, bytes);
+		memcpy(key->ecb, bytes, nq_key_len(cipher));
+	if (use == KEY_HP)
+		key->slot = (unsigned int)atomic_inc_return(&made) % ECB_SLOTS;
 	if (!err)
 		return key;
-	free_transform(key);
 	kfree_sensitive(key);
 	return ERR_PTR(err == -ENOENT ? -EOPNOTSUPP : err);
 }
@@ -341,59 +406,98 @@ static int gcm_crypt(struct nqd_key *key, struct nq_aead_op *op, bool seal)
 
 /* ---- ChaCha20-Poly1305 (RFC 8439 2.8) ---- */
 
-/* Authentication starts: its key is the key stream's first block. */
-static void chacha_begin(struct nqd_key *key, const struct nq_aead_op *op, struct nqd_chacha *state,
-			 struct poly1305_desc_ctx *mac)
+/* A packet that is being sealed or opened. */
+struct chacha_work {
+	struct nqd_chacha state;
+	struct poly1305_desc_ctx mac;
+	u8 *head; /* of the text, sealed or opened */
+	u32 head_len;
+};
+
+/*
+ * The authentication key is the key stream's first block, the text begins with the second. A call
+ * for a single block would not use the vector registers at all, so the block comes with the text's
+ * head: both lie in a row in memory of this CPU.
+ */
+static void chacha_begin(struct nqd_key *key, const struct nq_aead_op *op, struct chacha_work *w)
 {
+	u8 *stride = this_cpu_read(scratch)->stride;
 	u8 iv[CHACHA_IV_SIZE] = {};
-	u8 block[CHACHA_BLOCK_SIZE] = {};
 
 	memcpy(iv + 4, op->nonce, NQ_IV_LEN);
-	nqd_chacha_init(state, key->chacha, iv);
-	nqd_chacha20_crypt(state, block, block, sizeof(block));
-	poly1305_init(mac, block);
-	memzero_explicit(block, sizeof(block));
+	w->head = stride + CHACHA_BLOCK_SIZE;
+	w->head_len = min_t(u32, op->text_len, HEAD_MAX);
+	memset(stride, 0, CHACHA_BLOCK_SIZE);
+	memcpy(w->head, op->text, w->head_len);
+	nqd_chacha_init(&w->state, key->chacha, iv);
+	nqd_chacha20_crypt(&w->state, stride, stride, CHACHA_BLOCK_SIZE + w->head_len);
+	poly1305_init(&w->mac, stride);
+	memzero_explicit(stride, CHACHA_BLOCK_SIZE);
 }
 
+/* The text becomes what it is to be. */
+static void chacha_text(const struct nq_aead_op *op, struct chacha_work *w)
+{
+	u8 *rest = op->text + w->head_len;
+
+	memcpy(op->text, w->head, w->head_len);
+	if (op->text_len > w->head_len)
+		nqd_chacha20_crypt(&w->state, rest, rest, op->text_len - w->head_len);
+}
+
+/* All whole blocks of @data. The rest goes to @block, filled with zeros: its length with them. */
+static u32 mac_blocks(struct poly1305_desc_ctx *mac, const u8 *data, u32 len, u8 *block)
+{
+	u32 rest = len % POLY1305_BLOCK_SIZE;
+
+	if (len != rest)
+		poly1305_update(mac, data, len - rest);
+	if (!rest)
+		return 0;
+	memset(block, 0, POLY1305_BLOCK_SIZE);
+	memcpy(block, data + len - rest, rest);
+	return POLY1305_BLOCK_SIZE;
+}
+
+/* Whole blocks throughout: what is left over between calls costs more than it is. */
 static void chacha_tag(struct poly1305_desc_ctx *mac, const struct nq_aead_op *op, u8 *tag)
 {
-	static const u8 zero[POLY1305_BLOCK_SIZE];
 	__le64 lens[2] = { cpu_to_le64(op->aad_len), cpu_to_le64(op->text_len) };
+	u8 block[2 * POLY1305_BLOCK_SIZE];
+	u32 n;
 
-	poly1305_update(mac, op->aad, op->aad_len);
-	poly1305_update(mac, zero, -op->aad_len % POLY1305_BLOCK_SIZE);
-	poly1305_update(mac, op->text, op->text_len);
-	poly1305_update(mac, zero, -op->text_len % POLY1305_BLOCK_SIZE);
-	poly1305_update(mac, (const u8 *)lens, sizeof(lens));
+	n = mac_blocks(mac, op->aad, op->aad_len, block);
+	poly1305_update(mac, block, n);
+	n = mac_blocks(mac, op->text, op->text_len, block);
+	memcpy(block + n, lens, sizeof(lens));
+	poly1305_update(mac, block, n + sizeof(lens));
 	poly1305_final(mac, tag);
 }
 
 static int chacha_seal(struct nqd_key *key, struct nq_aead_op *op)
 {
-	struct poly1305_desc_ctx mac;
-	struct nqd_chacha state;
+	struct chacha_work w;
 
-	chacha_begin(key, op, &state, &mac);
-	nqd_chacha20_crypt(&state, op->text, op->text, op->text_len);
-	chacha_tag(&mac, op, op->text + op->text_len);
-	memzero_explicit(&state, sizeof(state));
+	chacha_begin(key, op, &w);
+	chacha_text(op, &w);
+	chacha_tag(&w.mac, op, op->text + op->text_len);
+	memzero_explicit(&w.state, sizeof(w.state));
 	return 0;
 }
 
 static int chacha_open(struct nqd_key *key, struct nq_aead_op *op)
 {
-	struct poly1305_desc_ctx mac;
-	struct nqd_chacha state;
+	struct chacha_work w;
 	u8 tag[NQ_TAG_LEN];
 	int err = 0;
 
-	chacha_begin(key, op, &state, &mac);
-	chacha_tag(&mac, op, tag);
+	chacha_begin(key, op, &w);
+	chacha_tag(&w.mac, op, tag);
 	if (crypto_memneq(tag, op->text + op->text_len, NQ_TAG_LEN))
 		err = -EBADMSG;
 	else
-		nqd_chacha20_crypt(&state, op->text, op->text, op->text_len);
-	memzero_explicit(&state, sizeof(state));
+		chacha_text(op, &w);
+	memzero_explicit(&w.state, sizeof(w.state));
 	/* The tag that a forger lacks. */
 	memzero_explicit(tag, sizeof(tag));
 	return err;
@@ -430,6 +534,7 @@ static void mask_aes(struct nqd_key *key, const u8 *const *samples, u8 (*masks)[
 		     unsigned int n)
 {
 	struct scratch *cpu = this_cpu_read(scratch);
+	struct ecb_slot *slot = slot_of(cpu, key);
 	struct scatterlist sg;
 	unsigned int i;
 	int err;
@@ -437,9 +542,12 @@ static void mask_aes(struct nqd_key *key, const u8 *const *samples, u8 (*masks)[
 	for (i = 0; i < n; i++)
 		memcpy(cpu->blocks[i], samples[i], NQ_HP_SAMPLE_LEN);
 	sg_init_one(&sg, cpu->blocks, n * NQ_HP_SAMPLE_LEN);
-	skcipher_request_set_tfm(cpu->ecb, key->ecb);
-	skcipher_request_set_crypt(cpu->ecb, &sg, &sg, n * NQ_HP_SAMPLE_LEN, NULL);
-	err = crypto_skcipher_encrypt(cpu->ecb);
+	skcipher_request_set_tfm(cpu->masks, slot->tfm);
+	skcipher_request_set_crypt(cpu->masks, &sg, &sg, n * NQ_HP_SAMPLE_LEN, NULL);
+	spin_lock(&cpu->lock);
+	load_ecb(slot, key);
+	err = crypto_skcipher_encrypt(cpu->masks);
+	spin_unlock(&cpu->lock);
 	/*
 	 * Synchronous, whole blocks, a key that was set: nothing is left to fail. Were it to, the
 	 * samples would be the masks, and packets unreadable for everybody.
@@ -449,15 +557,26 @@ static void mask_aes(struct nqd_key *key, const u8 *const *samples, u8 (*masks)[
 		memcpy(masks[i], cpu->blocks[i], NQ_HP_MASK_LEN);
 }
 
-/* The sample is the little-endian block counter and the nonce: what the state begins with. */
-static void mask_chacha(struct nqd_key *key, const u8 *sample, u8 *mask)
+/*
+ * The sample is the little-endian block counter and the nonce: what the state ends with. Of the
+ * block only the beginning is wanted, which HChaCha20 has but for the addition of the state at the
+ * end (RFC 8439 2.3), and it uses the vector registers, which a call for a single block does not.
+ */
+static void mask_chacha(struct nqd_key *key, const u8 *const *samples, u8 (*masks)[NQ_HP_MASK_LEN],
+			unsigned int n)
 {
+	u32 words[CHACHA_KEY_SIZE / sizeof(u32)];
 	struct nqd_chacha state;
+	unsigned int i;
 
-	memset(mask, 0, NQ_HP_MASK_LEN);
-	nqd_chacha_init(&state, key->chacha, sample);
-	nqd_chacha20_crypt(&state, mask, mask, NQ_HP_MASK_LEN);
+	for (i = 0; i < n; i++) {
+		nqd_chacha_init(&state, key->chacha, samples[i]);
+		nqd_hchacha20(&state, words);
+		put_unaligned_le32(words[0] + state.x[0], masks[i]);
+		masks[i][4] = words[1] + state.x[1];
+	}
 	memzero_explicit(&state, sizeof(state));
+	memzero_explicit(words, sizeof(words));
 }
 
 static void hp_mask(void *ctx, const u8 *const *samples, u8 (*masks)[NQ_HP_MASK_LEN],
@@ -467,8 +586,7 @@ static void hp_mask(void *ctx, const u8 *const *samples, u8 (*masks)[NQ_HP_MASK_
 	unsigned int i, some;
 
 	if (key->cipher == NQ_CHACHA20_POLY1305) {
-		for (i = 0; i < n; i++)
-			mask_chacha(key, samples[i], masks[i]);
+		mask_chacha(key, samples, masks, n);
 		return;
 	}
 	for (i = 0; i < n; i += some) {
@@ -500,10 +618,6 @@ static int check_cipher(u16 cipher, u8 *memory)
 	int err;
 
 	nq_selftest_key(bytes);
-	ctx.key = make_key(cipher, KEY_HP, bytes);
-	if (IS_ERR(ctx.key))
-		return PTR_ERR(ctx.key);
-	ctx_wipe(&ctx);
 	ctx.key = make_key(cipher, KEY_AEAD, bytes);
 	if (IS_ERR(ctx.key))
 		return PTR_ERR(ctx.key);
@@ -538,6 +652,7 @@ static int check_ciphers(void)
 static void free_scratch(void)
 {
 	struct scratch *cpu;
+	unsigned int k;
 	int i;
 
 	for_each_possible_cpu(i) {
@@ -546,24 +661,35 @@ static void free_scratch(void)
 			continue;
 		per_cpu(scratch, i) = NULL;
 		aead_request_free(cpu->aead);
-		skcipher_request_free(cpu->ecb);
+		skcipher_request_free(cpu->masks);
+		for (k = 0; k < ARRAY_SIZE(cpu->ecb); k++)
+			crypto_free_skcipher(cpu->ecb[k].tfm);
 		kfree_sensitive(cpu);
 	}
 }
 
-static int make_scratch(int i, struct crypto_aead *aead, struct crypto_skcipher *skcipher)
+static int make_scratch(int i, struct crypto_aead *aead)
 {
 	struct scratch *cpu = kzalloc_node(sizeof(*cpu), GFP_KERNEL, cpu_to_node(i));
+	struct crypto_skcipher *tfm;
+	unsigned int k;
 
 	if (!cpu)
 		return -ENOMEM;
+	spin_lock_init(&cpu->lock);
 	per_cpu(scratch, i) = cpu;
+	for (k = 0; k < ARRAY_SIZE(cpu->ecb); k++) {
+		tfm = alloc_ecb();
+		if (IS_ERR(tfm))
+			return PTR_ERR(tfm);
+		cpu->ecb[k].tfm = tfm;
+	}
 	cpu->aead = aead_request_alloc(aead, GFP_KERNEL);
-	cpu->ecb = skcipher_request_alloc(skcipher, GFP_KERNEL);
-	if (!cpu->aead || !cpu->ecb)
+	cpu->masks = skcipher_request_alloc(cpu->ecb[0].tfm, GFP_KERNEL);
+	if (!cpu->aead || !cpu->masks)
 		return -ENOMEM;
 	aead_request_set_callback(cpu->aead, 0, NULL, NULL);
-	skcipher_request_set_callback(cpu->ecb, 0, NULL, NULL);
+	skcipher_request_set_callback(cpu->masks, 0, NULL, NULL);
 	return 0;
 }
 
@@ -586,7 +712,7 @@ static int make_scratches(void)
 	strscpy(ecb.name, crypto_tfm_alg_driver_name(crypto_skcipher_tfm(skcipher)),
 		sizeof(ecb.name));
 	for_each_possible_cpu(i) {
-		err = make_scratch(i, aead, skcipher);
+		err = make_scratch(i, aead);
 		if (err)
 			break;
 	}

@@ -227,8 +227,6 @@ static int dump_event(struct sk_buff *skb, struct netlink_callback *cb, u8 type,
 {
 	void *hdr;
 
-	if (!e->present)
-		return 0;
 	hdr = begin_message(skb, cb, NQD_CMD_EVENT);
 	if (!hdr)
 		return -EMSGSIZE;
@@ -258,11 +256,13 @@ static int dump_ended(struct nqd_net *nn, struct sk_buff *skb, struct netlink_ca
 static int dump_events_of(struct nqd_session *s, struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct nqd_ended of = { .id = s->id, .user = s->user, .generation = s->generation };
+	static const struct nqd_last_event nothing;
 	struct cursor *cur = cursor_of(cb);
 
 	memcpy(of.tunnel, s->tunnel, sizeof(of.tunnel));
 	for (; cur->event <= NQD_EVENT_MAX; cur->event++)
-		if (dump_event(skb, cb, cur->event, &s->last[cur->event], &of))
+		if (s->happened & BIT(cur->event) &&
+		    dump_event(skb, cb, cur->event, s->last[cur->event] ?: &nothing, &of))
 			return -EMSGSIZE;
 	cur->event = 0;
 	cur->serial = s->serial;

@@ -11,7 +11,8 @@
 /* Everything of an event but punted frames. */
 #define EVENT_BYTES 512
 
-static void send_event(struct nqd_session *s, u8 type, const u8 *frames, u32 frames_len)
+static void send_event(struct nqd_session *s, u8 type, const struct nqd_last_event *info,
+		       const u8 *frames, u32 frames_len)
 {
 	struct nqd_ended of = { .id = s->id, .user = s->user, .generation = s->generation };
 	struct sk_buff *skb;
@@ -24,7 +25,7 @@ static void send_event(struct nqd_session *s, u8 type, const u8 *frames, u32 fra
 		return;
 	memcpy(of.tunnel, s->tunnel, sizeof(of.tunnel));
 	hdr = genlmsg_put(skb, 0, 0, &nqd_family, 0, NQD_CMD_EVENT);
-	if (!hdr || nqd_put_event(skb, type, &s->last[type], &of, frames, frames_len)) {
+	if (!hdr || nqd_put_event(skb, type, info, &of, frames, frames_len)) {
 		nlmsg_free(skb);
 		return;
 	}
@@ -32,16 +33,31 @@ static void send_event(struct nqd_session *s, u8 type, const u8 *frames, u32 fra
 	genlmsg_multicast_netns(&nqd_family, s->nn->net, skb, 0, 0, GFP_KERNEL);
 }
 
+/*
+ * Most kinds never happen in a session, so what they say has no place there. Without memory for it
+ * the event is only sent.
+ */
+static void remember(struct nqd_session *s, u8 type, const struct nqd_last_event *info)
+{
+	if (info) {
+		if (!s->last[type])
+			s->last[type] = kmalloc(sizeof(*info), GFP_KERNEL_ACCOUNT);
+		if (!s->last[type])
+			return;
+		*s->last[type] = *info;
+	}
+	s->happened |= BIT(type);
+}
+
 void nqd_event(struct nqd_session *s, u8 type, const struct nqd_last_event *info, const u8 *frames,
 	       u32 frames_len)
 {
-	struct nqd_last_event *last = &s->last[type];
+	static const struct nqd_last_event nothing;
 
 	lockdep_assert_held(&s->nn->lock);
-	*last = info ? *info : (struct nqd_last_event){};
-	last->present = true;
+	remember(s, type, info);
 	trace_nqd_session(s->id, type);
-	send_event(s, type, frames, frames_len);
+	send_event(s, type, info ?: &nothing, frames, frames_len);
 }
 
 static void closed(struct nqd_session *s)

@@ -129,9 +129,8 @@ struct nqd_token {
 	struct rcu_head rcu;
 };
 
-/* The last event of a kind, kept for GET_EVENTS. */
+/* What the last event of a kind said, kept for GET_EVENTS. */
 struct nqd_last_event {
-	bool present;
 	u8 reason, congestion;
 	u64 code, count;
 	u32 path_mtu;
@@ -189,7 +188,9 @@ struct nqd_session {
 	bool punt_due;			/* frames for its owner */
 	void *ring_mem;			/* a ring that grew */
 	size_t ring_bytes;
-	struct nqd_last_event last[NQD_EVENT_MAX + 1];
+	u32 happened;			/* BIT() of the kinds of events that did */
+	/* Of those that said more. SESSION_DOWN: part of @ended, until that is passed on. */
+	struct nqd_last_event *last[NQD_EVENT_MAX + 1];
 	struct nqd_line line;		/* its counters: also @lock */
 	u64 deadline_us;		/* replace.c's, or of one that closes after its device */
 

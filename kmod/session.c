@@ -251,6 +251,7 @@ struct nqd_session *nqd_session_alloc(struct nqd_net *nn)
 		kfree(s);
 		return NULL;
 	}
+	s->last[NQD_EVENT_SESSION_DOWN] = &s->ended->down;
 	s->nn = nn;
 	s->path_report.migrating_to = NQ_PATHS_MAX;
 	s->deadline_us = NQ_TIME_NEVER;
@@ -357,7 +358,8 @@ static void remember_ended(struct nqd_session *s)
 	struct nqd_net *nn = s->nn;
 
 	s->ended = NULL;
-	if (!s->last[NQD_EVENT_SESSION_DOWN].present) {
+	s->last[NQD_EVENT_SESSION_DOWN] = NULL;
+	if (!(s->happened & BIT(NQD_EVENT_SESSION_DOWN))) {
 		kfree(e);
 		return;
 	}
@@ -365,7 +367,6 @@ static void remember_ended(struct nqd_session *s)
 	e->id = s->id;
 	e->user = s->user;
 	e->generation = s->generation;
-	e->down = s->last[NQD_EVENT_SESSION_DOWN];
 	memcpy(e->tunnel, s->tunnel, sizeof(e->tunnel));
 	list_add_tail(&e->entry, &nn->ended);
 	if (++nn->n_ended <= NQD_ENDED_MAX)
@@ -405,6 +406,7 @@ static void stop_engine(struct nqd_session *s)
 void nqd_session_free(struct nqd_session *s)
 {
 	struct nqd_cid *c, *next;
+	unsigned int i;
 
 	lockdep_assert_held(&s->nn->lock);
 	nqd_replace_free(&s->nn->lines, &s->line);
@@ -419,6 +421,8 @@ void nqd_session_free(struct nqd_session *s)
 	stop_engine(s);
 	ring_free(s);
 	nqd_paths_free(s);
+	for (i = 0; i < ARRAY_SIZE(s->last); i++)
+		kfree(s->last[i]);
 	kfree(s->line.claims.p);
 	kfree_sensitive(s->waiting);
 	memzero_explicit(&s->secrets, sizeof(s->secrets));

@@ -15,10 +15,12 @@ struct nqd_chacha {
 
 #define nqd_chacha_init(s, key, iv)		chacha_init((s)->x, key, iv)
 #define nqd_chacha20_crypt(s, dst, src, n)	chacha20_crypt((s)->x, dst, src, n)
+#define nqd_hchacha20(s, out)			hchacha_block((s)->x, out, 20)
 #else
 #define nqd_chacha				chacha_state
 #define nqd_chacha_init(s, key, iv)		chacha_init(s, key, iv)
 #define nqd_chacha20_crypt(s, dst, src, n)	chacha20_crypt(s, dst, src, n)
+#define nqd_hchacha20(s, out)			hchacha_block(s, out, 20)
 #endif
 
 #endif /* NQD_COMPAT_CHACHA_H */

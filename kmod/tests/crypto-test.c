@@ -3,6 +3,7 @@
  * KUnit: packet protection and key derivation on every golden vector, byte for byte; and two
  * engines that talk through the provider over key updates. The tables are those of tests/vectors.
  */
+#include <crypto/poly1305.h>
 #include <kunit/test.h>
 #include <linux/slab.h>
 
@@ -13,6 +14,7 @@
 #include "../../tests/vectors/frames.h"
 #include "../../tests/vectors/ngtcp2-packets.h"
 #include "../../tests/vectors/rfc9001.h"
+#include "../compat/chacha.h"
 #include "../crypto.h"
 
 #define PACKET_MAX 1500
@@ -230,6 +232,67 @@ static void retry_tag(struct kunit *test)
 	bench_close(b);
 }
 
+/* RFC 8439 2.8 word for word, key and nonce are zeros. */
+static void chacha_by_the_book(struct nq_aead_op *op)
+{
+	static const u8 zero[CHACHA_BLOCK_SIZE];
+	__le64 lens[2] = { cpu_to_le64(op->aad_len), cpu_to_le64(op->text_len) };
+	u32 key[CHACHA_KEY_SIZE / sizeof(u32)] = {};
+	struct poly1305_desc_ctx mac;
+	u8 block[CHACHA_BLOCK_SIZE];
+	struct nqd_chacha state;
+
+	nqd_chacha_init(&state, key, zero);
+	nqd_chacha20_crypt(&state, block, zero, sizeof(block));
+	poly1305_init(&mac, block);
+	nqd_chacha20_crypt(&state, op->text, op->text, op->text_len);
+	poly1305_update(&mac, op->aad, op->aad_len);
+	poly1305_update(&mac, zero, -op->aad_len % POLY1305_BLOCK_SIZE);
+	poly1305_update(&mac, op->text, op->text_len);
+	poly1305_update(&mac, zero, -op->text_len % POLY1305_BLOCK_SIZE);
+	poly1305_update(&mac, (const u8 *)lens, sizeof(lens));
+	poly1305_final(&mac, op->text + op->text_len);
+}
+
+/* A text is worked on in pieces, and its end and the header's fill blocks or not. */
+static void chacha_lengths(struct kunit *test)
+{
+	static const u16 lens[] = { 0,	 1,   15,  16,	17,  63,  64,  65,  447,
+				    448, 449, 511, 512, 513, 959, 960, 961, 1400 };
+	static const u8 aad_lens[] = { 0, 5, 16, 25, 32 };
+	struct nq_vector v = { .name = "lengths", .cipher = NQ_CHACHA20_POLY1305 };
+	struct bench *b = kunit_kzalloc(test, sizeof(*b), GFP_KERNEL);
+	u8 *want = kunit_kzalloc(test, PACKET_MAX, GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, b);
+	KUNIT_ASSERT_NOT_NULL(test, want);
+	bench_open(test, b, &v);
+	for (i = 0; i < ARRAY_SIZE(lens) * ARRAY_SIZE(aad_lens); i++) {
+		struct nq_aead_op op = {
+			.aad_len = aad_lens[i % ARRAY_SIZE(aad_lens)],
+			.text_len = lens[i / ARRAY_SIZE(aad_lens)],
+		};
+
+		memset(b->packet, i, PACKET_MAX);
+		memset(want, i, PACKET_MAX);
+		op.aad = want;
+		op.text = want + op.aad_len;
+		local_bh_disable();
+		chacha_by_the_book(&op);
+		op.aad = b->packet;
+		op.text = b->packet + op.aad_len;
+		nqd_crypto_ops.seal(b->aead, &op, 1);
+		KUNIT_EXPECT_EQ_MSG(test, memcmp(b->packet, want, PACKET_MAX), 0, "%u and %u bytes",
+				    op.aad_len, op.text_len);
+		nqd_crypto_ops.open(b->aead, &op, 1);
+		local_bh_enable();
+		KUNIT_EXPECT_EQ(test, op.status, 0);
+		KUNIT_EXPECT_PTR_EQ(test, memchr_inv(op.text, (u8)i, op.text_len), NULL);
+	}
+	bench_close(b);
+}
+
 /* More masks than fit one request are those of the samples one by one. */
 static void mask_burst(struct kunit *test)
 {
@@ -260,6 +323,36 @@ static void mask_burst(struct kunit *test)
 				memcmp(masks, masks + NQ_BURST_MAX, NQ_BURST_MAX * NQ_HP_MASK_LEN),
 				0);
 		bench_close(b);
+	}
+}
+
+/* A CPU takes on one key after the other, of any length: each gives what it gave before. */
+static void masks_in_turn(struct kunit *test)
+{
+	static const u16 ciphers[] = { NQ_AES_128_GCM, NQ_AES_256_GCM, NQ_AES_128_GCM };
+	u8 masks[2][ARRAY_SIZE(ciphers)][NQ_HP_MASK_LEN];
+	struct nq_vector v = { .name = "in turn" };
+	struct bench *b = kunit_kzalloc(test, ARRAY_SIZE(ciphers) * sizeof(*b), GFP_KERNEL);
+	const u8 *sample;
+	unsigned int i, c;
+
+	KUNIT_ASSERT_NOT_NULL(test, b);
+	sample = b->packet;
+	for (c = 0; c < ARRAY_SIZE(ciphers); c++) {
+		v.cipher = ciphers[c];
+		v.hp[0] = c;
+		bench_open(test, b + c, &v);
+	}
+	local_bh_disable();
+	for (i = 0; i < 2; i++)
+		for (c = 0; c < ARRAY_SIZE(ciphers); c++)
+			nqd_crypto_ops.hp_mask(b[c].hp, &sample, &masks[i][c], 1);
+	local_bh_enable();
+	KUNIT_EXPECT_EQ(test, memcmp(masks[0], masks[1], sizeof(masks[0])), 0);
+	for (c = 0; c < ARRAY_SIZE(ciphers); c++) {
+		i = (c + 1) % ARRAY_SIZE(ciphers);
+		KUNIT_EXPECT_NE(test, memcmp(masks[0][c], masks[0][i], NQ_HP_MASK_LEN), 0);
+		bench_close(b + c);
 	}
 }
 
@@ -429,6 +522,7 @@ static void pair_round(struct kunit *test, struct pair *pair)
 {
 	unsigned int n = 4;
 
+	local_bh_disable();
 	KUNIT_EXPECT_EQ(test, pair_send(test, pair, 0, n), n);
 	KUNIT_EXPECT_EQ(test, pair_send(test, pair, 1, n), n);
 	pair->now_us += 30000;
@@ -437,6 +531,7 @@ static void pair_round(struct kunit *test, struct pair *pair)
 	pair->now_us += 30000;
 	nq_on_timeout(pair->conn[0], pair->now_us);
 	nq_on_timeout(pair->conn[1], pair->now_us);
+	local_bh_enable();
 }
 
 static void update_keys(struct kunit *test, struct pair *pair, int i, u8 tx, u8 rx)
@@ -500,7 +595,8 @@ static struct kunit_case crypto_cases[] = {
 	KUNIT_CASE(rfc9001),	     KUNIT_CASE(ngtcp2),
 	KUNIT_CASE(initial_secrets), KUNIT_CASE(derive_refuses),
 	KUNIT_CASE(unknown_cipher),  KUNIT_CASE(retry_tag),
-	KUNIT_CASE(mask_burst),	     KUNIT_CASE(packet_numbers),
+	KUNIT_CASE(chacha_lengths),  KUNIT_CASE(mask_burst),
+	KUNIT_CASE(masks_in_turn),   KUNIT_CASE(packet_numbers),
 	KUNIT_CASE(ack_encodings),   KUNIT_CASE(datagram_encodings),
 	KUNIT_CASE(engines),	     {}
 };
