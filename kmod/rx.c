@@ -805,7 +805,7 @@ static void stop_lane(struct nqd_rx *rx, struct sk_buff_head *queue)
 {
 	napi_disable(&rx->napi);
 	cancel_work_sync(&rx->work);
-	netif_napi_del(&rx->napi);
+	__netif_napi_del(&rx->napi);
 	/* What was not come to is its owner's again. */
 	spin_lock_bh(&queue->lock);
 	skb_queue_splice_init(&rx->todo, queue);
@@ -825,6 +825,8 @@ void nqd_dp_socket_detach(struct nqd_socket *sock)
 	synchronize_net();
 	for (i = 0; i < lanes->n; i++)
 		stop_lane(&lanes->lane[i], &sk->sk_receive_queue);
+	/* One for all that __netif_napi_del() has taken off, instead of one each. */
+	synchronize_net();
 	/* Nobody has told him yet. */
 	if (!skb_queue_empty_lockless(&sk->sk_receive_queue))
 		sock->dp.data_ready(sk);
