@@ -53,6 +53,7 @@ struct nqd_socket;
 enum nqd_dp_state {
 	NQD_DP_WANTED,		/* a round is wanted */
 	NQD_DP_STOPPED,		/* no round any more; set with the turn, under queue.lock */
+	NQD_DP_LEFT,		/* its packets are another's; set under queue.lock */
 };
 
 /* What a session's rounds have counted and not yet added to its counters. */

@@ -342,7 +342,8 @@ void nqd_session_down(struct nqd_session *s, u8 reason, u64 code, const char *te
 		return;
 	}
 	spin_lock_bh(&s->lock);
-	WRITE_ONCE(s->down, true);
+	/* Pairs with to_session(): after the routes of who replaces it. */
+	smp_store_release(&s->down, true);
 	spin_unlock_bh(&s->lock);
 	strscpy(info.text, text, sizeof(info.text));
 	leave_routes(s);

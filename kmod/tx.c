@@ -152,16 +152,21 @@ static bool fits(struct nqd_session *s, struct nqd_device *nd, struct sk_buff *s
 	return false;
 }
 
-/* @alone: its device has no other. False: the queue is full, or there is no session any more. */
-static bool enqueue(struct nqd_session *s, struct sk_buff *skb, bool alone)
+/*
+ * @alone: its device has no other. -ENOBUFS: the queue is full. -ESTALE: what waits is another's
+ * by now, or nobody's.
+ */
+static int enqueue(struct nqd_session *s, struct sk_buff *skb, bool alone)
 {
 	struct nqd_session_dp *dp = &s->dp;
-	bool room;
+	int err = 0;
 
 	spin_lock_bh(&dp->queue.lock);
-	room = !test_bit(NQD_DP_STOPPED, &dp->state) &&
-	       atomic_read(&dp->held_bytes) < NQD_QUEUE_MAX_BYTES;
-	if (room) {
+	if (unlikely(test_bit(NQD_DP_STOPPED, &dp->state) || test_bit(NQD_DP_LEFT, &dp->state))) {
+		err = -ESTALE;
+	} else if (unlikely(atomic_read(&dp->held_bytes) >= NQD_QUEUE_MAX_BYTES)) {
+		err = -ENOBUFS;
+	} else {
 		if (atomic_read(&dp->held_bytes) > NQD_QUEUE_ORPHAN_BYTES && !alone)
 			skb_orphan(skb);
 		__skb_queue_tail(&dp->queue, skb);
@@ -169,7 +174,7 @@ static bool enqueue(struct nqd_session *s, struct sk_buff *skb, bool alone)
 		atomic_add(skb->len, &dp->held_bytes);
 	}
 	spin_unlock_bh(&dp->queue.lock);
-	return room;
+	return err;
 }
 
 /* The only session of a device holds its queue up, instead of dropping. */
@@ -194,49 +199,68 @@ void nqd_tx_resume(struct nqd_session *s)
 		netif_wake_queue(nd->dev);
 }
 
+/* 0: it waits in the queue of @s, or was dropped and counted. -ESTALE: nothing waits there now. */
+static int to_session(struct nqd_session *s, struct nqd_device *nd, struct sk_buff *skb,
+		      struct dp_segs *segs)
+{
+	bool alone = READ_ONCE(nd->n_sessions) == 1;
+	struct nqd_skb_cb *cb = nqd_skb_cb(skb);
+	int err;
+
+	/* Pairs with nqd_session_down(): the routes of who replaces it are seen then. */
+	if (unlikely(smp_load_acquire(&s->down)))
+		return -ESTALE;
+	if (unlikely(!fits(s, nd, skb, segs))) {
+		drop(s, skb, NQD_DROP_MTU);
+		return 0;
+	}
+	cb->queued = codel_get_time();
+	cb->max_len = dp_segs_max_len(segs);
+	cb->segs = segs->left;
+	/* It may wait longer than the route is looked at. */
+	skb_dst_force(skb);
+	err = enqueue(s, skb, alone);
+	if (unlikely(err == -ENOBUFS)) {
+		atomic64_add(segs->left, &s->dp.queue_drops);
+		drop(s, skb, NQD_DROP_TX_QUEUE);
+		return 0;
+	}
+	if (!err && alone)
+		hold_back(s, nd->dev);
+	return err;
+}
+
 netdev_tx_t nqd_dp_xmit(struct sk_buff *skb, struct net_device *dev)
 {
 	struct nqd_device *nd = netdev_priv(dev);
-	struct nqd_skb_cb *cb;
 	struct nqd_session *s;
 	struct dp_segs segs;
-	bool alone;
+	bool again = false;
 
 	skb = skb_share_check(skb, GFP_ATOMIC);
 	if (unlikely(!skb))
 		return NETDEV_TX_OK;
 	rcu_read_lock();
+find:
 	if (unlikely(!sane(skb) || init_segs(&segs, skb))) {
 		trace_nqd_drop(dev->ifindex, 0, NQD_DROP_MALFORMED);
 		goto drop;
 	}
 	s = nqd_session_by_dst(nd, skb->data);
 	/* Pairs with nqd_session_start(): what is set up before is seen. */
-	if (unlikely(!s || !smp_load_acquire(&s->conn) || READ_ONCE(s->down))) {
-		trace_nqd_drop(dev->ifindex, 0, NQD_DROP_NO_ROUTE);
-		goto drop;
+	if (likely(s && smp_load_acquire(&s->conn))) {
+		if (likely(!to_session(s, nd, skb, &segs))) {
+			nqd_dp_session_wake(s);
+			rcu_read_unlock();
+			return NETDEV_TX_OK;
+		}
+		/* It was replaced while we looked: its routes lead elsewhere now. */
+		if (!again) {
+			again = true;
+			goto find;
+		}
 	}
-	if (unlikely(!fits(s, nd, skb, &segs))) {
-		drop(s, skb, NQD_DROP_MTU);
-		goto wake;
-	}
-	cb = nqd_skb_cb(skb);
-	cb->queued = codel_get_time();
-	cb->max_len = dp_segs_max_len(&segs);
-	cb->segs = segs.left;
-	/* It may wait longer than the route is looked at. */
-	skb_dst_force(skb);
-	alone = READ_ONCE(nd->n_sessions) == 1;
-	if (unlikely(!enqueue(s, skb, alone))) {
-		atomic64_add(segs.left, &s->dp.queue_drops);
-		drop(s, skb, NQD_DROP_TX_QUEUE);
-	} else if (alone) {
-		hold_back(s, dev);
-	}
-wake:
-	nqd_dp_session_wake(s);
-	rcu_read_unlock();
-	return NETDEV_TX_OK;
+	trace_nqd_drop(dev->ifindex, 0, NQD_DROP_NO_ROUTE);
 
 drop:
 	rcu_read_unlock();
@@ -374,6 +398,10 @@ void nqd_tx_move(struct nqd_session *to, struct nqd_session *from)
 	struct nqd_session_dp *f = &from->dp, *t = &to->dp;
 	struct sk_buff *skb;
 
+	/* Who is on his way into this queue looks for another one. */
+	spin_lock(&f->queue.lock);
+	set_bit(NQD_DP_LEFT, &f->state);
+	spin_unlock(&f->queue.lock);
 	take_queue(from);
 	/* What is left of a super-packet that left in part begins anew: its receiver knows TCP. */
 	skb_queue_splice_tail_init(&f->staged, &t->waiting);
