@@ -383,7 +383,7 @@ static void namespaces_come_and_go(void **state)
 
 #define NESTED 40
 
-static void run(const char *format, ...)
+static void __attribute__((format(printf, 1, 2))) run(const char *format, ...)
 {
 	char command[256];
 	va_list ap;

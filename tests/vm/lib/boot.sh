@@ -68,9 +68,10 @@ uml_command() {
 
 # Without no_timer_check a kernel takes a machine that is too busy to bring ten ticks in time for a broken one.
 qemu_command() {
-	local dir=$1 mode=$2 image=$kernel_dir/vmlinuz accel cpu=$qemu_cpu smp=2
+	local dir=$1 mode=$2 image=$kernel_dir/vmlinuz accel cpu=$qemu_cpu smp=2 memory=$test_memory_mib
 	accel=(-accel "tcg,thread=$(tcg_threads)")
-	[ "$kernel_name" != dbg ] || image=$kernel_dir/bzImage
+	# What KASAN, lockdep and DEBUG_OBJECTS remember of each object is as large as the object.
+	[ "$kernel_name" != dbg ] || image=$kernel_dir/bzImage memory=$((2 * memory))
 	(cd "$dir" && pack . "$dir.cpio") && cat "$tools_cpio" "$dir.cpio" >"$dir/initrd" && rm -f "$dir.cpio" || return
 	if [ "$mode" = icount ]; then
 		# Guest time is the number of instructions executed. Copies by "rep movsb" would count each byte.
@@ -78,7 +79,7 @@ qemu_command() {
 	elif have_kvm; then
 		accel=(-accel kvm) cpu=host
 	fi
-	command=(qemu-system-x86_64 -machine q35 "${accel[@]}" -cpu "$cpu" -smp "$smp" -m "$test_memory_mib"
+	command=(qemu-system-x86_64 -machine q35 "${accel[@]}" -cpu "$cpu" -smp "$smp" -m "$memory"
 		-nodefaults -no-reboot -display none -serial "file:$run_log" -serial file:/dev/stdout
 		-object rng-random,id=rng0,filename=/dev/urandom -device virtio-rng-pci,rng=rng0
 		-kernel "$image" -initrd "$dir/initrd"
