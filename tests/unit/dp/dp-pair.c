@@ -7,9 +7,9 @@
  * A PLANE is the path of nexus-dp, or "module"; the second is B's if it is another. The namespaces
  * and the path between ADDR_A and ADDR_B exist; the devices get the name nxp0 and stay without
  * addresses. KEYS is a file of dp-keys, of which no byte stays in this process, or "-". Session 1 has what
- * no other has; session i + 1, if there are more, has 10.65.0.0 + i inside A and 10.64.0.0 + i inside B. It
- * prints "ready" and runs until SIGINT, SIGTERM or the end of its input; then it prints the counters of
- * session 1 that are not 0.
+ * no other has; session i + 1, if there are more, has 10.65.0.0 + i inside A and 10.64.0.0 + i inside B. All
+ * may reach each other. It prints "ready" and runs until SIGINT, SIGTERM or the end of its input; then it
+ * prints the counters of session 1 that are not 0.
  *
  * Lines of its input: "update" starts a key update at A, "delete" deletes session 1 at both ends,
  * "close" does so at A with CONNECTION_CLOSE, "revoke" deletes all sessions of its user at B. Each is
@@ -133,6 +133,8 @@ static void add_session(uint32_t number, uint16_t cipher, uint32_t mtu,
 		s->id = number + 1;
 		s->serial = number;
 		s->user = USER;
+		/* B's own addresses match no route but the first session's, which are then a peer's. */
+		s->peer_group = 1;
 		s->server = i;
 		s->cipher = cipher;
 		s->mtu = mtu;
