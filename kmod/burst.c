@@ -73,12 +73,10 @@ struct nqd_burst *nqd_burst_begin(void)
 {
 	struct nqd_burst *b = &this_cpu_ptr(pools)->burst;
 
-	WARN_ON_ONCE(b->n || b->n_pages || b->done);
+	WARN_ON_ONCE(b->n || b->n_pages);
 	b->n = 0;
 	b->bytes = 0;
 	b->n_pages = 0;
-	b->done = NULL;
-	b->sender = NULL;
 	return b;
 }
 
@@ -108,46 +106,6 @@ void nqd_burst_add(struct nqd_burst *b, u8 *buf, u32 len)
 	b->n++;
 	b->bytes += len;
 	p->off += len;
-}
-
-/* May a burst keep this packet's sender waiting (TCP small queues, SO_SNDBUF)? */
-static bool owned_by_socket(const struct sk_buff *skb)
-{
-	const struct sock *sk = skb->sk;
-
-	if (!skb->destructor || !sk || !sk_fullsock(sk))
-		return false;
-	return skb->destructor == sock_wfree ||
-	       (sk->sk_type == SOCK_STREAM && sk->sk_protocol == IPPROTO_TCP);
-}
-
-void nqd_burst_part(struct nqd_burst *b, const struct sk_buff *inner)
-{
-	if (owned_by_socket(inner))
-		b->sender = inner;
-}
-
-void nqd_burst_consume(struct nqd_burst *b, struct sk_buff *inner)
-{
-	if (!owned_by_socket(inner)) {
-		consume_skb(inner);
-		return;
-	}
-	consume_skb(b->done);
-	b->done = inner;
-	b->sender = inner;
-}
-
-/*
- * The outer skb is in the account of the inner one's socket until it is freed, which is when the
- * wire has it; what was written into it counts twice until the inner one has gone. sk_wmem_alloc,
- * where it counts, keeps the socket.
- */
-static void charge(struct sk_buff *outer, const struct sk_buff *inner)
-{
-	outer->sk = inner->sk;
-	outer->destructor = inner->destructor;
-	refcount_add(outer->truesize, &outer->sk->sk_wmem_alloc);
 }
 
 /* Does packet @i stand right behind the one before it? */
@@ -213,9 +171,6 @@ static void release(struct nqd_burst *b)
 
 	for (i = 0; i < b->n_pages; i++)
 		put_page(b->pages[i]);
-	consume_skb(b->done);
-	b->done = NULL;
-	b->sender = NULL;
 	b->n_pages = 0;
 	b->n = 0;
 	b->bytes = 0;
@@ -228,12 +183,9 @@ void nqd_burst_build(struct nqd_burst *b, struct sk_buff_head *out)
 
 	while (at < b->n) {
 		skb = build_run(b, at, &end);
+		if (skb)
+			__skb_queue_tail(out, skb);
 		at = end;
-		if (!skb)
-			continue;
-		if (b->sender)
-			charge(skb, b->sender);
-		__skb_queue_tail(out, skb);
 	}
 	release(b);
 }

@@ -35,8 +35,6 @@ struct nqd_burst {
 	struct page *pages[NQD_BURST_PAGES]; /* a reference each */
 	unsigned int n_pages;
 	struct nq_sealer sealer;	/* of the packets that were taken */
-	struct sk_buff *done;		/* an inner packet that goes with the burst; NULL: none */
-	const struct sk_buff *sender;	/* or one in it in part, whose socket waits; NULL: none */
 };
 
 int nqd_burst_init(void);
@@ -48,10 +46,6 @@ struct nqd_burst *nqd_burst_begin(void);
 u8 *nqd_burst_room(struct nqd_burst *b, u32 bytes);
 /* It was filled: @len bytes of it will leave. */
 void nqd_burst_add(struct nqd_burst *b, u8 *buf, u32 len);
-/* A part of an inner packet is in the burst: @inner stays until the burst has been built. */
-void nqd_burst_part(struct nqd_burst *b, const struct sk_buff *inner);
-/* An inner packet is wholly in the burst: consumes it. */
-void nqd_burst_consume(struct nqd_burst *b, struct sk_buff *inner);
 /* Skbs of all packets at the end of @out; the burst is empty then. Packets for which there is no
  * memory are lost, as on the wire.
  */

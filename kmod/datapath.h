@@ -88,8 +88,6 @@ struct nqd_session_dp {
 	u8 dst_path;			/* whose it is */
 	u32 overhead;			/* of an inner packet */
 	u64 retry_us;			/* paced until */
-	const struct sock *sender;	/* of the last burst, never looked into; NULL: none */
-	u64 sender_us;			/* all since then */
 	u32 mtu;			/* largest inner packet; 0: not known yet. Read by all */
 	u64 timer_us;			/* what the timer is set to, or NQ_TIME_NEVER */
 	u32 ring_asked;			/* a ring of so many packets was asked for */

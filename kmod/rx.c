@@ -595,6 +595,10 @@ static bool rx_packets(struct nqd_rx *rx, struct sk_buff *skb)
 
 static void rx_skb(struct nqd_rx *rx, struct sk_buff *skb)
 {
+	bool valid = skb->csum_valid, by_software = skb->csum_complete_sw;
+	u8 ip_summed = skb->ip_summed;
+	__wsum csum = skb->csum;
+
 	if (unlikely(!skb->len || udp_lib_checksum_complete(skb))) {
 		rx->charged += skb->truesize;
 		kfree_skb(skb);
@@ -605,6 +609,11 @@ static void rx_skb(struct nqd_rx *rx, struct sk_buff *skb)
 		finish(rx);
 	set_addresses(rx, skb);
 	if (unlikely(!rx_packets(rx, skb))) {
+		/* The UDP layer has noted that it is not verified, and begins with these. */
+		skb->csum = csum;
+		skb->ip_summed = ip_summed;
+		skb->csum_valid = valid;
+		skb->csum_complete_sw = by_software;
 		leave_to_owner(rx, skb);
 		return;
 	}

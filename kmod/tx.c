@@ -15,8 +15,8 @@
  *
  * What congestion control does not admit waits here, in a bounded queue. If the device has one
  * session, its transmit queue is stopped instead of packets being dropped: a qdisc above keeps them
- * and the senders' sockets are held up. An inner packet's socket is charged for it until the wire
- * has taken the outer one (TCP small queues).
+ * and the senders' sockets are held up, which are charged for what waits here as well (TCP small
+ * queues).
  */
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
@@ -35,8 +35,6 @@
 #define ICMP_PER_SECOND 100
 /* When there was no memory for a burst. */
 #define NO_MEMORY_RETRY_US 1000
-/* All bursts of a session were of one sender for so long: it is its only one. */
-#define ONE_SENDER_US 1000000
 /* Two probes and two challenges (RFC 9002 6.2.4, RFC 9000 8.2.1): no burst is so small for long. */
 #define EXEMPT_BYTES (4 * NQ_MIN_UDP_PAYLOAD)
 
@@ -479,8 +477,12 @@ static unsigned int plan(struct nqd_session *s, u32 *pkt_bytes)
 	return n;
 }
 
-/* The first staged packet is wholly in the burst. */
-static void finish_first(struct nqd_session *s, struct nqd_burst *b)
+/*
+ * The first staged packet is wholly in a burst. Its sender waits no longer (TCP small queues): were
+ * the burst charged to an inner socket, sch_fq at the outer device would sort the packets of a
+ * session by these sockets and let them overtake one another.
+ */
+static void finish_first(struct nqd_session *s)
 {
 	struct dp_segs *segs = &s->dp.segs;
 
@@ -488,7 +490,7 @@ static void finish_first(struct nqd_session *s, struct nqd_burst *b)
 		s->dp.tally.super_packets++;
 		s->dp.tally.super_segments += segs->index;
 	}
-	nqd_burst_consume(b, unstage(s));
+	consume_skb(unstage(s));
 }
 
 /*
@@ -516,10 +518,8 @@ static unsigned int fill(struct nqd_session *s, struct nqd_burst *b, unsigned in
 		/* The engine counts the tag. */
 		b->pkts[i].len -= NQ_TAG_LEN;
 		if (!dp->segs.left)
-			finish_first(s, b);
+			finish_first(s);
 	}
-	if (dp->segs.left)
-		nqd_burst_part(b, skb_peek(&dp->staged));
 	dp->tally.packets += i;
 	dp->tally.bytes += inner_bytes;
 	if (nd)
@@ -566,25 +566,6 @@ static void note_sent(struct nqd_session *s, const struct nqd_way *way, u32 larg
 		nqd_trace_drop(s, NQD_DROP_NO_OUTER_ROUTE);
 }
 
-/*
- * A burst may keep the sender of its packets waiting until the wire has it (TCP small queues), for
- * which it belongs to an inner socket. sch_fq takes what belongs to different sockets, or to none,
- * for different flows, and would let packets of a session overtake one another. So only a sender
- * who has been alone for a while is kept waiting; what several have sent waits in the session's
- * queue, if at all.
- */
-static void settle_sender(struct nqd_session_dp *dp, struct nqd_burst *b, u64 now_us)
-{
-	const struct sock *sender = b->sender ? b->sender->sk : NULL;
-
-	if (sender != dp->sender) {
-		dp->sender = sender;
-		dp->sender_us = now_us;
-	}
-	if (now_us - dp->sender_us < ONE_SENDER_US)
-		b->sender = NULL;
-}
-
 /* What is in the burst leaves. */
 static void send_burst(struct nqd_session *s, struct nqd_burst *b, const struct nqd_way *way,
 		       u64 now_us)
@@ -594,7 +575,6 @@ static void send_burst(struct nqd_session *s, struct nqd_burst *b, const struct 
 	u32 largest;
 	int err;
 
-	settle_sender(&s->dp, b, now_us);
 	__skb_queue_head_init(&out);
 	nqd_burst_build(b, &out);
 	while ((skb = __skb_dequeue(&out))) {
