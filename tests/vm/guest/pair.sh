@@ -67,7 +67,8 @@ pair_count() {
 # transfer ARGUMENTS...: iperf3 from a to b, which ends by itself. The result is in /tmp/iperf.json.
 transfer() {
 	local server status
-	in_b iperf3 -s -1 >/dev/null 2>&1 &
+	# Not by in_b, whose process would be a shell: the server would outlive it, and be busy next time.
+	ip netns exec b iperf3 -s -1 >/dev/null 2>&1 &
 	server=$!
 	wait_until 10 listens && in_a timeout 120 iperf3 -J "$@" >/tmp/iperf.json
 	status=$?
