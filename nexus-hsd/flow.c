@@ -23,7 +23,7 @@ struct hs_flow *hs_flow_find(struct hs_flows *f, const struct hs_dgram *d,
 	struct hs_flow *fl;
 
 	TAILQ_FOREACH (fl, &f->list, entry) {
-		if (memcmp(fl->dcid, h->dcid, HS_CID_LEN) == 0 &&
+		if (!fl->refused && memcmp(fl->dcid, h->dcid, HS_CID_LEN) == 0 &&
 		    memcmp(fl->scid, h->scid, HS_CID_LEN) == 0 && is_of_source(fl, d))
 			return fl;
 	}
@@ -81,6 +81,7 @@ bool hs_flow_keep(struct hs_flow *fl, const struct hs_dgram *d, bool follows)
 	fl->used += d->len;
 	fl->follows[fl->n_dgrams] = follows;
 	fl->ecn[fl->n_dgrams] = d->ecn;
+	fl->at_ns[fl->n_dgrams] = hs_now_ns();
 	fl->lens[fl->n_dgrams++] = (uint16_t)d->len;
 	return true;
 }
@@ -119,8 +120,14 @@ void hs_flows_drop_sock(struct hs_flows *f, const struct hs_sock *sock)
 
 struct hs_flow *hs_flows_expired(struct hs_flows *f, uint64_t now_ns, uint64_t *next_ns)
 {
-	struct hs_flow *fl = TAILQ_FIRST(&f->list);
+	struct hs_flow *fl;
 
-	*next_ns = fl ? fl->gone_ns : UINT64_MAX;
-	return fl && fl->gone_ns <= now_ns ? fl : NULL;
+	*next_ns = UINT64_MAX;
+	TAILQ_FOREACH (fl, &f->list, entry) {
+		if (fl->gone_ns <= now_ns)
+			return fl;
+		if (fl->gone_ns < *next_ns)
+			*next_ns = fl->gone_ns;
+	}
+	return NULL;
 }

@@ -11,6 +11,8 @@
 
 /* A turn of the loop reads this many, then others have theirs. */
 #define BATCH 64
+/* What is relayed waits for those that come meanwhile, like that of the sockets (hs_udp_receive()). */
+#define KEPT HS_UDP_BATCH
 
 static void received(struct hsd *h, const uint8_t *buf, size_t len)
 {
@@ -42,32 +44,34 @@ static void received(struct hsd *h, const uint8_t *buf, size_t len)
 		hs_server_copy(h, &d);
 	else
 		hs_server_datagram(h, &d);
-	hs_relay_flush(h);
 }
 
 static void on_readable(struct hs_source *s, uint32_t events)
 {
-	static uint8_t buf[NX_IPC_MAX_LEN];
+	static uint8_t bufs[KEPT][NX_IPC_MAX_LEN];
 	struct hsd *h = s->owner;
 	int fds[NX_IPC_MAX_FDS], i;
 	unsigned int n_fds;
 	ssize_t n;
 
 	for (i = 0; i < BATCH; i++) {
+		if (i % KEPT == 0)
+			hs_relay_flush(h);
 		n_fds = NX_IPC_MAX_FDS;
-		n = nx_ipc_recv(s->fd, buf, sizeof(buf), fds, &n_fds);
+		n = nx_ipc_recv(s->fd, bufs[i % KEPT], sizeof(bufs[0]), fds, &n_fds);
 		if (n == -EAGAIN)
-			return;
+			break;
 		if (n == -EMSGSIZE)
 			continue;
 		if (n <= 0) {
 			nx_info("nexus-dp is gone");
 			hs_source_close(&h->loop, s);
-			return;
+			break;
 		}
 		nx_close_fds(fds, n_fds);
-		received(h, buf, (size_t)n);
+		received(h, bufs[i % KEPT], (size_t)n);
 	}
+	hs_relay_flush(h);
 }
 
 void hs_punt_open(struct hsd *h, int fd)

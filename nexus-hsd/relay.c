@@ -492,6 +492,23 @@ void hs_relay_pass(struct hs_relay *r, const struct hs_dgram *d)
 	add_to_batch(f, d);
 }
 
+void hs_relay_note_begun(struct hs_relay *r, const struct hs_dgram *d, const uint8_t *dcid)
+{
+	struct hs_relay_flow *f = find(r, d);
+
+	if (!f)
+		return;
+	f->has_begun = true;
+	memcpy(f->begun_dcid, dcid, sizeof(f->begun_dcid));
+}
+
+bool hs_relay_has_begun(struct hs_relay *r, const struct hs_dgram *d, const uint8_t *dcid)
+{
+	const struct hs_relay_flow *f = find(r, d);
+
+	return f && f->has_begun && memcmp(f->begun_dcid, dcid, sizeof(f->begun_dcid)) == 0;
+}
+
 /* ---- from the cover ---- */
 
 /* Length of a segment and mark; a buffer has one of each (the kernel merges nothing else). */

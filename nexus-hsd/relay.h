@@ -72,11 +72,12 @@ struct hs_relay_flow {
 	uint64_t made_ns, used_ns;
 	uint64_t tokens; /* bytes */
 	uint64_t refilled_ns;
-	bool looked_at, asked; /* has sent what a web server answers; looked at is only one datagram */
+	bool looked_at, asked; /* has sent what a web server answers; one datagram is looked at */
 	bool answered;
 	bool busy_site; /* of a stranger, when it began */
 	bool confirmed; /* no longer half-open */
-	bool has_cover_id;
+	bool has_begun, has_cover_id;
+	uint8_t begun_dcid[HS_CID_LEN]; /* of the last first flight in pieces */
 	uint8_t cover_id_len, cover_id[HS_CID_LEN]; /* the source ID of the cover's first answer */
 };
 
@@ -127,6 +128,13 @@ bool hs_relay_add_sockets(struct hs_relay *r, int *fds, unsigned int n, bool rep
  */
 void hs_relay_pass(struct hs_relay *r, const struct hs_dgram *d);
 void hs_relay_flush(struct hsd *h);
+
+/*
+ * A first flight in pieces to @dcid (of HS_CID_LEN bytes), of which the flow of @d has passed on the beginning or
+ * what was there of it: the rest need not wait for anything. Only the last such flight of a flow is known.
+ */
+void hs_relay_note_begun(struct hs_relay *r, const struct hs_dgram *d, const uint8_t *dcid);
+bool hs_relay_has_begun(struct hs_relay *r, const struct hs_dgram *d, const uint8_t *dcid);
 
 /*
  * An unused socket for a visit to the cover, the caller's now; -1 while strangers may need them. Asks for

@@ -17,6 +17,8 @@
 /* RFC 9000 14.1: a client's Initial comes in a datagram of at least this size. */
 #define MIN_INITIAL_DGRAM 1200
 #define BEHIND_MS 5
+/* What came closer together than this leaves together: so would a network card or the scheduler have it. */
+#define TOGETHER_NS (100 * 1000)
 
 /* A first flight: the datagrams it came in and what was read from them. */
 struct first_flight {
@@ -31,21 +33,34 @@ struct first_flight {
 
 /* ---- to the cover ---- */
 
-/* Everything of a flight that waits no more, in order. Frees @fl. */
-static void relay_flow(struct hsd *h, struct hs_flow *fl)
+/*
+ * What is left of a flight, in order, as far as it is due at @now_ns; the next time otherwise. Frees @fl with
+ * the last.
+ */
+static void relay_due(struct hsd *h, struct hs_flow *fl, uint64_t now_ns)
 {
-	struct hs_dgram d = {
-		.sock = fl->sock, .local = fl->local, .remote = fl->remote, .data = fl->data
-	};
+	struct hs_dgram d = { .sock = fl->sock, .local = fl->local, .remote = fl->remote };
+	const uint8_t *at = fl->data;
+	uint64_t due_ns = 0;
 	unsigned int i;
 
-	for (i = 0; i < fl->n_dgrams; d.data += fl->lens[i++]) {
+	for (i = 0; i < fl->n_dgrams; at += fl->lens[i++]) {
+		if (i < fl->n_relayed)
+			continue;
+		due_ns = fl->at_ns[i] + fl->delay_ns;
+		if (due_ns > now_ns + TOGETHER_NS)
+			break;
+		d.data = at;
 		d.len = fl->lens[i];
 		d.ecn = fl->ecn[i];
 		hs_relay_pass(fl->sock->tunnel->relay, &d);
+		fl->n_relayed++;
 	}
 	hs_relay_flush(h);
-	hs_flow_free(&h->flows, fl);
+	if (fl->n_relayed == fl->n_dgrams)
+		hs_flow_free(&h->flows, fl);
+	else
+		fl->gone_ns = due_ns;
 }
 
 /* One datagram: behind the flights of the same source that still wait, if there are any. */
@@ -56,13 +71,13 @@ static void relay_datagram(struct hsd *h, const struct hs_dgram *d)
 	while ((fl = hs_flow_find_source(&h->flows, d))) {
 		if (hs_flow_keep(fl, d, true))
 			return;
-		relay_flow(h, fl);
+		relay_due(h, fl, UINT64_MAX - TOGETHER_NS);
 	}
 	hs_relay_pass(d->sock->tunnel->relay, d);
 }
 
-/* A flight that waited and was refused. Frees @fl. */
-static void relay_refused(struct hsd *h, struct hs_flow *fl)
+/* Behind another flight of its source, which decides when. Frees @fl. */
+static void relay_behind(struct hsd *h, struct hs_flow *fl)
 {
 	struct hs_dgram d = {
 		.sock = fl->sock, .local = fl->local, .remote = fl->remote, .data = fl->data
@@ -79,20 +94,40 @@ static void relay_refused(struct hsd *h, struct hs_flow *fl)
 	hs_flow_free(&h->flows, fl);
 }
 
+/* A flight that has waited and was refused, or has waited for too long. @fl is the relay's from here on. */
+static void relay_flight(struct hsd *h, struct hs_flow *fl)
+{
+	const struct hs_dgram d = { .sock = fl->sock, .local = fl->local, .remote = fl->remote };
+	struct hs_relay *relay = fl->sock->tunnel->relay;
+	const uint64_t now_ns = hs_now_ns();
+	uint8_t dcid[HS_CID_LEN];
+
+	memcpy(dcid, fl->dcid, sizeof(dcid));
+	if (hs_flow_find_source(&h->flows, &d) != fl) {
+		relay_behind(h, fl);
+	} else {
+		fl->refused = true;
+		fl->delay_ns = now_ns - fl->at_ns[0];
+		relay_due(h, fl, now_ns);
+	}
+	hs_relay_note_begun(relay, &d, dcid);
+}
+
 uint64_t hs_server_run_timers(struct hsd *h)
 {
 	uint64_t now_ns = hs_now_ns(), next_ns;
 	struct hs_flow *fl;
 
-	/* The oldest first, so no other flight of the source is before it. */
 	while ((fl = hs_flows_expired(&h->flows, now_ns, &next_ns))) {
-		if (fl->last_look) {
-			relay_flow(h, fl);
-			continue;
+		if (fl->refused) {
+			relay_due(h, fl, now_ns);
+		} else if (fl->last_look) {
+			relay_flight(h, fl);
+		} else {
+			/* Late is whoever sends late: not what waits in the socket because we were busy. */
+			fl->last_look = true;
+			hs_sock_read(fl->sock);
 		}
-		/* Late is whoever sends late: not what waits in the socket because we were busy. */
-		fl->last_look = true;
-		hs_sock_read(fl->sock);
 	}
 	return next_ns;
 }
@@ -301,7 +336,7 @@ static void continue_flow(struct hsd *h, struct hs_flow *fl, const struct hs_dgr
 
 	if (!hs_flow_keep(fl, d, false)) {
 		count_refused(d->sock->tunnel, HS_REJECT_FORMAT, d);
-		relay_refused(h, fl);
+		relay_flight(h, fl);
 		relay_datagram(h, d);
 		return;
 	}
@@ -318,7 +353,7 @@ static void continue_flow(struct hsd *h, struct hs_flow *fl, const struct hs_dgr
 	if (r == HS_INITIAL_COMPLETE && judge(d, &f))
 		hs_flow_free(&h->flows, fl);
 	else
-		relay_refused(h, fl);
+		relay_flight(h, fl);
 }
 
 /* Has there been more to read than we could, for longer than a burst of clients lasts? */
@@ -345,9 +380,9 @@ static bool is_hopeless(const struct hs_dgram *d, const struct hs_long_header *h
 	enum hs_verdict verdict = HS_REJECT_FORMAT;
 
 	if (re->n_pieces > 0) {
-		/* Another datagram has the beginning: the two may have changed places. */
+		/* Another datagram has the beginning: the cover has it, or the two may have changed places. */
 		if (re->pieces[0].first > 0)
-			return false;
+			return hs_relay_has_begun(d->sock->tunnel->relay, d, hdr->dcid);
 		flight.client_hello_len = re->pieces[0].end;
 		verdict = hs_gate_check_begin(d->sock->tunnel->gate, &flight, hs_unix_time_s());
 	}
@@ -387,6 +422,7 @@ static void begin_flow(struct hsd *h, const struct hs_dgram *d, const struct hs_
 	case HS_INITIAL_MORE:
 		if (is_hopeless(d, hdr, &reassembly)) {
 			relay_datagram(h, d);
+			hs_relay_note_begun(d->sock->tunnel->relay, d, hdr->dcid);
 			return;
 		}
 		fl = hs_flow_new(&h->flows, d, hdr);

@@ -132,7 +132,7 @@ int hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_d
 	union hs_addr remote[HS_UDP_BATCH];
 	struct iovec iov[HS_UDP_BATCH];
 	struct hs_dgram d;
-	int i, n;
+	int i, n = 0, more;
 
 	memset(msgs, 0, sizeof(msgs));
 	memset(remote, 0, sizeof(remote));
@@ -146,15 +146,19 @@ int hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_d
 		msgs[i].msg_hdr.msg_control = &control[i];
 		msgs[i].msg_hdr.msg_controllen = sizeof(control[i]);
 	}
-	n = recvmmsg(fd, msgs, HS_UDP_BATCH, MSG_DONTWAIT, NULL);
-	for (i = 0; i < n; i++) {
-		if (hs_addr_set(&d.remote, &remote[i], msgs[i].msg_hdr.msg_namelen) < 0)
-			continue;
-		local_of(&msgs[i].msg_hdr, name, &d.local);
-		d.sock = sock;
-		d.ecn = hs_udp_ecn_of(&msgs[i].msg_hdr);
-		deliver_segments(data[i], msgs[i].msg_len, hs_udp_segment_of(&msgs[i].msg_hdr), &d,
-				 fn, arg);
+	while (n < HS_UDP_BATCH) {
+		more = recvmmsg(fd, msgs + n, (unsigned int)(HS_UDP_BATCH - n), MSG_DONTWAIT, NULL);
+		if (more <= 0)
+			return n ? n : more;
+		for (i = n, n += more; i < n; i++) {
+			if (hs_addr_set(&d.remote, &remote[i], msgs[i].msg_hdr.msg_namelen) < 0)
+				continue;
+			local_of(&msgs[i].msg_hdr, name, &d.local);
+			d.sock = sock;
+			d.ecn = hs_udp_ecn_of(&msgs[i].msg_hdr);
+			deliver_segments(data[i], msgs[i].msg_len,
+					 hs_udp_segment_of(&msgs[i].msg_hdr), &d, fn, arg);
+		}
 	}
 	return n;
 }

@@ -37,7 +37,10 @@ typedef void (*hs_dgram_fn)(void *arg, const struct hs_dgram *d);
 
 /* Ask the kernel for the local address and the mark of every datagram; fills @name with the bound address. */
 int hs_udp_prepare(int fd, union hs_addr *name);
-/* Read one batch and call @fn for each datagram; how many came, or -1 if none could be read. */
+/*
+ * Read one batch, what comes while it is worked off included, and call @fn, which leaves @fd open, for each
+ * datagram; how many came, or -1 if none could be read. Their bytes stay until the next call.
+ */
 int hs_udp_receive(int fd, struct hs_sock *sock, const union hs_addr *name, hs_dgram_fn fn,
 		   void *arg);
 /* There is nothing to read now. */

@@ -29,6 +29,8 @@ iperf_mbits() {
 
 # capture_start PIDVAR FILE [filter]: what passes the router on the client's side.
 capture_start() {
+	# That of an earlier capture would look like one that has begun.
+	rm -f "$2"
 	bg_ns "$1" router "$2.log" dumpcap -q -i c0 -B 64 -s 0 -w "$2" -f "${3:+($3) or udp port 9}"
 	wait_until 10 test -s "$2"
 }

@@ -17,12 +17,15 @@
 #define NAME "www.example.org"
 #define FULL 1200
 #define OVERHEAD 16
+/* Two datagrams this far apart: the server works on the first, a relay may still wait for the second. */
+#define CLOSE_MS 4
 
 enum {
 	AS_IT_IS,
 	OTHER_ADDRESS,
 	OTHER_SHARE,
 	FIRST_HALF,
+	IN_HALVES,
 	MARKED = 16, /* times the ECN bits */
 };
 
@@ -240,8 +243,10 @@ static void make_coalesced(struct pr_side *s, const struct pr_probe *p, const st
 	d->len = FULL;
 }
 
-/* The ClientHello in two Initials: arg 0 one datagram, 1 two, 2 two in reverse order, 3 the first half
- * only, 4 the second half only, 5 two at once, 6 two at once in reverse order.
+/*
+ * The ClientHello in two Initials: arg 0 one datagram, 1 two, 2 two in reverse order, 3 the first half
+ * only, 4 the second half only, 5 two at once, 6 two at once in reverse order, 7 two that come close
+ * together, 8 these in reverse order.
  */
 static void make_halves(struct pr_side *s, const struct pr_probe *p, const struct pr_flight *f)
 {
@@ -249,8 +254,8 @@ static void make_halves(struct pr_side *s, const struct pr_probe *p, const struc
 	uint8_t first[PR_DATAGRAM], second[PR_DATAGRAM];
 	struct pr_sent *d[2];
 	const bool one = p->arg == 0 || p->arg == 3 || p->arg == 4;
-	const bool reversed = p->arg == 2 || p->arg == 6;
-	const unsigned int gap_ms = p->arg >= 5 ? 0 : 20;
+	const bool reversed = p->arg == 2 || p->arg == 6 || p->arg == 8;
+	const unsigned int gap_ms = p->arg >= 7 ? CLOSE_MS : p->arg >= 5 ? 0 : 20;
 	size_t n, m, half;
 
 	shape_init(&h, s);
@@ -445,8 +450,15 @@ static void make_captured(struct pr_side *s, const struct pr_probe *p, const str
 	}
 	if (how == OTHER_SHARE)
 		change_share(hello, len);
-	if (how == FIRST_HALF) {
+	if (how == FIRST_HALF || how == IN_HALVES) {
 		put_initial(d, &h.p, frames, t_crypto_frame(frames, 0, hello, len / 2), FULL);
+		if (how == IN_HALVES) {
+			h.p.pn = 1;
+			put_initial(add(s, CLOSE_MS, 0), &h.p, frames,
+				    t_crypto_frame(frames, (uint32_t)(len / 2), hello + len / 2,
+						   len - len / 2),
+				    FULL);
+		}
 	} else if (f && how != OTHER_SHARE) {
 		memcpy(d->data, f->data, f->len);
 		d->len = f->len;
@@ -505,6 +517,8 @@ const struct pr_probe pr_probes[] = {
 	{ "ClientHello in two datagrams, reversed", make_halves, 2 },
 	{ "ClientHello in two datagrams at once", make_halves, 5 },
 	{ "ClientHello in two datagrams at once, reversed", make_halves, 6 },
+	{ "ClientHello in two datagrams, close", make_halves, 7 },
+	{ "ClientHello in two datagrams, close, reversed", make_halves, 8 },
 	{ "half a ClientHello", make_halves, 3, 3000 },
 	{ "second half of a ClientHello", make_halves, 4 },
 	{ "Initial with PING", make_frames, 0x01 },
@@ -545,6 +559,7 @@ const struct pr_probe pr_probes[] = {
 	{ "captured flight, replayed", make_captured, AS_IT_IS, 3000, true },
 	{ "captured flight, from two addresses", make_captured, OTHER_ADDRESS, 3000, true },
 	{ "captured flight, its first half", make_captured, FIRST_HALF, 3000, true },
+	{ "captured flight in two datagrams, close", make_captured, IN_HALVES, 1200, true },
 	{ "captured random, another key share", make_captured, OTHER_SHARE, 3000, true },
 	{ "captured flight marked ECT(0)", make_captured, 2 * MARKED, 1200, true },
 	{ "captured flight marked ECT(1)", make_captured, 1 * MARKED, 1200, true },

@@ -9,7 +9,8 @@
  * digits per line; each is used up by one probe. -n picks the probes whose name contains NAMES.
  * A probe that shows a difference is repeated, see judge().
  *
- * Ends with "N probes, D differences" and status 0 only if D is 0.
+ * Prints every difference with its first run, or with -v all probes and runs, and ends with
+ * "N probes, D differences" and status 0 only if D is 0.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -213,7 +214,7 @@ static void run_all(struct run **runs, size_t n)
 				fds[n_fds++] =
 					(struct pollfd){ .fd = runs[i]->sides[k / 2].fds[k % 2],
 							 .events = POLLIN };
-		poll(fds, n_fds, 5);
+		poll(fds, n_fds, 1);
 	}
 	free(fds);
 }
@@ -321,14 +322,16 @@ static void attempt(struct result *results)
 static void print_result(const struct result *res)
 {
 	const struct run *r = res->runs[0];
+	const size_t shown = verbose ? res->n_runs : res->same ? 0 : 1;
 
 	if (res->same)
-		printf("same %s: %zu answers\n", r->probe->name, r->sides[0].n_answers);
+		printf("same %s: %zu answers, %zu runs\n", r->probe->name, r->sides[0].n_answers,
+		       res->n_runs);
 	else
 		printf("DIFF %s: %s of answer %zu, in each of %zu runs\n", r->probe->name,
 		       res->what, res->at + 1, res->n_runs);
-	for (size_t k = 0; k < res->n_runs; k++)
-		for (int i = 0; (!res->same || verbose) && i < 2; i++)
+	for (size_t k = 0; k < shown; k++)
+		for (int i = 0; i < 2; i++)
 			print_side(res->runs[k], i);
 }
 
@@ -397,13 +400,16 @@ int main(int argc, char **argv)
 	}
 	for (int i = 0; i < ATTEMPTS; i++)
 		attempt(results);
-	for (size_t i = 0; i < pr_n_probes; i++) {
-		if (!results[i].wanted)
+	/* What differs comes last, where the end of a log shows it. */
+	for (size_t i = 0; i < 2 * pr_n_probes; i++) {
+		const struct result *res = &results[i % pr_n_probes];
+
+		if (!res->wanted || res->same != (i < pr_n_probes))
 			continue;
-		print_result(&results[i]);
-		differences += !results[i].same;
-		for (size_t k = 0; k < results[i].n_runs; k++)
-			free(results[i].runs[k]);
+		print_result(res);
+		differences += !res->same;
+		for (size_t k = 0; k < res->n_runs; k++)
+			free(res->runs[k]);
 	}
 	printf("%zu probes, %zu differences\n", probes, differences);
 	return differences || !probes;

@@ -367,7 +367,7 @@ static void segments(void **state)
 
 /* ---- first flights in pieces ---- */
 
-static const uint8_t dcid[20] = "destination-cid-0123";
+static uint8_t dcid[20] = "destination-cid-0123";
 static uint8_t scid[20], hello[1024];
 static size_t hello_len;
 
@@ -1017,19 +1017,56 @@ static void silent_cover(void **state)
 	alone_stop(&a);
 }
 
+/* With a gate that knows one user, who is @c. */
+static void alone_start_server(struct alone *a, struct hs_reality_client *c)
+{
+	struct hs_reality_user user = { .name = "alice", .short_id = T_SHORT_ID };
+	uint8_t secret[32];
+
+	*c = (struct hs_reality_client){ .short_id = T_SHORT_ID };
+	t_key(1, secret, c->server_public);
+	t_key(2, c->secret, user.public_key);
+	alone_start(a, 8);
+	a->config.server = true;
+	hs_flows_init(&a->h.flows);
+	hs_cidtable_init(&a->h.cids);
+	a->t.gate = hs_gate_new(secret, HS_TIME_WINDOW_S, 16);
+	assert_non_null(a->t.gate);
+	assert_int_equal(hs_gate_add_user(a->t.gate, &user), 0);
+}
+
+static void alone_stop_server(struct alone *a)
+{
+	hs_flows_clear(&a->h.flows);
+	hs_gate_free(a->t.gate);
+	alone_stop(a);
+}
+
+static void arrives(struct alone *a, const uint8_t *packet, size_t len)
+{
+	struct hs_dgram d = { .sock = &a->sock, .data = packet, .len = len };
+
+	d.remote.in.sin_family = d.local.in.sin_family = AF_INET;
+	hs_server_datagram(&a->h, &d);
+	hs_relay_flush(&a->h);
+}
+
 /* The beginning of a ClientHello, as it comes in a first datagram. */
 static void begin(struct alone *a, const uint8_t random[32], const uint8_t claim[20])
 {
-	struct hs_dgram d = { .sock = &a->sock };
 	uint8_t packet[1500];
 
 	memcpy(scid, claim, sizeof(scid));
 	hello_len = t_client_hello(hello, sizeof(hello), random, scid, 20, T_NAME);
-	d.len = piece(packet, 0, hello_len / 2, 0);
-	d.data = packet;
-	d.remote.in.sin_family = d.local.in.sin_family = AF_INET;
-	hs_server_datagram(&a->h, &d);
-	hs_relay_flush(&a->h);
+	arrives(a, packet, piece(packet, 0, hello_len / 2, 0));
+}
+
+/* The other half. */
+static void end(struct alone *a)
+{
+	uint8_t packet[1500];
+
+	arrives(a, packet, piece(packet, hello_len / 2, hello_len, 1));
 }
 
 /* An Initial without a piece of a ClientHello. */
@@ -1038,34 +1075,20 @@ static void ping(struct alone *a)
 	const struct t_initial p = {
 		.dcid = dcid, .dcid_len = 20, .scid = scid, .scid_len = 20, .pn_len = 1
 	};
-	struct hs_dgram d = { .sock = &a->sock };
 	uint8_t packet[1500], frames[1140] = { 1 };
 
-	d.len = t_seal_initial(packet, sizeof(packet), &p, frames, sizeof(frames));
-	d.data = packet;
-	d.remote.in.sin_family = d.local.in.sin_family = AF_INET;
-	hs_server_datagram(&a->h, &d);
-	hs_relay_flush(&a->h);
+	arrives(a, packet, t_seal_initial(packet, sizeof(packet), &p, frames, sizeof(frames)));
 }
 
 /* Half a ClientHello of a stranger does not wait for the other half: the cover answers it at once. */
 static void strangers_halves_do_not_wait(void **state)
 {
-	struct hs_reality_user user = { .name = "alice", .short_id = T_SHORT_ID };
-	struct hs_reality_client c = { .short_id = T_SHORT_ID };
 	struct hs_reality_attempt attempt;
-	uint8_t secret[32], random[32];
+	struct hs_reality_client c;
+	uint8_t random[32];
 	struct alone a;
 
-	t_key(1, secret, c.server_public);
-	t_key(2, c.secret, user.public_key);
-	alone_start(&a, 8);
-	a.config.server = true;
-	hs_flows_init(&a.h.flows);
-	hs_cidtable_init(&a.h.cids);
-	a.t.gate = hs_gate_new(secret, HS_TIME_WINDOW_S, 16);
-	assert_non_null(a.t.gate);
-	assert_int_equal(hs_gate_add_user(a.t.gate, &user), 0);
+	alone_start_server(&a, &c);
 	t_random(random, sizeof(random));
 	t_random(scid, sizeof(scid));
 	begin(&a, random, scid);
@@ -1081,9 +1104,71 @@ static void strangers_halves_do_not_wait(void **state)
 	begin(&a, attempt.random, attempt.scid);
 	assert_int_equal(a.h.flows.n, 1);
 	assert_int_equal(a.r->stats.to_packets, 2);
-	hs_flows_clear(&a.h.flows);
-	hs_gate_free(a.t.gate);
-	alone_stop(&a);
+	alone_stop_server(&a);
+}
+
+/* Nor does the other half wait for anything, once the cover has the first. */
+static void second_halves_do_not_wait(void **state)
+{
+	struct hs_reality_client c;
+	uint8_t random[32];
+	struct alone a;
+
+	alone_start_server(&a, &c);
+	t_random(random, sizeof(random));
+	t_random(scid, sizeof(scid));
+	begin(&a, random, scid);
+	end(&a);
+	assert_int_equal(a.h.flows.n, 0);
+	assert_int_equal(a.r->stats.to_packets, 2);
+	end(&a); /* and again */
+	assert_int_equal(a.r->stats.to_packets, 3);
+	/* One of another connection does. */
+	dcid[0] ^= 1;
+	end(&a);
+	dcid[0] ^= 1;
+	assert_int_equal(a.h.flows.n, 1);
+	assert_int_equal(a.r->stats.to_packets, 3);
+	alone_stop_server(&a);
+}
+
+static void wait_until_ns(uint64_t until_ns)
+{
+	while (hs_now_ns() < until_ns)
+		;
+}
+
+/* What had to wait leaves as far apart as it came: a server may lose what comes while it is busy. */
+static void refused_halves_keep_their_distance(void **state)
+{
+	const uint64_t apart_ns = 3 * HS_NS_PER_MS;
+	struct hs_reality_client c;
+	uint64_t end_ns, begin_ns, due_ns;
+	uint8_t random[32];
+	struct alone a;
+
+	alone_start_server(&a, &c);
+	t_random(random, sizeof(random));
+	make_hello();
+	end(&a);
+	end_ns = hs_now_ns();
+	assert_int_equal(a.r->stats.to_packets, 0);
+	wait_until_ns(end_ns + apart_ns);
+	begin_ns = hs_now_ns();
+	begin(&a, random, scid);
+	assert_int_equal(a.t.stats.rejected[HS_REJECT_FORMAT], 1); /* the name */
+	assert_int_equal(a.r->stats.to_packets, 1);
+	assert_int_equal(a.h.flows.n, 1);
+	assert_true(hs_server_run_timers(&a.h) >= begin_ns + apart_ns || a.h.flows.n == 0);
+	/* What comes behind them stays behind them. */
+	ping(&a);
+	while ((due_ns = hs_server_run_timers(&a.h)) != UINT64_MAX) {
+		assert_true(a.r->stats.to_packets == 1 || hs_now_ns() >= begin_ns + apart_ns);
+		wait_until_ns(due_ns);
+	}
+	assert_true(hs_now_ns() >= begin_ns + apart_ns);
+	assert_int_equal(a.r->stats.to_packets, 3);
+	alone_stop_server(&a);
 }
 
 #define SITES 64
@@ -1150,6 +1235,8 @@ int main(void)
 		cmocka_unit_test(token_bucket),
 		cmocka_unit_test(silent_cover),
 		cmocka_unit_test(strangers_halves_do_not_wait),
+		cmocka_unit_test(second_halves_do_not_wait),
+		cmocka_unit_test(refused_halves_keep_their_distance),
 		cmocka_unit_test(sites_are_spread),
 	};
 
