@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Programs of CMocka cases in a guest. Sourced after guest.sh.
 
-# cases PROGRAM [ARG...]: every case of a test program becomes a result.
+# cases PROGRAM [ARG...]: every case of a test program becomes a result; sets cases_skipped.
 cases() {
 	local name=${1##*/} line output status number=0
+	cases_skipped=0
 	output=$(CMOCKA_MESSAGE_OUTPUT=TAP "$@" 2>&1)
 	status=$?
 	while IFS= read -r line; do
@@ -14,7 +15,10 @@ cases() {
 		-) tap_ok "$name: ${BASH_REMATCH[3]}" ;;
 		-*) tap_fail "$name: ${BASH_REMATCH[3]}" "$output" ;;
 		# It belongs to the other data plane, or wants a debug kernel: nothing that is missing here.
-		*) echo "# $name: ${BASH_REMATCH[3]} is not for this data plane or kernel" ;;
+		*)
+			cases_skipped=$((cases_skipped + 1))
+			echo "# $name: ${BASH_REMATCH[3]} is not for this data plane or kernel"
+			;;
 		esac
 	done <<<"$output"
 	[ "$number" -gt 0 ] || tap_fail "$name: no case was run" "$output"

@@ -6,8 +6,8 @@
 #
 # Paths in every guest: /nexus is the tree, built programs in /nexus/build; /nexus-lab the run.
 
-# Busybox stands in for what is not named here.
-guest_programs=(bash basename cat chmod chown cmp cp cut date dd dirname env expr head id install kill ln ls
+# Busybox stands in for what is not named here. Its own shell would run its own "tc" and "ip" instead of these.
+guest_programs=(bash sh basename cat chmod chown cmp cp cut date dd dirname env expr head id install kill ln ls
 	mkdir mktemp mkfifo mv nice od paste printf readlink realpath rm rmdir seq sha256sum sort stat stdbuf
 	sync tail tee test timeout touch tr truncate true false uname uniq wc yes
 	awk cmp comm diff find grep sed xargs
@@ -74,7 +74,6 @@ fill_tools() (
 	for name in $(opt/busybox/busybox --list); do
 		[ "$name" = busybox ] || ln -s busybox "opt/busybox/$name"
 	done
-	[ -e usr/bin/sh ] || ln -s ../../opt/busybox/busybox usr/bin/sh
 	cat >etc/passwd <<-END
 		root:x:0:0:root:/root:/bin/bash
 		messagebus:x:100:100::/nonexistent:/usr/sbin/nologin
