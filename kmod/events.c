@@ -70,23 +70,17 @@ static void closed(struct nqd_session *s)
 	nqd_session_down(s, nqd_down_reason(info.cause), info.code, info.reason);
 }
 
-/* Frames that the data plane does not own. Without memory they are due another time. */
+/* Frames that the data plane does not own, in memory that packets have left to the session. */
 static void punted(struct nqd_session *s)
 {
-	const u32 max = 2048;
-	u8 *frames = kmalloc(max, GFP_KERNEL);
+	u8 *frames;
 	u32 n;
 
-	s->punt_due = !frames;
-	if (!frames)
-		return;
-	do {
-		spin_lock_bh(&s->lock);
-		n = nq_take_punt(s->conn, frames, max);
-		spin_unlock_bh(&s->lock);
-		if (n)
-			nqd_event(s, NQD_EVENT_FRAMES_PUNTED, NULL, frames, n);
-	} while (n);
+	spin_lock_bh(&s->lock);
+	frames = nq_take_punt(s->conn, &n);
+	spin_unlock_bh(&s->lock);
+	if (n)
+		nqd_event(s, NQD_EVENT_FRAMES_PUNTED, NULL, frames, n);
 	kfree_sensitive(frames);
 }
 
@@ -178,7 +172,7 @@ static void take_events(struct nqd_session *s)
 		path_mtu_changed(s);
 	if (ev & NQ_EV_SILENT)
 		nqd_event(s, NQD_EVENT_PEER_SILENT, NULL, NULL, 0);
-	if (ev & NQ_EV_PUNT || s->punt_due)
+	if (ev & NQ_EV_PUNT)
 		punted(s);
 	if (ev & (NQ_EV_CLOSED | NQ_EV_GONE))
 		closed(s);
@@ -223,6 +217,6 @@ void nqd_session_run(struct nqd_session *s)
 		nqd_dp_session_wake(s);
 	}
 	nqd_session_set_deadline(s, s->deadline_us);
-	if (s->keys_due || s->punt_due)
+	if (s->keys_due)
 		nqd_session_try_again(s);
 }

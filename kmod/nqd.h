@@ -185,9 +185,8 @@ struct nqd_session {
 	struct nqd_new_session *waiting; /* until SET_KEYS */
 	struct nqd_secrets secrets;	/* of the phase whose keys are installed as "next" */
 	bool keys_due;			/* not yet the next ones */
-	bool punt_due;			/* frames for its owner */
-	void *ring_mem;			/* a ring that grew */
-	size_t ring_bytes;
+	void *ring_mem;			/* the engine's ring */
+	size_t ring_bytes;		/* of one that grew */
 	u32 happened;			/* BIT() of the kinds of events that did */
 	/* Of those that said more. SESSION_DOWN: part of @ended, until that is passed on. */
 	struct nqd_last_event *last[NQD_EVENT_MAX + 1];
@@ -204,8 +203,6 @@ struct nqd_session {
 	/* @lock */
 	spinlock_t lock;		/* docs/kernel.md */
 	struct nq_conn *conn;		/* NULL without keys, and after the end */
-	void *conn_mem;
-	size_t conn_bytes;
 	struct nqd_path paths[NQ_PATHS_MAX]; /* by the engine's numbers */
 	struct nqd_socket *socks[NQ_PATHS_MAX]; /* references; also needs nqd_net.lock to change */
 	u32 path_mtu;
@@ -275,6 +272,9 @@ void nqd_socket_check_closed(struct nqd_socket *sock);
 void nqd_reap_sockets(struct work_struct *work);
 
 /* session.c */
+int nqd_session_init(void);
+/* Every namespace has gone. */
+void nqd_session_exit(void);
 int nqd_sessions_init_net(struct nqd_net *nn);
 /* Ends what is left of sessions. */
 void nqd_sessions_exit_net(struct nqd_net *nn);

@@ -27,6 +27,37 @@ static const struct rhashtable_params id_params = {
 	.automatic_shrinking = true,
 };
 
+/*
+ * Engines: of one size, because their rings stand apart, as does the room for punted frames. Sizes
+ * that the allocator has anyway would take half as much again.
+ */
+static struct kmem_cache *engines;
+static size_t engine_bytes;
+
+static struct nq_conn *new_engine(struct nq_conn_params *p, int *err)
+{
+	void *mem = kmem_cache_zalloc(engines, GFP_KERNEL_ACCOUNT);
+	struct nq_conn *conn;
+
+	*err = -ENOMEM;
+	if (!mem)
+		return NULL;
+	conn = nq_conn_init(mem, p, nqd_now_us(), err);
+	if (!conn) {
+		memzero_explicit(mem, engine_bytes);
+		kmem_cache_free(engines, mem);
+	}
+	return conn;
+}
+
+/* Nobody works with it; @conn is where its memory begins. */
+static void free_engine(struct nq_conn *conn)
+{
+	nq_conn_fini(conn);
+	memzero_explicit(conn, engine_bytes);
+	kmem_cache_free(engines, conn);
+}
+
 struct nqd_session *nqd_session_find(struct nqd_net *nn, u64 id)
 {
 	lockdep_assert_held(&nn->lock);
@@ -120,6 +151,14 @@ void nqd_session_set_deadline(struct nqd_session *s, u64 at_us)
 }
 
 /* ---- rings of packets in flight ---- */
+
+/* The first one has what its controller needs with it. */
+static int first_ring(struct nqd_session *s, struct nq_conn_params *p)
+{
+	s->ring_mem = kvzalloc(nq_first_ring_bytes(p), GFP_KERNEL_ACCOUNT);
+	p->ring = s->ring_mem;
+	return p->ring ? 0 : -ENOMEM;
+}
 
 static void ring_free(struct nqd_session *s)
 {
@@ -277,18 +316,15 @@ int nqd_session_start(struct nqd_session *s, struct nqd_new_session *req,
 	err = nqd_keys_load(p);
 	if (err)
 		return err;
-	s->conn_bytes = nq_conn_bytes(p);
-	s->conn_mem = kvzalloc(s->conn_bytes, GFP_KERNEL_ACCOUNT);
-	if (!s->conn_mem) {
-		err = -ENOMEM;
+	err = first_ring(s, p);
+	if (err)
 		goto unload;
-	}
-	conn = nq_conn_init(s->conn_mem, p, nqd_now_us(), &err);
+	conn = new_engine(p, &err);
 	if (!conn)
-		goto free_mem;
+		goto free_ring;
 	err = nqd_dp_session_start(s);
 	if (err)
-		goto fini;
+		goto free_engine;
 	s->secrets = *secrets;
 	/* From here on packets may use it: with SET_KEYS they find the session already. */
 	spin_lock_bh(&s->lock);
@@ -298,12 +334,10 @@ int nqd_session_start(struct nqd_session *s, struct nqd_new_session *req,
 	nqd_keys_unload(p);
 	return 0;
 
-fini:
-	nq_conn_fini(conn);
-free_mem:
-	memzero_explicit(s->conn_mem, s->conn_bytes);
-	kvfree(s->conn_mem);
-	s->conn_mem = NULL;
+free_engine:
+	free_engine(conn);
+free_ring:
+	ring_free(s);
 unload:
 	nqd_keys_unload(p);
 	return err;
@@ -392,16 +426,19 @@ static void unlink_session(struct nqd_session *s)
 
 static void stop_engine(struct nqd_session *s)
 {
+	struct nq_conn *conn = s->conn;
+	void *frames;
+	u32 len;
+
 	nqd_dp_session_stop(s);
-	if (!s->conn)
+	if (!conn)
 		return;
 	spin_lock_bh(&s->lock);
-	nq_conn_fini(s->conn);
+	frames = nq_take_punt(conn, &len);
 	s->conn = NULL;
 	spin_unlock_bh(&s->lock);
-	memzero_explicit(s->conn_mem, s->conn_bytes);
-	kvfree(s->conn_mem);
-	s->conn_mem = NULL;
+	kfree_sensitive(frames);
+	free_engine(conn);
 }
 
 void nqd_session_free(struct nqd_session *s)
@@ -430,6 +467,22 @@ void nqd_session_free(struct nqd_session *s)
 	if (cancel_delayed_work(&s->control))
 		worker_done(s);
 	kref_put(&s->ref, nqd_session_release);
+}
+
+/* ---- module ---- */
+
+int nqd_session_init(void)
+{
+	static struct nq_conn_params apart = { .crypto = &nqd_crypto_ops, .ring = &apart };
+
+	engine_bytes = nq_conn_bytes(&apart);
+	engines = kmem_cache_create("nexusq_engine", engine_bytes, 64, SLAB_ACCOUNT, NULL);
+	return engines ? 0 : -ENOMEM;
+}
+
+void nqd_session_exit(void)
+{
+	kmem_cache_destroy(engines);
 }
 
 /* ---- a network namespace ---- */

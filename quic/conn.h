@@ -3,10 +3,11 @@
  * The connection's memory, and what its files call of each other. Nothing outside quic/ (and its
  * tests) includes this.
  *
- * One block holds it all: struct nq_conn, the ring of sent packets, what the congestion
- * controller needs beside struct nq_cc, the buffers of punted frames and of those to be sent, then
- * the key contexts; only a ring that grew stands elsewhere (ring.c). A packet number's record stands
- * at ring[pn & ring_mask] and stays until the number that is ring_packets higher takes its place.
+ * One block holds struct nq_conn, the ring of sent packets and behind it what the congestion
+ * controller needs beside struct nq_cc, the buffer of frames to be sent, then the key contexts. The
+ * ring may stand elsewhere, and does when it grew (ring.c); so does the room for punted frames. A
+ * packet number's record stands at ring[pn & ring_mask] and stays until the number that is
+ * ring_packets higher takes its place.
  */
 #ifndef NQ_CONN_H
 #define NQ_CONN_H
@@ -19,8 +20,6 @@
 #include "ranges.h"
 #include "window.h"
 
-/* A frame that fills a packet must fit, or it could never be taken. */
-#define NQ_PUNT_BYTES 2048
 #define NQ_OUT_BYTES 256
 /* RFC 9000 5.1.2: at least twice the IDs that may be active. */
 #define NQ_RETIRE_MAX (2 * NQ_CIDS_MAX)
@@ -293,8 +292,8 @@ struct nq_conn {
 	u64 out_pn; /* of the packet that carries out[0..out_sent) */
 	u32 out_len, out_sent;
 	u32 punt_len;
-	u8 *punt; /* NQ_PUNT_BYTES behind the ring */
-	u8 *out; /* NQ_OUT_BYTES behind it */
+	u8 *punt; /* NQ_PUNT_BYTES of the owner's, or NULL */
+	u8 *out; /* NQ_OUT_BYTES */
 	struct nq_counters stats;
 };
 
