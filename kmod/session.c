@@ -250,6 +250,25 @@ void nqd_session_refill_cids(struct nqd_session *s)
 }
 
 /*
+ * Keys that have come into use get transforms of their own. Before the next ones are installed: so
+ * of all receive keys one at most has none, and a CPU can have that ready (nq_open()).
+ */
+int nqd_session_settle_keys(struct nqd_session *s)
+{
+	struct nqd_key *tx_key, *rx_key;
+	const void *tx, *rx;
+	int err;
+
+	spin_lock_bh(&s->lock);
+	nq_current_keys(s->conn, &tx, &rx);
+	tx_key = nqd_key_get(tx);
+	rx_key = nqd_key_get(rx);
+	spin_unlock_bh(&s->lock);
+	err = nqd_key_settle(tx_key);
+	return nqd_key_settle(rx_key) ?: err;
+}
+
+/*
  * Derive the keys of the phase behind the secrets we hold, install them, and step the secrets: all
  * of it, or nothing.
  */
