@@ -33,18 +33,54 @@ static void send_event(struct nqd_session *s, u8 type, const struct nqd_last_eve
 	genlmsg_multicast_netns(&nqd_family, s->nn->net, skb, 0, 0, GFP_KERNEL);
 }
 
+static const struct nqd_last_event nothing;
+
+static struct nqd_last_event *find_told(const struct nqd_session *s, u8 type)
+{
+	struct nqd_told *t;
+
+	for (t = s->told; t; t = t->next)
+		if (t->type == type)
+			return &t->what;
+	return NULL;
+}
+
+const struct nqd_last_event *nqd_last_event(const struct nqd_session *s, u8 type)
+{
+	return type == NQD_EVENT_SESSION_DOWN ? &s->told_down : find_told(s, type) ?: &nothing;
+}
+
 /*
- * Most kinds never happen in a session, so what they say has no place there. Without memory for it
- * the event is only sent.
+ * The end has its place, for which there is memory. Most other kinds never happen in a session, so
+ * what they say has none. Without memory for it the event is only sent.
  */
+static struct nqd_last_event *place_for(struct nqd_session *s, u8 type)
+{
+	struct nqd_last_event *what = find_told(s, type);
+	struct nqd_told *t;
+
+	if (type == NQD_EVENT_SESSION_DOWN)
+		return &s->told_down;
+	if (what)
+		return what;
+	t = kmalloc(sizeof(*t), GFP_KERNEL_ACCOUNT);
+	if (!t)
+		return NULL;
+	t->type = type;
+	t->next = s->told;
+	s->told = t;
+	return &t->what;
+}
+
 static void remember(struct nqd_session *s, u8 type, const struct nqd_last_event *info)
 {
+	struct nqd_last_event *place;
+
 	if (info) {
-		if (!s->last[type])
-			s->last[type] = kmalloc(sizeof(*info), GFP_KERNEL_ACCOUNT);
-		if (!s->last[type])
+		place = place_for(s, type);
+		if (!place)
 			return;
-		*s->last[type] = *info;
+		*place = *info;
 	}
 	s->happened |= BIT(type);
 }
@@ -52,8 +88,6 @@ static void remember(struct nqd_session *s, u8 type, const struct nqd_last_event
 void nqd_event(struct nqd_session *s, u8 type, const struct nqd_last_event *info, const u8 *frames,
 	       u32 frames_len)
 {
-	static const struct nqd_last_event nothing;
-
 	lockdep_assert_held(&s->nn->lock);
 	remember(s, type, info);
 	trace_nqd_session(s->id, type);

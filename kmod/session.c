@@ -7,8 +7,8 @@
  *      packet finds it. Packets that have found it hold RCU and will take its lock.
  *   2. nqd_dp_session_stop(): its timer, its work and its queue are the data path's, and gone when
  *      that returns.
- *   3. under its lock the engine is wiped and conn becomes NULL: a packet of 1. that comes after
- *      this does nothing.
+ *   3. under its lock conn becomes NULL: a packet of 1. that comes after this does nothing. Then
+ *      the engine is wiped.
  *   4. its worker may still wait for nqd_net.lock. It holds a reference, and sees !linked.
  *   5. the last reference frees it after a grace period.
  */
@@ -31,7 +31,7 @@ static const struct rhashtable_params id_params = {
  * Engines: of one size, because their rings stand apart, as does the room for punted frames. Sizes
  * that the allocator has anyway would take half as much again.
  */
-static struct kmem_cache *engines;
+static struct kmem_cache *engines, *sessions;
 static size_t engine_bytes;
 
 static struct nq_conn *new_engine(struct nq_conn_params *p, int *err)
@@ -81,11 +81,16 @@ int nqd_session_link(struct nqd_session *s)
 
 /* ---- its worker ---- */
 
+static void free_session(struct rcu_head *rcu)
+{
+	kmem_cache_free(sessions, container_of(rcu, struct nqd_session, rcu));
+}
+
 void nqd_session_release(struct kref *ref)
 {
 	struct nqd_session *s = container_of(ref, struct nqd_session, ref);
 
-	kfree_rcu(s, rcu);
+	call_rcu(&s->rcu, free_session);
 }
 
 /* What queue_control() took. The namespace may be gone afterwards: only its address is used. */
@@ -238,7 +243,7 @@ void nqd_session_refill_cids(struct nqd_session *s)
 
 	while (take_retired(s, &cid))
 		list_for_each_entry_safe(c, next, &s->cids, of_session)
-			if (c->cid.seq == cid.seq)
+			if (c->len == cid.len && !memcmp(c->id, cid.id, cid.len))
 				nqd_cid_free(c);
 	/* The reset token of the last one. */
 	memzero_explicit(&cid, sizeof(cid));
@@ -298,18 +303,31 @@ wipe:
 
 /* ---- life ---- */
 
+/* When one more session ends, there is a place to remember it. */
+static bool reserve_ended(struct nqd_net *nn)
+{
+	struct nqd_ended *e;
+
+	lockdep_assert_held(&nn->lock);
+	if (nn->n_ended_made == NQD_ENDED_MAX)
+		return true;
+	e = kmalloc(sizeof(*e), GFP_KERNEL_ACCOUNT);
+	if (!e)
+		return false;
+	nn->n_ended_made++;
+	list_add(&e->entry, &nn->ended_spare);
+	return true;
+}
+
 struct nqd_session *nqd_session_alloc(struct nqd_net *nn)
 {
-	struct nqd_session *s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
+	struct nqd_session *s;
 
+	if (!reserve_ended(nn))
+		return NULL;
+	s = kmem_cache_zalloc(sessions, GFP_KERNEL_ACCOUNT);
 	if (!s)
 		return NULL;
-	s->ended = kzalloc(sizeof(*s->ended), GFP_KERNEL_ACCOUNT);
-	if (!s->ended) {
-		kfree(s);
-		return NULL;
-	}
-	s->last[NQD_EVENT_SESSION_DOWN] = &s->ended->down;
 	s->nn = nn;
 	s->path_report.migrating_to = NQ_PATHS_MAX;
 	s->deadline_us = NQ_TIME_NEVER;
@@ -408,27 +426,32 @@ void nqd_session_down(struct nqd_session *s, u8 reason, u64 code, const char *te
 /* What GET_EVENTS still tells of it. */
 static void remember_ended(struct nqd_session *s)
 {
-	struct nqd_ended *e = s->ended;
 	struct nqd_net *nn = s->nn;
+	bool spare = !list_empty(&nn->ended_spare);
+	struct nqd_ended *e;
 
-	s->ended = NULL;
-	s->last[NQD_EVENT_SESSION_DOWN] = NULL;
-	if (!(s->happened & BIT(NQD_EVENT_SESSION_DOWN))) {
-		kfree(e);
+	if (!(s->happened & BIT(NQD_EVENT_SESSION_DOWN)))
 		return;
-	}
+	/* Without a spare one all there may be are remembered: the oldest is no longer. */
+	e = list_first_entry(spare ? &nn->ended_spare : &nn->ended, struct nqd_ended, entry);
+	nn->n_ended += spare;
 	e->serial = ++nn->last_serial;
 	e->id = s->id;
 	e->user = s->user;
 	e->generation = s->generation;
 	memcpy(e->tunnel, s->tunnel, sizeof(e->tunnel));
-	list_add_tail(&e->entry, &nn->ended);
-	if (++nn->n_ended <= NQD_ENDED_MAX)
-		return;
-	e = list_first_entry(&nn->ended, struct nqd_ended, entry);
-	list_del(&e->entry);
-	nn->n_ended--;
-	kfree(e);
+	e->down = s->told_down;
+	list_move_tail(&e->entry, &nn->ended);
+}
+
+static void forget_events(struct nqd_session *s)
+{
+	struct nqd_told *t;
+
+	while ((t = s->told)) {
+		s->told = t->next;
+		kfree(t);
+	}
 }
 
 static void unlink_session(struct nqd_session *s)
@@ -463,7 +486,6 @@ static void stop_engine(struct nqd_session *s)
 void nqd_session_free(struct nqd_session *s)
 {
 	struct nqd_cid *c, *next;
-	unsigned int i;
 
 	lockdep_assert_held(&s->nn->lock);
 	nqd_replace_free(&s->nn->lines, &s->line);
@@ -478,8 +500,7 @@ void nqd_session_free(struct nqd_session *s)
 	stop_engine(s);
 	ring_free(s);
 	nqd_paths_free(s);
-	for (i = 0; i < ARRAY_SIZE(s->last); i++)
-		kfree(s->last[i]);
+	forget_events(s);
 	kfree(s->line.claims.p);
 	kfree_sensitive(s->waiting);
 	memzero_explicit(&s->secrets, sizeof(s->secrets));
@@ -496,12 +517,29 @@ int nqd_session_init(void)
 
 	engine_bytes = nq_conn_bytes(&apart);
 	engines = kmem_cache_create("nexusq_engine", engine_bytes, 64, SLAB_ACCOUNT, NULL);
-	return engines ? 0 : -ENOMEM;
+	if (!engines)
+		return -ENOMEM;
+	sessions = kmem_cache_create("nexusq_session", sizeof(struct nqd_session), 0, SLAB_ACCOUNT,
+				     NULL);
+	if (!sessions) {
+		nqd_session_exit();
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+bool nqd_session_is_up(void)
+{
+	return sessions;
 }
 
 void nqd_session_exit(void)
 {
+	/* Those that wait for their grace period. */
+	rcu_barrier();
+	kmem_cache_destroy(sessions);
 	kmem_cache_destroy(engines);
+	sessions = NULL;
 }
 
 /* ---- a network namespace ---- */
@@ -513,6 +551,7 @@ int nqd_sessions_init_net(struct nqd_net *nn)
 	INIT_LIST_HEAD(&nn->sessions);
 	nn->lines.ops = &nqd_line_ops;
 	INIT_LIST_HEAD(&nn->ended);
+	INIT_LIST_HEAD(&nn->ended_spare);
 	err = rhashtable_init(&nn->by_id, &id_params);
 	if (err)
 		return err;
@@ -539,6 +578,7 @@ void nqd_sessions_exit_net(struct nqd_net *nn)
 	mutex_lock(&nn->lock);
 	list_for_each_entry_safe(s, next, &nn->sessions, entry)
 		nqd_session_free(s);
+	list_splice(&nn->ended_spare, &nn->ended);
 	list_for_each_entry_safe(e, after, &nn->ended, entry)
 		kfree(e);
 	mutex_unlock(&nn->lock);
