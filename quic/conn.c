@@ -113,8 +113,9 @@ static void init_numbers(struct nq_conn *c, const struct nq_conn_params *p)
 	c->ack.now = p->ack_pending && p->n_rx_ranges;
 }
 
-/* What every session costs before it has sent anything; the ring comes on top. */
-_Static_assert(sizeof(struct nq_conn) <= 4096, "a connection fits a page");
+/* What every session costs before it has sent anything; ring and keys come on top. */
+_Static_assert(sizeof(struct nq_conn) + NQ_OUT_BYTES + 64 <= 4096,
+	       "a connection fits a page, with references to keys that stand elsewhere");
 _Static_assert(sizeof(struct nq_sent) == 16, "16 bytes for each packet of the ring");
 
 struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_us, int *err)
