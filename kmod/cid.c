@@ -17,7 +17,7 @@
 
 static const struct rhashtable_params cid_params = {
 	.key_len = sizeof(u32),
-	.key_offset = offsetof(struct nqd_cid, key),
+	.key_offset = offsetof(struct nqd_cid, id),
 	.head_offset = offsetof(struct nqd_cid, node),
 	.automatic_shrinking = true,
 };
@@ -48,10 +48,10 @@ static bool has_rival(struct nqd_net *nn, const struct nqd_socket *sock,
 	list = rhltable_lookup(&nn->cids, &key, cid_params);
 	rhl_for_each_entry_rcu(c, pos, list, node) {
 		if (!nqd_session_on(c->session, sock) ||
-		    memcmp(c->cid.id, cid->id, min(c->cid.len, cid->len)))
+		    memcmp(c->id, cid->id, min(c->len, cid->len)))
 			continue;
 		if (!s || c->session == s ||
-		    (c->cid.len >= NQD_CID_CERTAIN_LEN && cid->len >= NQD_CID_CERTAIN_LEN)) {
+		    (c->len >= NQD_CID_CERTAIN_LEN && cid->len >= NQD_CID_CERTAIN_LEN)) {
 			found = true;
 			break;
 		}
@@ -85,12 +85,12 @@ int nqd_cid_add(struct nqd_session *s, const struct nq_cid *cid)
 	c = kzalloc(sizeof(*c), GFP_KERNEL_ACCOUNT);
 	if (!c)
 		return -ENOMEM;
-	c->key = key_of(cid->id);
-	c->cid = *cid;
+	memcpy(c->id, cid->id, cid->len);
+	c->len = cid->len;
 	c->session = s;
 	err = rhltable_insert(&nn->cids, &c->node, cid_params);
 	if (err) {
-		kfree_sensitive(c);
+		kfree(c);
 		return err;
 	}
 	list_add(&c->of_session, &s->cids);
@@ -104,8 +104,6 @@ void nqd_cid_free(struct nqd_cid *c)
 	lockdep_assert_held(&nn->lock);
 	rhltable_remove(&nn->cids, &c->node, cid_params);
 	list_del(&c->of_session);
-	/* With it whoever has it could end the session; lookups do not read it. */
-	memzero_explicit(c->cid.token, sizeof(c->cid.token));
 	kfree_rcu(c, rcu);
 }
 
@@ -145,14 +143,13 @@ struct nqd_session *nqd_session_by_cid(const struct nqd_socket *sock, const u8 *
 	key = key_of(id);
 	list = rhltable_lookup(&sock->nn->cids, &key, cid_params);
 	rhl_for_each_entry_rcu(c, pos, list, node) {
-		if (c->cid.len > len || memcmp(c->cid.id, id, c->cid.len) ||
-		    !nqd_session_on(c->session, sock))
+		if (c->len > len || memcmp(c->id, id, c->len) || !nqd_session_on(c->session, sock))
 			continue;
-		if (c->cid.len >= NQD_CID_CERTAIN_LEN || is_known(c->session, sock, from))
+		if (c->len >= NQD_CID_CERTAIN_LEN || is_known(c->session, sock, from))
 			return c->session;
 		/* From elsewhere: the beginning of a longer one is a shorter one's by chance. */
-		if (c->cid.len > longest) {
-			longest = c->cid.len;
+		if (c->len > longest) {
+			longest = c->len;
 			best = c->session;
 		}
 	}

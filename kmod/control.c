@@ -421,7 +421,9 @@ static int set_next_keys(struct nqd_request *r, struct nqd_session *s)
 	err = nqd_parse_next_keys(&r->top[NQD_A_KEYS], r->msg, s->cipher, &tx, &rx, &r->e);
 	if (err)
 		goto wipe;
-	err = nqd_next_keys_load(s->cipher, &tx, &rx);
+	err = nqd_session_settle_keys(s);
+	if (!err)
+		err = nqd_next_keys_load(s->cipher, &tx, &rx);
 	if (err)
 		goto wipe;
 	spin_lock_bh(&s->lock);

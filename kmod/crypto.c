@@ -17,10 +17,12 @@
 #include <crypto/poly1305.h>
 #include <crypto/skcipher.h>
 #include <linux/kmod.h>
+#include <linux/llist.h>
 #include <linux/module.h>
 #include <linux/refcount.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/workqueue.h>
 
 #include "../quic/selftest.h"
@@ -29,8 +31,8 @@
 
 /* Samples masked with one request. */
 #define MASK_MAX 16
-/* Transforms that a CPU has for them. */
-#define ECB_SLOTS 8
+/* Transforms of a CPU for each use of a key. */
+#define SLOTS 8
 /* What the vector code of ChaCha20 makes at once. */
 #define STRIDE (8 * CHACHA_BLOCK_SIZE)
 /* So much of a packet's text comes out of the call that makes its authentication key. */
@@ -39,6 +41,7 @@
 enum key_use {
 	KEY_AEAD,
 	KEY_HP,
+	KEY_USES,
 };
 
 /* What the engine's contexts are. */
@@ -48,7 +51,7 @@ struct key_ctx {
 
 /*
  * Lifetime: nqd_keys_load() makes it with one reference, every context of the engine holds one.
- * CPUs that seal and open with it outside the engine hold none, but RCU: so @free is queued a grace
+ * CPUs that seal and open with it outside the engine hold none, but RCU: so it is freed a grace
  * period after the last put, which may come in softirq.
  */
 struct nqd_key {
@@ -56,14 +59,16 @@ struct nqd_key {
 	u16 cipher;
 	u8 use; /* enum key_use */
 	u8 slot; /* in struct scratch */
-	struct rcu_work free;
+	struct llist_node dead;
 	struct key_ctx lent; /* of itself */
+	struct crypto_aead *aead; /* its own; NULL: none, or not yet. Set once */
 	union {
-		struct crypto_aead *aead;
-		u8 ecb[NQ_KEY_MAX_LEN] __aligned(16); /* no implementation has to copy it */
+		u8 bytes[NQ_KEY_MAX_LEN] __aligned(16); /* no implementation has to copy it */
 		u32 chacha[CHACHA_KEY_SIZE / sizeof(u32)];
 	};
 };
+
+static_assert(sizeof(struct nqd_key) == 64, "a session has six of them");
 
 /*
  * What a CPU works with, bottom halves off: a key may be in use on several, so its requests are
@@ -71,18 +76,22 @@ struct nqd_key {
  *
  * Transforms for header protection are the CPU's too, and take on the keys they are to work with: a
  * transform is ten times the size of a key, and to expand one costs little beside a burst. A key
- * always has the same one of them, so few sessions do not disturb each other.
+ * always has the same one of them, so few sessions do not disturb each other. The same is done for
+ * packets with keys that are not in regular use: those of the next phase, until nqd_key_settle().
  */
-struct ecb_slot {
-	struct crypto_skcipher *tfm;
+struct slot {
+	union {
+		struct crypto_aead *aead;
+		struct crypto_skcipher *ecb;
+	};
 	struct nqd_key *loaded; /* whose key it holds; NULL: nobody's */
 };
 
 struct scratch {
 	struct aead_request *aead;
 	struct skcipher_request *masks;
-	spinlock_t lock; /* of @ecb */
-	struct ecb_slot ecb[ECB_SLOTS];
+	spinlock_t lock; /* of @slots */
+	struct slot slots[KEY_USES][SLOTS];
 	union {
 		u8 blocks[MASK_MAX][NQ_HP_SAMPLE_LEN];
 		u8 stride[STRIDE];
@@ -102,8 +111,17 @@ struct algorithm {
 
 static struct algorithm gcm, ecb;
 
+/*
+ * May softirq have a transform for AES-GCM take on another key? Those of the kernel's template
+ * allocate memory and wait meanwhile. Where it may not, every key has a transform of its own.
+ */
+static bool gcm_takes_on;
+
 /* Frees keys; drained at exit, so that no module is left with work of ours. */
+static void free_dead(struct work_struct *work);
 static struct workqueue_struct *free_wq;
+static DECLARE_WORK(free_work, free_dead);
+static LLIST_HEAD(dead);
 
 #if IS_ENABLED(CONFIG_KUNIT)
 /* Tests: as if every second softirq had interrupted a user of the vector registers. */
@@ -130,47 +148,48 @@ bool nqd_crypto_usable(void)
 
 /* ---- keys ---- */
 
-static bool has_transform(const struct nqd_key *key)
+static bool is_gcm(const struct nqd_key *key)
 {
 	return key->use == KEY_AEAD && key->cipher != NQ_CHACHA20_POLY1305;
 }
 
-static struct ecb_slot *slot_of(struct scratch *cpu, const struct nqd_key *key)
+static struct slot *slot_of(struct scratch *cpu, const struct nqd_key *key)
 {
-	return &cpu->ecb[key->slot];
+	return &cpu->slots[key->use][key->slot];
 }
 
-/* Synchronous, of a length that is one: nothing is left to fail. Under the CPU's lock. */
-static void set_ecb(struct ecb_slot *slot, const u8 *bytes, u32 len)
+/* Of a length that is one, without memory or waiting: nothing is left to fail. Under the lock. */
+static void set_slot(struct slot *slot, enum key_use use, const u8 *bytes, u32 len)
 {
-	WARN_ON_ONCE(crypto_skcipher_setkey(slot->tfm, bytes, len));
+	WARN_ON_ONCE(use == KEY_AEAD ? crypto_aead_setkey(slot->aead, bytes, len)
+				     : crypto_skcipher_setkey(slot->ecb, bytes, len));
 }
 
 /* The longest key covers all of every other. */
-static void clear_ecb(struct ecb_slot *slot)
+static void clear_slot(struct slot *slot, enum key_use use)
 {
 	static const u8 zero[NQ_KEY_MAX_LEN] __aligned(16);
 
-	set_ecb(slot, zero, sizeof(zero));
+	set_slot(slot, use, zero, sizeof(zero));
 	slot->loaded = NULL;
 }
 
-static void load_ecb(struct ecb_slot *slot, struct nqd_key *key)
+static void load_slot(struct slot *slot, struct nqd_key *key)
 {
 	if (slot->loaded == key)
 		return;
 	/* Of a longer one something would be left, and nobody would know. */
 	if (slot->loaded && slot->loaded->cipher != key->cipher)
-		clear_ecb(slot);
-	set_ecb(slot, key->ecb, nq_key_len(key->cipher));
+		clear_slot(slot, key->use);
+	set_slot(slot, key->use, key->bytes, nq_key_len(key->cipher));
 	slot->loaded = key;
 }
 
 /* Nobody works with @key any more, but a CPU may hold it still, as the last one there. */
 static void forget(const struct nqd_key *key)
 {
-	struct ecb_slot *slot;
 	struct scratch *cpu;
+	struct slot *slot;
 	int i;
 
 	for_each_possible_cpu(i) {
@@ -178,27 +197,40 @@ static void forget(const struct nqd_key *key)
 		slot = slot_of(cpu, key);
 		spin_lock_bh(&cpu->lock);
 		if (slot->loaded == key)
-			clear_ecb(slot);
+			clear_slot(slot, key->use);
 		spin_unlock_bh(&cpu->lock);
 	}
 }
 
-static void free_key(struct work_struct *work)
+static void free_key(struct nqd_key *key)
 {
-	struct nqd_key *key = container_of(to_rcu_work(work), struct nqd_key, free);
-
 	/* It wipes what it held. */
-	if (has_transform(key))
-		crypto_free_aead(key->aead);
-	else if (key->use == KEY_HP)
+	crypto_free_aead(key->aead);
+	if (key->cipher != NQ_CHACHA20_POLY1305)
 		forget(key);
 	kfree_sensitive(key);
 }
 
+static void free_dead(struct work_struct *work)
+{
+	struct llist_node *list = llist_del_all(&dead);
+	struct nqd_key *key;
+
+	/* CPUs may seal and open with them still. */
+	synchronize_rcu();
+	while (list) {
+		key = llist_entry(list, struct nqd_key, dead);
+		list = list->next;
+		free_key(key);
+	}
+}
+
 static void put_key(struct nqd_key *key)
 {
-	if (key && refcount_dec_and_test(&key->refs))
-		queue_rcu_work(free_wq, &key->free);
+	if (!key || !refcount_dec_and_test(&key->refs))
+		return;
+	llist_add(&key->dead, &dead);
+	queue_work(free_wq, &free_work);
 }
 
 static struct crypto_aead *alloc_gcm(void)
@@ -211,23 +243,26 @@ static struct crypto_skcipher *alloc_ecb(void)
 	return crypto_alloc_skcipher(ecb.name, ecb.type, ecb.type | CRYPTO_ALG_ASYNC);
 }
 
-static int set_gcm(struct nqd_key *key, const u8 *bytes)
+/* A transform of its own. */
+static int set_gcm(struct nqd_key *key)
 {
 	struct crypto_aead *tfm = alloc_gcm();
 	int err;
 
 	if (IS_ERR(tfm))
 		return PTR_ERR(tfm);
-	err = crypto_aead_setkey(tfm, bytes, nq_key_len(key->cipher));
+	err = crypto_aead_setkey(tfm, key->bytes, nq_key_len(key->cipher));
 	err = err ?: crypto_aead_setauthsize(tfm, NQ_TAG_LEN);
 	if (err)
 		crypto_free_aead(tfm);
 	else
-		key->aead = tfm;
+		/* Pairs with the address dependency of who seals or opens. */
+		smp_store_release(&key->aead, tfm);
 	return err;
 }
 
-static struct nqd_key *make_key(u16 cipher, enum key_use use, const u8 *bytes)
+/* @settled: it is in regular use from the beginning. */
+static struct nqd_key *make_key(u16 cipher, enum key_use use, const u8 *bytes, bool settled)
 {
 	static atomic_t made;
 	struct nqd_key *key;
@@ -240,19 +275,17 @@ static struct nqd_key *make_key(u16 cipher, enum key_use use, const u8 *bytes)
 	if (!key)
 		return ERR_PTR(-ENOMEM);
 	refcount_set(&key->refs, 1);
-	INIT_RCU_WORK(&key->free, free_key);
 	key->lent.key = key;
 	key->cipher = cipher;
 	key->use = use;
+	key->slot = (unsigned int)atomic_inc_return(&made) % SLOTS;
 	if (cipher == NQ_CHACHA20_POLY1305)
 		for (i = 0; i < ARRAY_SIZE(key->chacha); i++)
 			key->chacha[i] = get_unaligned_le32(bytes + 4 * i);
-	else if (use == KEY_AEAD)
-		err = set_gcm(key, bytes);
 	else
-		memcpy(key->ecb, bytes, nq_key_len(cipher));
-	if (use == KEY_HP)
-		key->slot = (unsigned int)atomic_inc_return(&made) % ECB_SLOTS;
+		memcpy(key->bytes, bytes, nq_key_len(cipher));
+	if (is_gcm(key) && (settled || !gcm_takes_on))
+		err = set_gcm(key);
 	if (!err)
 		return key;
 	kfree_sensitive(key);
@@ -268,9 +301,9 @@ static struct nqd_key *key_of(const u8 *bytes)
 	return key;
 }
 
-static int load(u16 cipher, enum key_use use, u8 *bytes)
+static int load(u16 cipher, enum key_use use, u8 *bytes, bool settled)
 {
-	struct nqd_key *key = make_key(cipher, use, bytes);
+	struct nqd_key *key = make_key(cipher, use, bytes, settled);
 
 	memzero_explicit(bytes, NQ_KEY_MAX_LEN);
 	if (IS_ERR(key))
@@ -285,18 +318,24 @@ static void unload(u8 *bytes)
 	memzero_explicit(bytes, NQ_KEY_MAX_LEN);
 }
 
-int nqd_next_keys_load(u16 cipher, struct nq_key_material *tx, struct nq_key_material *rx)
+static int load_pair(u16 cipher, struct nq_key_material *tx, struct nq_key_material *rx,
+		     bool settled)
 {
-	int err = load(cipher, KEY_AEAD, tx->key);
+	int err = load(cipher, KEY_AEAD, tx->key, settled);
 
 	if (err) {
 		memzero_explicit(rx->key, sizeof(rx->key));
 		return err;
 	}
-	err = load(cipher, KEY_AEAD, rx->key);
+	err = load(cipher, KEY_AEAD, rx->key, settled);
 	if (err)
 		unload(tx->key);
 	return err;
+}
+
+int nqd_next_keys_load(u16 cipher, struct nq_key_material *tx, struct nq_key_material *rx)
+{
+	return load_pair(cipher, tx, rx, false);
 }
 
 void nqd_next_keys_unload(struct nq_key_material *tx, struct nq_key_material *rx)
@@ -309,14 +348,14 @@ void nqd_next_keys_unload(struct nq_key_material *tx, struct nq_key_material *rx
 
 int nqd_keys_load(struct nq_conn_params *p)
 {
-	int err = nqd_next_keys_load(p->cipher, &p->tx, &p->rx);
+	int err = load_pair(p->cipher, &p->tx, &p->rx, true);
 
 	if (err)
 		goto wipe;
-	err = load(p->cipher, KEY_HP, p->tx_hp);
+	err = load(p->cipher, KEY_HP, p->tx_hp, true);
 	if (err)
 		goto unload_current;
-	err = load(p->cipher, KEY_HP, p->rx_hp);
+	err = load(p->cipher, KEY_HP, p->rx_hp, true);
 	if (err)
 		goto unload_tx_hp;
 	if (p->has_next)
@@ -343,6 +382,22 @@ void nqd_keys_unload(struct nq_conn_params *p)
 	unload(p->rx_hp);
 	if (p->has_next)
 		nqd_next_keys_unload(&p->tx_next, &p->rx_next);
+}
+
+struct nqd_key *nqd_key_get(const void *ctx)
+{
+	struct nqd_key *key = ((const struct key_ctx *)ctx)->key;
+
+	refcount_inc(&key->refs);
+	return key;
+}
+
+int nqd_key_settle(struct nqd_key *key)
+{
+	int err = is_gcm(key) && !key->aead ? set_gcm(key) : 0;
+
+	put_key(key);
+	return err;
 }
 
 /* ---- the engine's contexts ---- */
@@ -384,7 +439,7 @@ static void *ctx_lend(void *ctx)
 
 /* ---- AES-GCM ---- */
 
-static int gcm_crypt(struct nqd_key *key, struct nq_aead_op *op, bool seal)
+static int gcm_crypt(struct crypto_aead *tfm, struct nq_aead_op *op, bool seal)
 {
 	struct aead_request *req = this_cpu_read(scratch)->aead;
 	u32 len = op->text_len + NQ_TAG_LEN;
@@ -398,10 +453,44 @@ static int gcm_crypt(struct nqd_key *key, struct nq_aead_op *op, bool seal)
 		sg_set_buf(&sg[0], op->aad, op->aad_len);
 		sg_set_buf(&sg[1], op->text, len);
 	}
-	aead_request_set_tfm(req, key->aead);
+	aead_request_set_tfm(req, tfm);
 	aead_request_set_ad(req, op->aad_len);
 	aead_request_set_crypt(req, sg, sg, seal ? op->text_len : len, op->nonce);
 	return seal ? crypto_aead_encrypt(req) : crypto_aead_decrypt(req);
+}
+
+/*
+ * With its own transform or the CPU's. Both cost the same where ready() has been called, so that
+ * what it takes to open a packet does not tell its phase: the lock is held for either.
+ */
+static void gcm_burst(struct nqd_key *key, struct nq_aead_op *ops, unsigned int n, bool seal)
+{
+	struct scratch *cpu = this_cpu_read(scratch);
+	struct slot *slot = slot_of(cpu, key);
+	struct crypto_aead *tfm;
+	unsigned int i;
+
+	spin_lock(&cpu->lock);
+	tfm = READ_ONCE(key->aead);
+	if (unlikely(!tfm)) {
+		load_slot(slot, key);
+		tfm = slot->aead;
+	}
+	for (i = 0; i < n; i++)
+		ops[i].status = gcm_crypt(tfm, &ops[i], seal);
+	spin_unlock(&cpu->lock);
+}
+
+static void ready(void *ctx)
+{
+	struct nqd_key *key = ((struct key_ctx *)ctx)->key;
+	struct scratch *cpu = this_cpu_read(scratch);
+
+	if (!is_gcm(key) || READ_ONCE(key->aead))
+		return;
+	spin_lock(&cpu->lock);
+	load_slot(slot_of(cpu, key), key);
+	spin_unlock(&cpu->lock);
 }
 
 /* ---- ChaCha20-Poly1305 (RFC 8439 2.8) ---- */
@@ -510,22 +599,26 @@ static void seal(void *ctx, struct nq_aead_op *ops, unsigned int n)
 	struct nqd_key *key = ((struct key_ctx *)ctx)->key;
 	struct nq_aead_op *op;
 
-	for (op = ops; op < ops + n; op++)
-		op->status = key->cipher == NQ_CHACHA20_POLY1305 ? chacha_seal(key, op)
-								 : gcm_crypt(key, op, true);
+	if (key->cipher != NQ_CHACHA20_POLY1305)
+		gcm_burst(key, ops, n, true);
+	else
+		for (op = ops; op < ops + n; op++)
+			op->status = chacha_seal(key, op);
 }
 
 static void open(void *ctx, struct nq_aead_op *ops, unsigned int n)
 {
 	struct nqd_key *key = ((struct key_ctx *)ctx)->key;
 	struct nq_aead_op *op;
-	int err;
 
-	for (op = ops; op < ops + n; op++) {
-		err = key->cipher == NQ_CHACHA20_POLY1305 ? chacha_open(key, op)
-							  : gcm_crypt(key, op, false);
-		op->status = err ? -EBADMSG : 0;
-	}
+	if (key->cipher != NQ_CHACHA20_POLY1305)
+		gcm_burst(key, ops, n, false);
+	else
+		for (op = ops; op < ops + n; op++)
+			op->status = chacha_open(key, op);
+	for (op = ops; op < ops + n; op++)
+		if (op->status)
+			op->status = -EBADMSG;
 }
 
 /* ---- header protection (RFC 9001 5.4) ---- */
@@ -534,7 +627,7 @@ static void mask_aes(struct nqd_key *key, const u8 *const *samples, u8 (*masks)[
 		     unsigned int n)
 {
 	struct scratch *cpu = this_cpu_read(scratch);
-	struct ecb_slot *slot = slot_of(cpu, key);
+	struct slot *slot = slot_of(cpu, key);
 	struct scatterlist sg;
 	unsigned int i;
 	int err;
@@ -542,10 +635,10 @@ static void mask_aes(struct nqd_key *key, const u8 *const *samples, u8 (*masks)[
 	for (i = 0; i < n; i++)
 		memcpy(cpu->blocks[i], samples[i], NQ_HP_SAMPLE_LEN);
 	sg_init_one(&sg, cpu->blocks, n * NQ_HP_SAMPLE_LEN);
-	skcipher_request_set_tfm(cpu->masks, slot->tfm);
+	skcipher_request_set_tfm(cpu->masks, slot->ecb);
 	skcipher_request_set_crypt(cpu->masks, &sg, &sg, n * NQ_HP_SAMPLE_LEN, NULL);
 	spin_lock(&cpu->lock);
-	load_ecb(slot, key);
+	load_slot(slot, key);
 	err = crypto_skcipher_encrypt(cpu->masks);
 	spin_unlock(&cpu->lock);
 	/*
@@ -597,13 +690,14 @@ static void hp_mask(void *ctx, const u8 *const *samples, u8 (*masks)[NQ_HP_MASK_
 
 const struct nq_crypto_ops nqd_crypto_ops = {
 	.name = "kernel",
-	.aead_ctx_bytes = ALIGN(sizeof(struct key_ctx), 64),
-	.hp_ctx_bytes = ALIGN(sizeof(struct key_ctx), 64),
+	.aead_ctx_bytes = sizeof(struct key_ctx),
+	.hp_ctx_bytes = sizeof(struct key_ctx),
 	.aead_init = aead_ctx_init,
 	.hp_init = hp_ctx_init,
 	.aead_wipe = ctx_wipe,
 	.hp_wipe = ctx_wipe,
 	.lend = ctx_lend,
+	.ready = ready,
 	.seal = seal,
 	.open = open,
 	.hp_mask = hp_mask,
@@ -611,14 +705,14 @@ const struct nq_crypto_ops nqd_crypto_ops = {
 
 /* ---- self test ---- */
 
-static int check_cipher(u16 cipher, u8 *memory)
+static int check_cipher(u16 cipher, bool settled, u8 *memory)
 {
 	struct key_ctx ctx = {};
 	u8 bytes[NQ_KEY_MAX_LEN];
 	int err;
 
 	nq_selftest_key(bytes);
-	ctx.key = make_key(cipher, KEY_AEAD, bytes);
+	ctx.key = make_key(cipher, KEY_AEAD, bytes, settled);
 	if (IS_ERR(ctx.key))
 		return PTR_ERR(ctx.key);
 	local_bh_disable();
@@ -638,7 +732,8 @@ static int check_ciphers(void)
 	if (!memory)
 		return -ENOMEM;
 	for (i = 0; i < ARRAY_SIZE(ciphers) && !err; i++) {
-		err = check_cipher(ciphers[i], memory);
+		err = check_cipher(ciphers[i], true, memory);
+		err = err ?: check_cipher(ciphers[i], false, memory);
 		if (err)
 			pr_err("cipher suite 0x%04x %s: %d\n", ciphers[i],
 			       err == -EIO ? "miscomputes" : "cannot be used", err);
@@ -662,35 +757,62 @@ static void free_scratch(void)
 		per_cpu(scratch, i) = NULL;
 		aead_request_free(cpu->aead);
 		skcipher_request_free(cpu->masks);
-		for (k = 0; k < ARRAY_SIZE(cpu->ecb); k++)
-			crypto_free_skcipher(cpu->ecb[k].tfm);
+		for (k = 0; k < SLOTS; k++) {
+			crypto_free_aead(cpu->slots[KEY_AEAD][k].aead);
+			crypto_free_skcipher(cpu->slots[KEY_HP][k].ecb);
+		}
 		kfree_sensitive(cpu);
 	}
+}
+
+static int make_slots(struct scratch *cpu, unsigned int k)
+{
+	struct crypto_skcipher *mask = alloc_ecb();
+	struct crypto_aead *aead;
+
+	if (IS_ERR(mask))
+		return PTR_ERR(mask);
+	cpu->slots[KEY_HP][k].ecb = mask;
+	if (!gcm_takes_on)
+		return 0;
+	aead = alloc_gcm();
+	if (IS_ERR(aead))
+		return PTR_ERR(aead);
+	cpu->slots[KEY_AEAD][k].aead = aead;
+	return crypto_aead_setauthsize(aead, NQ_TAG_LEN);
 }
 
 static int make_scratch(int i, struct crypto_aead *aead)
 {
 	struct scratch *cpu = kzalloc_node(sizeof(*cpu), GFP_KERNEL, cpu_to_node(i));
-	struct crypto_skcipher *tfm;
 	unsigned int k;
+	int err;
 
 	if (!cpu)
 		return -ENOMEM;
 	spin_lock_init(&cpu->lock);
 	per_cpu(scratch, i) = cpu;
-	for (k = 0; k < ARRAY_SIZE(cpu->ecb); k++) {
-		tfm = alloc_ecb();
-		if (IS_ERR(tfm))
-			return PTR_ERR(tfm);
-		cpu->ecb[k].tfm = tfm;
+	for (k = 0; k < SLOTS; k++) {
+		err = make_slots(cpu, k);
+		if (err)
+			return err;
 	}
 	cpu->aead = aead_request_alloc(aead, GFP_KERNEL);
-	cpu->masks = skcipher_request_alloc(cpu->ecb[0].tfm, GFP_KERNEL);
+	cpu->masks = skcipher_request_alloc(cpu->slots[KEY_HP][0].ecb, GFP_KERNEL);
 	if (!cpu->aead || !cpu->masks)
 		return -ENOMEM;
 	aead_request_set_callback(cpu->aead, 0, NULL, NULL);
 	skcipher_request_set_callback(cpu->masks, 0, NULL, NULL);
 	return 0;
+}
+
+/*
+ * Those of x86, by the names of their drivers: they expand a key where they stand. Of others
+ * nothing is known, and nothing can be asked.
+ */
+static bool takes_on_keys(const char *driver)
+{
+	return strstarts(driver, "generic-gcm-") || strstarts(driver, "__generic-gcm-");
 }
 
 /* For the implementations that are the best now, which all keys get from then on. */
@@ -711,6 +833,7 @@ static int make_scratches(void)
 	strscpy(gcm.name, crypto_tfm_alg_driver_name(crypto_aead_tfm(aead)), sizeof(gcm.name));
 	strscpy(ecb.name, crypto_tfm_alg_driver_name(crypto_skcipher_tfm(skcipher)),
 		sizeof(ecb.name));
+	gcm_takes_on = takes_on_keys(gcm.name);
 	for_each_possible_cpu(i) {
 		err = make_scratch(i, aead);
 		if (err)
@@ -764,8 +887,6 @@ bool nqd_crypto_is_up(void)
 
 void nqd_crypto_exit(void)
 {
-	/* Keys on their way to the queue. */
-	rcu_barrier();
 	destroy_workqueue(free_wq);
 	free_wq = NULL;
 	free_scratch();

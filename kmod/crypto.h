@@ -19,6 +19,8 @@
 
 #include "../quic/nq.h"
 
+struct nqd_key;
+
 extern const struct nq_crypto_ops nqd_crypto_ops;
 
 /* Module init: 0, or -errno if a cipher is missing (it is then logged which) or miscomputes. */
@@ -43,9 +45,20 @@ int nqd_keys_load(struct nq_conn_params *p);
 /* Drop the references of nqd_keys_load() once nq_conn_init() has taken its own; wipes @p's keys. */
 void nqd_keys_unload(struct nq_conn_params *p);
 
-/* The same for nq_set_next_keys(). */
+/*
+ * The same for nq_set_next_keys(). Such a key has no transform of its own until it is settled: the
+ * CPU's takes it on when packets need it, a little slower. (Where it can; see crypto.c.)
+ */
 int nqd_next_keys_load(u16 cipher, struct nq_key_material *tx, struct nq_key_material *rx);
 void nqd_next_keys_unload(struct nq_key_material *tx, struct nq_key_material *rx);
+
+/* The key of an engine's context, with a reference; under what guards the engine. */
+struct nqd_key *nqd_key_get(const void *ctx);
+/*
+ * It is in regular use now: it gets a transform of its own, and the reference goes. May sleep. 0 or
+ * -errno.
+ */
+int nqd_key_settle(struct nqd_key *key);
 
 /*
  * RFC 9001 5.1 and 6.1, HKDF-Expand-Label: "quic key", "quic iv", "quic hp", "quic ku". @out_len at

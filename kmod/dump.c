@@ -48,9 +48,11 @@ int nqd_put_event(struct sk_buff *skb, u8 type, const struct nqd_last_event *e,
 	    nqd_put_u64(skb, NQD_A_SESSION_GENERATION, of->generation) ||
 	    nqd_put_u64(skb, NQD_A_SESSION_USER, of->user) ||
 	    nla_put_string(skb, NQD_A_SESSION_TUNNEL, of->tunnel) ||
-	    (e->remote.sa.sa_family && (put_addr(skb, NQD_A_SESSION_LOCAL_ADDR, &e->local) ||
-					put_addr(skb, NQD_A_SESSION_REMOTE_ADDR, &e->remote))) ||
-	    (e->path_mtu && nla_put_u32(skb, NQD_A_SESSION_PATH_MTU_BYTES, e->path_mtu)))
+	    (type == NQD_EVENT_PATH_CHANGED &&
+	     (put_addr(skb, NQD_A_SESSION_LOCAL_ADDR, &e->local) ||
+	      put_addr(skb, NQD_A_SESSION_REMOTE_ADDR, &e->remote))) ||
+	    (type == NQD_EVENT_PATH_MTU_CHANGED &&
+	     nla_put_u32(skb, NQD_A_SESSION_PATH_MTU_BYTES, e->path_mtu)))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	return 0;
@@ -256,13 +258,12 @@ static int dump_ended(struct nqd_net *nn, struct sk_buff *skb, struct netlink_ca
 static int dump_events_of(struct nqd_session *s, struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct nqd_ended of = { .id = s->id, .user = s->user, .generation = s->generation };
-	static const struct nqd_last_event nothing;
 	struct cursor *cur = cursor_of(cb);
 
 	memcpy(of.tunnel, s->tunnel, sizeof(of.tunnel));
 	for (; cur->event <= NQD_EVENT_MAX; cur->event++)
 		if (s->happened & BIT(cur->event) &&
-		    dump_event(skb, cb, cur->event, s->last[cur->event] ?: &nothing, &of))
+		    dump_event(skb, cb, cur->event, nqd_last_event(s, cur->event), &of))
 			return -EMSGSIZE;
 	cur->event = 0;
 	cur->serial = s->serial;

@@ -33,18 +33,54 @@ static void send_event(struct nqd_session *s, u8 type, const struct nqd_last_eve
 	genlmsg_multicast_netns(&nqd_family, s->nn->net, skb, 0, 0, GFP_KERNEL);
 }
 
+static const struct nqd_last_event nothing;
+
+static struct nqd_last_event *find_told(const struct nqd_session *s, u8 type)
+{
+	struct nqd_told *t;
+
+	for (t = s->told; t; t = t->next)
+		if (t->type == type)
+			return &t->what;
+	return NULL;
+}
+
+const struct nqd_last_event *nqd_last_event(const struct nqd_session *s, u8 type)
+{
+	return type == NQD_EVENT_SESSION_DOWN ? &s->told_down : find_told(s, type) ?: &nothing;
+}
+
 /*
- * Most kinds never happen in a session, so what they say has no place there. Without memory for it
- * the event is only sent.
+ * The end has its place, for which there is memory. Most other kinds never happen in a session, so
+ * what they say has none. Without memory for it the event is only sent.
  */
+static struct nqd_last_event *place_for(struct nqd_session *s, u8 type)
+{
+	struct nqd_last_event *what = find_told(s, type);
+	struct nqd_told *t;
+
+	if (type == NQD_EVENT_SESSION_DOWN)
+		return &s->told_down;
+	if (what)
+		return what;
+	t = kmalloc(sizeof(*t), GFP_KERNEL_ACCOUNT);
+	if (!t)
+		return NULL;
+	t->type = type;
+	t->next = s->told;
+	s->told = t;
+	return &t->what;
+}
+
 static void remember(struct nqd_session *s, u8 type, const struct nqd_last_event *info)
 {
+	struct nqd_last_event *place;
+
 	if (info) {
-		if (!s->last[type])
-			s->last[type] = kmalloc(sizeof(*info), GFP_KERNEL_ACCOUNT);
-		if (!s->last[type])
+		place = place_for(s, type);
+		if (!place)
 			return;
-		*s->last[type] = *info;
+		*place = *info;
 	}
 	s->happened |= BIT(type);
 }
@@ -52,8 +88,6 @@ static void remember(struct nqd_session *s, u8 type, const struct nqd_last_event
 void nqd_event(struct nqd_session *s, u8 type, const struct nqd_last_event *info, const u8 *frames,
 	       u32 frames_len)
 {
-	static const struct nqd_last_event nothing;
-
 	lockdep_assert_held(&s->nn->lock);
 	remember(s, type, info);
 	trace_nqd_session(s->id, type);
@@ -70,23 +104,17 @@ static void closed(struct nqd_session *s)
 	nqd_session_down(s, nqd_down_reason(info.cause), info.code, info.reason);
 }
 
-/* Frames that the data plane does not own. Without memory they are due another time. */
+/* Frames that the data plane does not own, in memory that packets have left to the session. */
 static void punted(struct nqd_session *s)
 {
-	const u32 max = 2048;
-	u8 *frames = kmalloc(max, GFP_KERNEL);
+	u8 *frames;
 	u32 n;
 
-	s->punt_due = !frames;
-	if (!frames)
-		return;
-	do {
-		spin_lock_bh(&s->lock);
-		n = nq_take_punt(s->conn, frames, max);
-		spin_unlock_bh(&s->lock);
-		if (n)
-			nqd_event(s, NQD_EVENT_FRAMES_PUNTED, NULL, frames, n);
-	} while (n);
+	spin_lock_bh(&s->lock);
+	frames = nq_take_punt(s->conn, &n);
+	spin_unlock_bh(&s->lock);
+	if (n)
+		nqd_event(s, NQD_EVENT_FRAMES_PUNTED, NULL, frames, n);
 	kfree_sensitive(frames);
 }
 
@@ -112,8 +140,10 @@ static void duplicates(struct nqd_session *s, const struct nq_stats *st)
 /* Without them the next update, ours or the peer's, is the end: tried until there is memory. */
 static void next_keys(struct nqd_session *s)
 {
-	int err = nqd_session_next_keys(s);
+	int err = nqd_session_settle_keys(s);
 
+	if (!err && s->secrets.has_secrets)
+		err = nqd_session_next_keys(s);
 	/* Its owner may have given some. */
 	s->keys_due = err && err != -EALREADY;
 	if (s->keys_due)
@@ -123,7 +153,7 @@ static void next_keys(struct nqd_session *s)
 static void keys_changed(struct nqd_session *s)
 {
 	nqd_event(s, NQD_EVENT_KEY_UPDATE_DONE, NULL, NULL, 0);
-	s->keys_due = s->secrets.has_secrets;
+	s->keys_due = true;
 }
 
 static void path_mtu_changed(struct nqd_session *s)
@@ -178,7 +208,7 @@ static void take_events(struct nqd_session *s)
 		path_mtu_changed(s);
 	if (ev & NQ_EV_SILENT)
 		nqd_event(s, NQD_EVENT_PEER_SILENT, NULL, NULL, 0);
-	if (ev & NQ_EV_PUNT || s->punt_due)
+	if (ev & NQ_EV_PUNT)
 		punted(s);
 	if (ev & (NQ_EV_CLOSED | NQ_EV_GONE))
 		closed(s);
@@ -223,6 +253,6 @@ void nqd_session_run(struct nqd_session *s)
 		nqd_dp_session_wake(s);
 	}
 	nqd_session_set_deadline(s, s->deadline_us);
-	if (s->keys_due || s->punt_due)
+	if (s->keys_due)
 		nqd_session_try_again(s);
 }

@@ -70,9 +70,12 @@ static int __init nqd_init(void)
 	err = nqd_crypto_init();
 	if (err)
 		goto err_wq;
-	err = nqd_dp_init();
+	err = nqd_session_init();
 	if (err)
 		goto err_crypto;
+	err = nqd_dp_init();
+	if (err)
+		goto err_session;
 	nqd_debugfs_init();
 	err = register_pernet_subsys(&nqd_net_ops);
 	if (err)
@@ -92,6 +95,8 @@ err_pernet:
 err_dp:
 	nqd_debugfs_exit();
 	nqd_dp_exit();
+err_session:
+	nqd_session_exit();
 err_crypto:
 	nqd_crypto_exit();
 err_wq:
@@ -107,6 +112,7 @@ static void __exit nqd_exit(void)
 	nqd_debugfs_exit();
 	destroy_workqueue(nqd_wq);
 	nqd_dp_exit();
+	nqd_session_exit();
 	nqd_crypto_exit();
 	rcu_barrier();
 }

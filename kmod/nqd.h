@@ -60,7 +60,8 @@ struct nqd_net {
 	struct nqd_lines lines;		/* the same for replace.c */
 	struct list_head sockets;	/* struct nqd_socket.entry */
 	struct list_head ended;		/* struct nqd_ended.entry, oldest first */
-	unsigned int n_devices, n_sessions, n_sockets, n_ended;
+	struct list_head ended_spare;	/* the same, for sessions that will have ended */
+	unsigned int n_devices, n_sessions, n_sockets, n_ended, n_ended_made;
 	u64 last_serial;		/* of sessions and of what is in @ended */
 	u64 fixed_rate_bytes_per_s;	/* of "fixed_rate_test"; 0: nobody may ask for it */
 	u64 ring_bytes;			/* of rings that grew, all sessions together */
@@ -113,12 +114,16 @@ struct nqd_socket {
 /* A local connection ID in nqd_net.cids. */
 struct nqd_cid {
 	struct rhlist_head node;
-	u32 key;			/* its first NQ_CID_LOOKUP_LEN bytes */
-	struct nq_cid cid;
+	u8 id[NQ_CID_MAX_LEN];		/* the key: its first NQ_CID_LOOKUP_LEN bytes */
+	u8 len;
 	struct nqd_session *session;
-	struct list_head of_session;	/* nqd_session.cids */
-	struct rcu_head rcu;
+	union {
+		struct list_head of_session; /* nqd_session.cids; lookups do not read it */
+		struct rcu_head rcu;
+	};
 };
+
+static_assert(sizeof(struct nqd_cid) == 64, "a session has several");
 
 /* The reset token of the remote ID that a session uses, in nqd_net.tokens. */
 struct nqd_token {
@@ -131,14 +136,31 @@ struct nqd_token {
 
 /* What the last event of a kind said, kept for GET_EVENTS. */
 struct nqd_last_event {
-	u8 reason, congestion;
-	u64 code, count;
-	u32 path_mtu;
-	union nqd_addr local, remote;	/* PATH_CHANGED */
-	char text[65];
+	union {
+		struct {		/* SESSION_DOWN, FATAL_ERROR */
+			u64 code;
+			u8 reason;
+			char text[65];
+		};
+		struct {		/* PATH_CHANGED */
+			union nqd_addr local, remote;
+		};
+		u64 count;		/* REPLAY_OR_DUPLICATE_DROP */
+		u32 path_mtu;		/* PATH_MTU_CHANGED */
+		u8 congestion;		/* CONGESTION_STATE */
+	};
 };
 
-/* A session that ended: what GET_EVENTS still tells about it. Made with the session. */
+struct nqd_told {
+	struct nqd_told *next;
+	u8 type;
+	struct nqd_last_event what;
+};
+
+/*
+ * A session that ended: what GET_EVENTS still tells about it. Made with the session, unless there
+ * are as many as are kept: then the oldest makes room.
+ */
 #define NQD_ENDED_MAX	64
 struct nqd_ended {
 	struct list_head entry;
@@ -175,7 +197,6 @@ struct nqd_session {
 	struct rhash_head by_id;
 	struct list_head cids;		/* struct nqd_cid.of_session */
 	struct nqd_token *token;
-	struct nqd_ended *ended;
 	u64 generation;
 	u64 next_cid_seq;
 	u32 route_epoch;
@@ -184,13 +205,12 @@ struct nqd_session {
 	struct nqd_path_report path_report;
 	struct nqd_new_session *waiting; /* until SET_KEYS */
 	struct nqd_secrets secrets;	/* of the phase whose keys are installed as "next" */
-	bool keys_due;			/* not yet the next ones */
-	bool punt_due;			/* frames for its owner */
-	void *ring_mem;			/* a ring that grew */
-	size_t ring_bytes;
+	bool keys_due;			/* present ones are not settled, or not yet the next ones */
+	void *ring_mem;			/* the engine's ring */
+	size_t ring_bytes;		/* of one that grew */
 	u32 happened;			/* BIT() of the kinds of events that did */
-	/* Of those that said more. SESSION_DOWN: part of @ended, until that is passed on. */
-	struct nqd_last_event *last[NQD_EVENT_MAX + 1];
+	struct nqd_last_event told_down; /* SESSION_DOWN */
+	struct nqd_told *told;		/* of every other kind that said more */
 	struct nqd_line line;		/* its counters: also @lock */
 	u64 deadline_us;		/* replace.c's, or of one that closes after its device */
 
@@ -204,8 +224,6 @@ struct nqd_session {
 	/* @lock */
 	spinlock_t lock;		/* docs/kernel.md */
 	struct nq_conn *conn;		/* NULL without keys, and after the end */
-	void *conn_mem;
-	size_t conn_bytes;
 	struct nqd_path paths[NQ_PATHS_MAX]; /* by the engine's numbers */
 	struct nqd_socket *socks[NQ_PATHS_MAX]; /* references; also needs nqd_net.lock to change */
 	u32 path_mtu;
@@ -275,6 +293,11 @@ void nqd_socket_check_closed(struct nqd_socket *sock);
 void nqd_reap_sockets(struct work_struct *work);
 
 /* session.c */
+int nqd_session_init(void);
+/* Is it so? For tests, which some kernels run before module init. */
+bool nqd_session_is_up(void);
+/* Every namespace has gone. */
+void nqd_session_exit(void);
 int nqd_sessions_init_net(struct nqd_net *nn);
 /* Ends what is left of sessions. */
 void nqd_sessions_exit_net(struct nqd_net *nn);
@@ -299,6 +322,7 @@ void nqd_session_down(struct nqd_session *s, u8 reason, u64 code, const char *te
 u8 nqd_session_state(struct nqd_session *s);
 /* NQ_EV_CID_RETIRED and NQ_EV_CID_WANTED. */
 void nqd_session_refill_cids(struct nqd_session *s);
+int nqd_session_settle_keys(struct nqd_session *s);
 int nqd_session_next_keys(struct nqd_session *s);
 void nqd_ring_grow(struct nqd_session *s, u32 packets);
 
@@ -357,6 +381,8 @@ void nqd_paths_free(struct nqd_session *s);
 int nqd_session_migrate(struct nqd_request *r, struct nqd_session *s, const struct nqd_path *path);
 
 /* events.c: under nqd_net.lock. */
+/* What the last event of a kind that happened has said. */
+const struct nqd_last_event *nqd_last_event(const struct nqd_session *s, u8 type);
 void nqd_event(struct nqd_session *s, u8 type, const struct nqd_last_event *info, const u8 *frames,
 	       u32 frames_len);
 /* One round of the control side: events of the engine, what is due. May free @s. */

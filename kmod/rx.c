@@ -94,6 +94,7 @@ struct nqd_rx {
 	struct nq_rx_pkt pkts[NQ_BURST_MAX];
 	struct nq_rx_datagram datagrams[NQ_BURST_MAX];
 	struct nq_opener opener; /* while they are opened */
+	void *punt; /* room for frames, lent to each session in turn: hardly any ever has some */
 	struct nqd_counters counters; /* of the batch, until the lock is held again */
 	u64 refused[N_REFUSALS]; /* while drops are traced */
 	/* The run that is being joined, and for which device. */
@@ -319,6 +320,14 @@ static bool lend(struct nqd_rx *rx, struct nqd_session *s)
 	return lent;
 }
 
+/* Without memory the peer sends again what would have been punted. */
+static bool lend_punt(struct nqd_rx *rx, struct nq_conn *conn)
+{
+	if (unlikely(!rx->punt))
+		rx->punt = kmalloc(NQ_PUNT_BYTES, GFP_ATOMIC | __GFP_NOWARN);
+	return likely(rx->punt) && nq_lend_punt(conn, rx->punt);
+}
+
 /*
  * The engine takes packets of the batch from @at on: all, or one from an address that is not known
  * yet. Returns how many, and *@n datagrams.
@@ -330,6 +339,7 @@ static unsigned int accept_packets(struct nqd_rx *rx, struct nqd_session *s, uns
 	bool known = path < NQ_PATHS_MAX;
 	unsigned int i, some = known ? rx->n - at : 1;
 	struct nq_rx_pkt *pkts = rx->pkts + at;
+	bool lent;
 
 	*n = 0;
 	/* It let go of the socket meanwhile. */
@@ -337,8 +347,12 @@ static unsigned int accept_packets(struct nqd_rx *rx, struct nqd_session *s, uns
 		return some;
 	for (i = 0; i < some; i++)
 		pkts[i].path = path;
+	lent = lend_punt(rx, s->conn);
 	some = nq_rx_accept(s->conn, &rx->opener, pkts, some, rx->datagrams, NQ_BURST_MAX, n,
 			    nqd_now_us());
+	/* Where frames wait they keep it, until the session's worker has told of them. */
+	if (likely(lent))
+		rx->punt = nq_take_unused_punt(s->conn);
 	if (unlikely(!known && pkts->path < NQ_PATHS_MAX))
 		nqd_path_learn(s, pkts->path, rx->sock, &rx->batch_local, &rx->batch_from);
 	return some;
@@ -733,8 +747,10 @@ static void free_lanes(struct nqd_rx_lanes *lanes)
 {
 	unsigned int i;
 
-	for (i = 0; i < lanes->n; i++)
+	for (i = 0; i < lanes->n; i++) {
 		free_pages((unsigned long)lanes->lane[i].bounce, BOUNCE_ORDER);
+		kfree(lanes->lane[i].punt);
+	}
 	if (lanes->netdev)
 		nqd_free_dummy_netdev(lanes->netdev);
 	kvfree(lanes);

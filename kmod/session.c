@@ -7,8 +7,8 @@
  *      packet finds it. Packets that have found it hold RCU and will take its lock.
  *   2. nqd_dp_session_stop(): its timer, its work and its queue are the data path's, and gone when
  *      that returns.
- *   3. under its lock the engine is wiped and conn becomes NULL: a packet of 1. that comes after
- *      this does nothing.
+ *   3. under its lock conn becomes NULL: a packet of 1. that comes after this does nothing. Then
+ *      the engine is wiped.
  *   4. its worker may still wait for nqd_net.lock. It holds a reference, and sees !linked.
  *   5. the last reference frees it after a grace period.
  */
@@ -26,6 +26,37 @@ static const struct rhashtable_params id_params = {
 	.head_offset = offsetof(struct nqd_session, by_id),
 	.automatic_shrinking = true,
 };
+
+/*
+ * Engines: of one size, because their rings stand apart, as does the room for punted frames. Sizes
+ * that the allocator has anyway would take half as much again.
+ */
+static struct kmem_cache *engines, *sessions;
+static size_t engine_bytes;
+
+static struct nq_conn *new_engine(struct nq_conn_params *p, int *err)
+{
+	void *mem = kmem_cache_zalloc(engines, GFP_KERNEL_ACCOUNT);
+	struct nq_conn *conn;
+
+	*err = -ENOMEM;
+	if (!mem)
+		return NULL;
+	conn = nq_conn_init(mem, p, nqd_now_us(), err);
+	if (!conn) {
+		memzero_explicit(mem, engine_bytes);
+		kmem_cache_free(engines, mem);
+	}
+	return conn;
+}
+
+/* Nobody works with it; @conn is where its memory begins. */
+static void free_engine(struct nq_conn *conn)
+{
+	nq_conn_fini(conn);
+	memzero_explicit(conn, engine_bytes);
+	kmem_cache_free(engines, conn);
+}
 
 struct nqd_session *nqd_session_find(struct nqd_net *nn, u64 id)
 {
@@ -50,11 +81,16 @@ int nqd_session_link(struct nqd_session *s)
 
 /* ---- its worker ---- */
 
+static void free_session(struct rcu_head *rcu)
+{
+	kmem_cache_free(sessions, container_of(rcu, struct nqd_session, rcu));
+}
+
 void nqd_session_release(struct kref *ref)
 {
 	struct nqd_session *s = container_of(ref, struct nqd_session, ref);
 
-	kfree_rcu(s, rcu);
+	call_rcu(&s->rcu, free_session);
 }
 
 /* What queue_control() took. The namespace may be gone afterwards: only its address is used. */
@@ -120,6 +156,14 @@ void nqd_session_set_deadline(struct nqd_session *s, u64 at_us)
 }
 
 /* ---- rings of packets in flight ---- */
+
+/* The first one has what its controller needs with it. */
+static int first_ring(struct nqd_session *s, struct nq_conn_params *p)
+{
+	s->ring_mem = kvzalloc(nq_first_ring_bytes(p), GFP_KERNEL_ACCOUNT);
+	p->ring = s->ring_mem;
+	return p->ring ? 0 : -ENOMEM;
+}
 
 static void ring_free(struct nqd_session *s)
 {
@@ -199,7 +243,7 @@ void nqd_session_refill_cids(struct nqd_session *s)
 
 	while (take_retired(s, &cid))
 		list_for_each_entry_safe(c, next, &s->cids, of_session)
-			if (c->cid.seq == cid.seq)
+			if (c->len == cid.len && !memcmp(c->id, cid.id, cid.len))
 				nqd_cid_free(c);
 	/* The reset token of the last one. */
 	memzero_explicit(&cid, sizeof(cid));
@@ -208,6 +252,25 @@ void nqd_session_refill_cids(struct nqd_session *s)
 	spin_unlock_bh(&s->lock);
 	for (; n; n--)
 		issue_cid(s);
+}
+
+/*
+ * Keys that have come into use get transforms of their own. Before the next ones are installed: so
+ * of all receive keys one at most has none, and a CPU can have that ready (nq_open()).
+ */
+int nqd_session_settle_keys(struct nqd_session *s)
+{
+	struct nqd_key *tx_key, *rx_key;
+	const void *tx, *rx;
+	int err;
+
+	spin_lock_bh(&s->lock);
+	nq_current_keys(s->conn, &tx, &rx);
+	tx_key = nqd_key_get(tx);
+	rx_key = nqd_key_get(rx);
+	spin_unlock_bh(&s->lock);
+	err = nqd_key_settle(tx_key);
+	return nqd_key_settle(rx_key) ?: err;
 }
 
 /*
@@ -240,18 +303,31 @@ wipe:
 
 /* ---- life ---- */
 
+/* When one more session ends, there is a place to remember it. */
+static bool reserve_ended(struct nqd_net *nn)
+{
+	struct nqd_ended *e;
+
+	lockdep_assert_held(&nn->lock);
+	if (nn->n_ended_made == NQD_ENDED_MAX)
+		return true;
+	e = kmalloc(sizeof(*e), GFP_KERNEL_ACCOUNT);
+	if (!e)
+		return false;
+	nn->n_ended_made++;
+	list_add(&e->entry, &nn->ended_spare);
+	return true;
+}
+
 struct nqd_session *nqd_session_alloc(struct nqd_net *nn)
 {
-	struct nqd_session *s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
+	struct nqd_session *s;
 
+	if (!reserve_ended(nn))
+		return NULL;
+	s = kmem_cache_zalloc(sessions, GFP_KERNEL_ACCOUNT);
 	if (!s)
 		return NULL;
-	s->ended = kzalloc(sizeof(*s->ended), GFP_KERNEL_ACCOUNT);
-	if (!s->ended) {
-		kfree(s);
-		return NULL;
-	}
-	s->last[NQD_EVENT_SESSION_DOWN] = &s->ended->down;
 	s->nn = nn;
 	s->path_report.migrating_to = NQ_PATHS_MAX;
 	s->deadline_us = NQ_TIME_NEVER;
@@ -277,18 +353,15 @@ int nqd_session_start(struct nqd_session *s, struct nqd_new_session *req,
 	err = nqd_keys_load(p);
 	if (err)
 		return err;
-	s->conn_bytes = nq_conn_bytes(p);
-	s->conn_mem = kvzalloc(s->conn_bytes, GFP_KERNEL_ACCOUNT);
-	if (!s->conn_mem) {
-		err = -ENOMEM;
+	err = first_ring(s, p);
+	if (err)
 		goto unload;
-	}
-	conn = nq_conn_init(s->conn_mem, p, nqd_now_us(), &err);
+	conn = new_engine(p, &err);
 	if (!conn)
-		goto free_mem;
+		goto free_ring;
 	err = nqd_dp_session_start(s);
 	if (err)
-		goto fini;
+		goto free_engine;
 	s->secrets = *secrets;
 	/* From here on packets may use it: with SET_KEYS they find the session already. */
 	spin_lock_bh(&s->lock);
@@ -298,12 +371,10 @@ int nqd_session_start(struct nqd_session *s, struct nqd_new_session *req,
 	nqd_keys_unload(p);
 	return 0;
 
-fini:
-	nq_conn_fini(conn);
-free_mem:
-	memzero_explicit(s->conn_mem, s->conn_bytes);
-	kvfree(s->conn_mem);
-	s->conn_mem = NULL;
+free_engine:
+	free_engine(conn);
+free_ring:
+	ring_free(s);
 unload:
 	nqd_keys_unload(p);
 	return err;
@@ -355,27 +426,32 @@ void nqd_session_down(struct nqd_session *s, u8 reason, u64 code, const char *te
 /* What GET_EVENTS still tells of it. */
 static void remember_ended(struct nqd_session *s)
 {
-	struct nqd_ended *e = s->ended;
 	struct nqd_net *nn = s->nn;
+	bool spare = !list_empty(&nn->ended_spare);
+	struct nqd_ended *e;
 
-	s->ended = NULL;
-	s->last[NQD_EVENT_SESSION_DOWN] = NULL;
-	if (!(s->happened & BIT(NQD_EVENT_SESSION_DOWN))) {
-		kfree(e);
+	if (!(s->happened & BIT(NQD_EVENT_SESSION_DOWN)))
 		return;
-	}
+	/* Without a spare one all there may be are remembered: the oldest is no longer. */
+	e = list_first_entry(spare ? &nn->ended_spare : &nn->ended, struct nqd_ended, entry);
+	nn->n_ended += spare;
 	e->serial = ++nn->last_serial;
 	e->id = s->id;
 	e->user = s->user;
 	e->generation = s->generation;
 	memcpy(e->tunnel, s->tunnel, sizeof(e->tunnel));
-	list_add_tail(&e->entry, &nn->ended);
-	if (++nn->n_ended <= NQD_ENDED_MAX)
-		return;
-	e = list_first_entry(&nn->ended, struct nqd_ended, entry);
-	list_del(&e->entry);
-	nn->n_ended--;
-	kfree(e);
+	e->down = s->told_down;
+	list_move_tail(&e->entry, &nn->ended);
+}
+
+static void forget_events(struct nqd_session *s)
+{
+	struct nqd_told *t;
+
+	while ((t = s->told)) {
+		s->told = t->next;
+		kfree(t);
+	}
 }
 
 static void unlink_session(struct nqd_session *s)
@@ -392,22 +468,24 @@ static void unlink_session(struct nqd_session *s)
 
 static void stop_engine(struct nqd_session *s)
 {
+	struct nq_conn *conn = s->conn;
+	void *frames;
+	u32 len;
+
 	nqd_dp_session_stop(s);
-	if (!s->conn)
+	if (!conn)
 		return;
 	spin_lock_bh(&s->lock);
-	nq_conn_fini(s->conn);
+	frames = nq_take_punt(conn, &len);
 	s->conn = NULL;
 	spin_unlock_bh(&s->lock);
-	memzero_explicit(s->conn_mem, s->conn_bytes);
-	kvfree(s->conn_mem);
-	s->conn_mem = NULL;
+	kfree_sensitive(frames);
+	free_engine(conn);
 }
 
 void nqd_session_free(struct nqd_session *s)
 {
 	struct nqd_cid *c, *next;
-	unsigned int i;
 
 	lockdep_assert_held(&s->nn->lock);
 	nqd_replace_free(&s->nn->lines, &s->line);
@@ -422,14 +500,46 @@ void nqd_session_free(struct nqd_session *s)
 	stop_engine(s);
 	ring_free(s);
 	nqd_paths_free(s);
-	for (i = 0; i < ARRAY_SIZE(s->last); i++)
-		kfree(s->last[i]);
+	forget_events(s);
 	kfree(s->line.claims.p);
 	kfree_sensitive(s->waiting);
 	memzero_explicit(&s->secrets, sizeof(s->secrets));
 	if (cancel_delayed_work(&s->control))
 		worker_done(s);
 	kref_put(&s->ref, nqd_session_release);
+}
+
+/* ---- module ---- */
+
+int nqd_session_init(void)
+{
+	static struct nq_conn_params apart = { .crypto = &nqd_crypto_ops, .ring = &apart };
+
+	engine_bytes = nq_conn_bytes(&apart);
+	engines = kmem_cache_create("nexusq_engine", engine_bytes, 64, SLAB_ACCOUNT, NULL);
+	if (!engines)
+		return -ENOMEM;
+	sessions = kmem_cache_create("nexusq_session", sizeof(struct nqd_session), 0, SLAB_ACCOUNT,
+				     NULL);
+	if (!sessions) {
+		nqd_session_exit();
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+bool nqd_session_is_up(void)
+{
+	return sessions;
+}
+
+void nqd_session_exit(void)
+{
+	/* Those that wait for their grace period. */
+	rcu_barrier();
+	kmem_cache_destroy(sessions);
+	kmem_cache_destroy(engines);
+	sessions = NULL;
 }
 
 /* ---- a network namespace ---- */
@@ -441,6 +551,7 @@ int nqd_sessions_init_net(struct nqd_net *nn)
 	INIT_LIST_HEAD(&nn->sessions);
 	nn->lines.ops = &nqd_line_ops;
 	INIT_LIST_HEAD(&nn->ended);
+	INIT_LIST_HEAD(&nn->ended_spare);
 	err = rhashtable_init(&nn->by_id, &id_params);
 	if (err)
 		return err;
@@ -467,6 +578,7 @@ void nqd_sessions_exit_net(struct nqd_net *nn)
 	mutex_lock(&nn->lock);
 	list_for_each_entry_safe(s, next, &nn->sessions, entry)
 		nqd_session_free(s);
+	list_splice(&nn->ended_spare, &nn->ended);
 	list_for_each_entry_safe(e, after, &nn->ended, entry)
 		kfree(e);
 	mutex_unlock(&nn->lock);

@@ -66,7 +66,7 @@ int nq_cids_init(struct nq_conn *c, const struct nq_conn_params *p)
 		if (p->local_cids[i].len != s->local_len)
 			return -EINVAL;
 		s->local[i].cid = p->local_cids[i];
-		s->local[i].used = true;
+		s->local_state[i] = NQ_LOCAL_USED;
 		if (p->local_cids[i].seq >= s->next_local_seq)
 			s->next_local_seq = p->local_cids[i].seq + 1;
 	}
@@ -328,11 +328,10 @@ const u8 *nq_active_reset_token(const struct nq_conn *c, u64 *seq)
 
 static u32 active_local(const struct nq_cids *s)
 {
-	const struct nq_local_cid *l;
-	u32 n = 0;
+	u32 i, n = 0;
 
-	for (l = s->local; l < s->local + NQ_CIDS_MAX; l++)
-		n += l->used;
+	for (i = 0; i < NQ_CIDS_MAX; i++)
+		n += s->local_state[i] == NQ_LOCAL_USED;
 	return n;
 }
 
@@ -350,7 +349,8 @@ u8 nq_cid_local(const struct nq_conn *c, const u8 *dcid)
 
 	for (i = 0; i < NQ_CIDS_MAX; i++) {
 		l = &c->cids.local[i];
-		if (l->used && same_bytes(l->cid.id, dcid, l->cid.len))
+		if (c->cids.local_state[i] == NQ_LOCAL_USED &&
+		    same_bytes(l->cid.id, dcid, l->cid.len))
 			return i;
 	}
 	return NQ_LOCAL_UNKNOWN;
@@ -358,20 +358,21 @@ u8 nq_cid_local(const struct nq_conn *c, const u8 *dcid)
 
 int nq_add_local_cid(struct nq_conn *c, const struct nq_cid *cid)
 {
-	struct nq_local_cid *l, *free_slot = NULL;
+	struct nq_cids *s = &c->cids;
+	struct nq_local_cid *l;
+	u32 i;
 
-	if (cid->len != c->cids.local_len || !cid->len || !cid->has_token)
+	if (cid->len != s->local_len || !cid->len || !cid->has_token)
 		return -EINVAL;
-	for (l = c->cids.local; l < c->cids.local + NQ_CIDS_MAX; l++) {
-		if (!l->used && !l->retired && !free_slot)
-			free_slot = l;
-	}
-	if (!free_slot || active_local(&c->cids) >= c->cids.peer_limit)
+	for (i = 0; i < NQ_CIDS_MAX && s->local_state[i] != NQ_LOCAL_FREE; i++)
+		;
+	if (i == NQ_CIDS_MAX || active_local(s) >= s->peer_limit)
 		return -ENOBUFS;
-	free_slot->cid = *cid;
-	free_slot->cid.seq = c->cids.next_local_seq++;
-	free_slot->used = true;
-	free_slot->fate = turn(&c->cids, NQ_FATE_NONE, NQ_FATE_WANTED);
+	l = &s->local[i];
+	l->cid = *cid;
+	l->cid.seq = s->next_local_seq++;
+	l->fate = turn(s, NQ_FATE_NONE, NQ_FATE_WANTED);
+	s->local_state[i] = NQ_LOCAL_USED;
 	return 0;
 }
 
@@ -379,18 +380,19 @@ u64 nq_cid_on_retire(struct nq_conn *c, u64 seq, const u8 *dcid)
 {
 	struct nq_cids *s = &c->cids;
 	struct nq_local_cid *l;
+	u8 i;
 
 	if (seq >= s->next_local_seq || !s->local_len)
 		return NQ_PROTOCOL_VIOLATION;
-	for (l = s->local; l < s->local + NQ_CIDS_MAX; l++) {
-		if (!l->used || l->cid.seq != seq)
+	for (i = 0; i < NQ_CIDS_MAX; i++) {
+		l = &s->local[i];
+		if (s->local_state[i] != NQ_LOCAL_USED || l->cid.seq != seq)
 			continue;
 		if (same_bytes(l->cid.id, dcid, l->cid.len))
 			return NQ_PROTOCOL_VIOLATION;
-		l->used = false;
-		l->retired = true;
+		s->local_state[i] = NQ_LOCAL_RETIRED;
 		l->fate = turn(s, l->fate, NQ_FATE_NONE);
-		nq_path_on_local_retired(c, (u8)(l - s->local));
+		nq_path_on_local_retired(c, i);
 		c->events |= NQ_EV_CID_WANTED | NQ_EV_CID_RETIRED;
 	}
 	return 0;
@@ -398,13 +400,15 @@ u64 nq_cid_on_retire(struct nq_conn *c, u64 seq, const u8 *dcid)
 
 int nq_take_retired_cid(struct nq_conn *c, struct nq_cid *cid)
 {
-	struct nq_local_cid *l;
+	struct nq_cids *s = &c->cids;
+	u32 i;
 
-	for (l = c->cids.local; l < c->cids.local + NQ_CIDS_MAX; l++) {
-		if (!l->retired)
+	for (i = 0; i < NQ_CIDS_MAX; i++) {
+		if (s->local_state[i] != NQ_LOCAL_RETIRED)
 			continue;
-		*cid = l->cid;
-		nq_memzero(l, sizeof(*l));
+		*cid = s->local[i].cid;
+		nq_memzero(&s->local[i], sizeof(s->local[i]));
+		s->local_state[i] = NQ_LOCAL_FREE;
 		return 1;
 	}
 	return 0;

@@ -39,10 +39,15 @@ static size_t cc_bytes(const struct nq_conn_params *p)
 	return ops ? nq_round64(nq_cc_bytes(ops, p->ring_packets)) : 0;
 }
 
+size_t nq_first_ring_bytes(const struct nq_conn_params *p)
+{
+	return nq_ring_bytes(p->ring_packets) + cc_bytes(p);
+}
+
 size_t nq_conn_bytes(const struct nq_conn_params *p)
 {
-	return nq_round64(sizeof(struct nq_conn)) + nq_ring_bytes(p->ring_packets) + cc_bytes(p) +
-	       NQ_PUNT_BYTES + NQ_OUT_BYTES + nq_keys_bytes(p->crypto);
+	return nq_round64(sizeof(struct nq_conn)) + (p->ring ? 0 : nq_first_ring_bytes(p)) +
+	       NQ_OUT_BYTES + nq_keys_bytes(p->crypto);
 }
 
 /* What was received before the hand-over: never to be accepted again, still to be reported. */
@@ -108,8 +113,9 @@ static void init_numbers(struct nq_conn *c, const struct nq_conn_params *p)
 	c->ack.now = p->ack_pending && p->n_rx_ranges;
 }
 
-/* What every session costs before it has sent anything; the ring comes on top. */
-_Static_assert(sizeof(struct nq_conn) <= 4096, "a connection fits a page");
+/* What every session costs before it has sent anything; ring and keys come on top. */
+_Static_assert(sizeof(struct nq_conn) + NQ_OUT_BYTES + 64 <= 4096,
+	       "a connection fits a page, with references to keys that stand elsewhere");
 _Static_assert(sizeof(struct nq_sent) == 16, "16 bytes for each packet of the ring");
 
 struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_us, int *err)
@@ -125,10 +131,9 @@ struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_
 		return NULL;
 	c->crypto = p->crypto;
 	c->is_server = p->is_server;
-	c->ring = (struct nq_sent *)after;
+	c->ring = p->ring ? p->ring : (void *)after;
 	c->ring_mask = p->ring_packets - 1;
-	c->punt = after + nq_ring_bytes(p->ring_packets) + cc_bytes(p);
-	c->out = c->punt + NQ_PUNT_BYTES;
+	c->out = after + (p->ring ? 0 : nq_first_ring_bytes(p));
 	init_numbers(c, p);
 	*err = take_ranges(c, p);
 	if (!*err)

@@ -3,10 +3,11 @@
  * The connection's memory, and what its files call of each other. Nothing outside quic/ (and its
  * tests) includes this.
  *
- * One block holds it all: struct nq_conn, the ring of sent packets, what the congestion
- * controller needs beside struct nq_cc, the buffers of punted frames and of those to be sent, then
- * the key contexts; only a ring that grew stands elsewhere (ring.c). A packet number's record stands
- * at ring[pn & ring_mask] and stays until the number that is ring_packets higher takes its place.
+ * One block holds struct nq_conn, the ring of sent packets and behind it what the congestion
+ * controller needs beside struct nq_cc, the buffer of frames to be sent, then the key contexts. The
+ * ring may stand elsewhere, and does when it grew (ring.c); so does the room for punted frames. A
+ * packet number's record stands at ring[pn & ring_mask] and stays until the number that is
+ * ring_packets higher takes its place.
  */
 #ifndef NQ_CONN_H
 #define NQ_CONN_H
@@ -19,8 +20,6 @@
 #include "ranges.h"
 #include "window.h"
 
-/* A frame that fills a packet must fit, or it could never be taken. */
-#define NQ_PUNT_BYTES 2048
 #define NQ_OUT_BYTES 256
 /* RFC 9000 5.1.2: at least twice the IDs that may be active. */
 #define NQ_RETIRE_MAX (2 * NQ_CIDS_MAX)
@@ -163,18 +162,23 @@ struct nq_pending {
 	u64 fate : 2; /* enum nq_frame_fate */
 };
 
+enum nq_local_state {
+	NQ_LOCAL_FREE,
+	NQ_LOCAL_USED,
+	NQ_LOCAL_RETIRED, /* by the peer: kept until the owner has taken notice */
+};
+
 struct nq_local_cid {
 	struct nq_cid cid;
-	u64 pn;
-	u8 fate; /* of its NEW_CONNECTION_ID */
-	bool used;
-	bool retired; /* by the peer: kept until the owner has taken notice */
+	u64 pn : 62; /* of the packet that carries its NEW_CONNECTION_ID */
+	u64 fate : 2; /* of that frame, enum nq_frame_fate */
 };
 
 struct nq_cids {
 	struct nq_cid remote[NQ_CIDS_MAX]; /* [0] is the active path's */
 	u8 remote_paths[NQ_CIDS_MAX]; /* bit n: path n sends with it; 0: never used */
 	struct nq_local_cid local[NQ_CIDS_MAX];
+	u8 local_state[NQ_CIDS_MAX]; /* enum nq_local_state */
 	struct nq_pending retire[NQ_RETIRE_MAX];
 	u64 retire_prior_to; /* highest the peer asked for */
 	u64 seen_end, seen; /* numbers that came: the end, and of the last 64 below it a bit each */
@@ -199,11 +203,11 @@ struct nq_path {
 	u16 mtu; /* largest packet known to pass, 0 = none */
 	u8 tries;
 	u8 local; /* which of our IDs the peer sends to, or NQ_LOCAL_UNKNOWN */
-	bool used;
-	bool valid; /* the peer's address is its own */
-	bool validating;
-	bool challenge_wanted;
-	bool small; /* a challenge left unpadded, for want of credit */
+	bool used : 1;
+	bool valid : 1; /* the peer's address is its own */
+	bool validating : 1;
+	bool challenge_wanted : 1;
+	bool small : 1; /* a challenge left unpadded, for want of credit */
 };
 
 struct nq_response {
@@ -264,6 +268,9 @@ struct nq_conn {
 	bool is_server;
 	bool ping_wanted;
 	bool idle_restarted; /* an ack-eliciting packet was sent since the last receipt */
+	bool close_wanted;
+	u8 ack_delay_exponent, peer_ack_delay_exponent;
+	u8 prefix_len;
 
 	struct nq_keyset keys;
 	struct nq_rtt rtt;
@@ -278,23 +285,20 @@ struct nq_conn {
 
 	u32 path_mtu, peer_max_udp, peer_max_datagram;
 	u32 max_ack_delay_us, peer_max_ack_delay_us;
-	u8 ack_delay_exponent, peer_ack_delay_exponent;
-	u8 prefix_len;
 	u8 prefix[NQ_PREFIX_MAX_LEN];
+	u32 punt_len;
 
 	u64 idle_from_us, idle_us, keepalive_us;
 	u64 silent_from_us; /* idle_from_us of which NQ_EV_SILENT was raised */
 	u64 close_end_us, close_again_us;
 	u64 close_rx,
 		close_rx_next; /* packets received while closing: when the close is repeated */
-	bool close_wanted;
 	struct nq_close_info close;
 
 	u64 out_pn; /* of the packet that carries out[0..out_sent) */
 	u32 out_len, out_sent;
-	u32 punt_len;
-	u8 *punt; /* NQ_PUNT_BYTES behind the ring */
-	u8 *out; /* NQ_OUT_BYTES behind it */
+	u8 *punt; /* NQ_PUNT_BYTES of the owner's, or NULL */
+	u8 *out; /* NQ_OUT_BYTES */
 	struct nq_counters stats;
 };
 

@@ -111,6 +111,12 @@ int nq_set_next_keys(struct nq_conn *c, const struct nq_key_material *tx,
 	return err;
 }
 
+void nq_current_keys(const struct nq_conn *c, const void **tx, const void **rx)
+{
+	*tx = c->keys.tx.ctx;
+	*rx = c->keys.rx.ctx;
+}
+
 /* ---- updates ---- */
 
 static void swap_keys(struct nq_keys *a, struct nq_keys *b)

@@ -108,10 +108,16 @@ struct nq_conn_params {
 	bool migration;			/* server: follow the peer to another address */
 	u64 path_secret[2];		/* random; what PATH_CHALLENGEs are made from */
 	u32 ring_packets;		/* in-flight ring, power of two, NQ_RING_MIN..NQ_RING_MAX */
+	void *ring;			/* where: nq_first_ring_bytes(); NULL: with the connection */
 };
 
-/* Bytes of a connection with these parameters (ring and key contexts included), 64-byte aligned. */
+/*
+ * Bytes of a connection with these parameters, 64-byte aligned: with its key contexts, and with the
+ * ring unless that is apart.
+ */
 size_t nq_conn_bytes(const struct nq_conn_params *p);
+/* Of a ring that is apart, zeroed and 64-byte aligned, with what the controller needs for each. */
+size_t nq_first_ring_bytes(const struct nq_conn_params *p);
 
 /*
  * Build a connection in @mem (zeroed, nq_conn_bytes(), 64-byte aligned). Returns it or NULL with a
@@ -125,8 +131,8 @@ struct nq_conn *nq_conn_init(void *mem, const struct nq_conn_params *p, u64 now_
  * number of packets of a ring that would let more leave than the present one; 0: it suffices.
  * nq_conn_grow(): use the ring of @packets in @mem (zeroed, nq_ring_bytes(), aligned for 64-bit
  * numbers) from now on: 0, or -EINVAL (not larger, no size of a ring, or a controller whose
- * memory is sized by the first ring). The caller may then
- * free what it gave before; the first ring is part of the connection's memory.
+ * memory is sized by the first ring). The caller may then free what it gave before, also the first
+ * ring if that was apart.
  */
 /* The ring a connection with that controller begins with. */
 u32 nq_ring_first(const char *congestion);
@@ -372,10 +378,19 @@ bool nq_has_events(const struct nq_conn *c);
 /* The events since the last call, cleared. */
 u32 nq_take_events(struct nq_conn *c);
 
-/* Copy out punted frames (whole, STREAM always with a length); returns bytes, 0 if none. What did
- * not fit @cap stays.
+/*
+ * Frames that are not the engine's are punted: they wait, whole, STREAM always with a length, in
+ * memory of the caller's. It needs to be there only while packets are accepted, and as long as
+ * frames wait in it. Without room for a frame its packet is not acknowledged, so that the peer sends
+ * it again.
  */
-u32 nq_take_punt(struct nq_conn *c, u8 *buf, u32 cap);
+#define NQ_PUNT_BYTES		2048	/* a frame that fills a packet must fit */
+/* Use @mem, NQ_PUNT_BYTES; false: it has some already. */
+bool nq_lend_punt(struct nq_conn *c, void *mem);
+/* Take the memory back, with the frames that wait in its first *@len bytes; NULL: it has none. */
+void *nq_take_punt(struct nq_conn *c, u32 *len);
+/* The same if no frame waits, else NULL. */
+void *nq_take_unused_punt(struct nq_conn *c);
 
 enum nq_close_cause {
 	NQ_CLOSE_NONE,
@@ -401,6 +416,8 @@ void nq_close_info(const struct nq_conn *c, struct nq_close_info *info);
 /* Install the keys of the phase after the current one: 0, -EALREADY, or what aead_init() returns. */
 int nq_set_next_keys(struct nq_conn *c, const struct nq_key_material *tx,
 		     const struct nq_key_material *rx);
+/* Contexts of the keys in use now. */
+void nq_current_keys(const struct nq_conn *c, const void **tx, const void **rx);
 /* Start a key update (RFC 9001 6.1): 0, -EAGAIN (not allowed yet), -ENOKEY (no next keys). */
 int nq_key_update(struct nq_conn *c, u64 now_us);
 

@@ -35,8 +35,9 @@ struct nq_aead_op {
 
 struct nq_crypto_ops {
 	const char *name;
-	/* Bytes of an AEAD key context and of a header-protection context, multiples of 64;
-	 * contexts are given 64-byte aligned memory.
+	/* Bytes of an AEAD key context and of a header-protection context, multiples of 8.
+	 * Contexts stand one behind the other from a multiple of 64 on, the AEAD's first: with
+	 * multiples of 64 each is aligned like that.
 	 */
 	u32 aead_ctx_bytes;
 	u32 hp_ctx_bytes;
@@ -52,6 +53,11 @@ struct nq_crypto_ops {
 	 * is all there is, so packets are sealed and opened by who uses the connection (see nq.h).
 	 */
 	void *(*lend)(void *ctx);
+	/*
+	 * Packets are about to be opened, some of them perhaps with @ctx, which is a secret (RFC
+	 * 9001 9.5): what it takes to be as fast with it as with any other. NULL: nothing.
+	 */
+	void (*ready)(void *ctx);
 	void (*seal)(void *ctx, struct nq_aead_op *ops, unsigned int n);
 	void (*open)(void *ctx, struct nq_aead_op *ops, unsigned int n);
 	/* @samples: n pointers to 16 bytes; masks out (RFC 9001 5.4). */

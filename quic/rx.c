@@ -153,10 +153,21 @@ void nq_opener_wipe(struct nq_opener *o)
 	nq_memzero(o->own, sizeof(o->own));
 }
 
+static void make_ready(const struct nq_opener *o)
+{
+	unsigned int i;
+
+	for (i = 0; i < NQ_RX_KEYS; i++)
+		if (o->keys[i]->valid)
+			o->crypto->ready(o->keys[i]->ctx);
+}
+
 void nq_open(const struct nq_opener *o, struct nq_rx_pkt *pkts, unsigned int n)
 {
 	unsigned int i;
 
+	if (o->crypto->ready)
+		make_ready(o);
 	for (i = 0; i < n; i += MASK_CHUNK)
 		unmask(o, pkts + i, (unsigned int)nq_min(n - i, MASK_CHUNK));
 	for (i = 0; i < n;)

@@ -10,8 +10,8 @@
  */
 static void punt(struct nq_conn *c, const u8 *p, u32 len, struct nq_rx_sink *sink)
 {
-	u32 room = NQ_PUNT_BYTES - c->punt_len;
-	u8 *at = c->punt + c->punt_len;
+	u32 room = c->punt ? NQ_PUNT_BYTES - c->punt_len : 0;
+	u8 *at = room ? c->punt + c->punt_len : NULL;
 
 	if (nq_frame_open_ended(*p))
 		len = nq_put_stream(at, room, p, len);
@@ -27,18 +27,29 @@ static void punt(struct nq_conn *c, const u8 *p, u32 len, struct nq_rx_sink *sin
 	c->events |= NQ_EV_PUNT;
 }
 
-u32 nq_take_punt(struct nq_conn *c, u8 *buf, u32 cap)
+bool nq_lend_punt(struct nq_conn *c, void *mem)
 {
-	struct nq_frame f;
-	u32 len = 0;
+	if (c->punt)
+		return false;
+	c->punt = mem;
+	return true;
+}
 
-	while (len < c->punt_len && !nq_frame_parse(c->punt + len, c->punt + c->punt_len, &f) &&
-	       f.len <= cap - len)
-		len += f.len;
-	memcpy(buf, c->punt, len);
-	c->punt_len -= len;
-	memmove(c->punt, c->punt + len, c->punt_len);
-	return len;
+void *nq_take_punt(struct nq_conn *c, u32 *len)
+{
+	void *mem = c->punt;
+
+	*len = c->punt_len;
+	c->punt = NULL;
+	c->punt_len = 0;
+	return mem;
+}
+
+void *nq_take_unused_punt(struct nq_conn *c)
+{
+	u32 none;
+
+	return c->punt_len ? NULL : nq_take_punt(c, &none);
 }
 
 static void deliver(struct nq_conn *c, u8 *data, u32 len, struct nq_rx_sink *sink)

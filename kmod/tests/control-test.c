@@ -481,8 +481,24 @@ static struct kunit_case control_cases[] = { KUNIT_CASE(policies),
 					     KUNIT_CASE(allowed_prefixes),
 					     {} };
 
+static bool started_here;
+
+static int control_suite_init(struct kunit_suite *suite)
+{
+	started_here = !nqd_session_is_up();
+	return started_here ? nqd_session_init() : 0;
+}
+
+static void control_suite_exit(struct kunit_suite *suite)
+{
+	if (started_here)
+		nqd_session_exit();
+}
+
 static struct kunit_suite control_suite = {
 	.name = "nexusq-control",
+	.suite_init = control_suite_init,
+	.suite_exit = control_suite_exit,
 	.test_cases = control_cases,
 };
 

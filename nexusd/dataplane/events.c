@@ -4,11 +4,10 @@
  * kind, then sent if the control socket takes it; who missed it asks with NQD_CMD_GET_EVENTS.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "../../lib/log.h"
 #include "control-internal.h"
-
-#define PUNT_MAX 16384
 
 void dp_event(struct dp *dp, struct dp_session *s, u8 type, const struct dp_last_event *info,
 	      const u8 *frames, u32 frames_len)
@@ -42,11 +41,12 @@ static void closed(struct dp *dp, struct dp_session *s)
 
 static void punted(struct dp *dp, struct dp_session *s)
 {
-	u8 frames[PUNT_MAX];
 	u32 n;
+	u8 *frames = nq_take_punt(s->conn, &n);
 
-	while ((n = nq_take_punt(s->conn, frames, sizeof(frames))))
+	if (n)
 		dp_event(dp, s, NQD_EVENT_FRAMES_PUNTED, NULL, frames, n);
+	free(frames);
 }
 
 static void congestion(struct dp *dp, struct dp_session *s, const struct nq_stats *st)

@@ -41,6 +41,8 @@ static struct rx_state {
 	struct nq_rx_pkt pkts[NQ_BURST_MAX];
 	struct nq_rx_datagram datagrams[NQ_BURST_MAX];
 	unsigned int n;
+	/* Room for punted frames, lent to each session in turn: hardly any ever has some. */
+	void *punt;
 } rx;
 
 int dp_rx_init(void)
@@ -130,14 +132,24 @@ void dp_rx_inner(struct dp *dp, struct dp_session *s, u8 *pkt, u32 len)
 	flush_device(dp, s);
 }
 
+/* Without memory the peer sends again what would have been punted. */
+static bool lend_punt(struct dp_session *s)
+{
+	if (!rx.punt)
+		rx.punt = malloc(NQ_PUNT_BYTES);
+	return rx.punt && nq_lend_punt(s->conn, rx.punt);
+}
+
 /* What was in them may still wait to be joined with what comes next. */
 static void open_batch(struct dp *dp)
 {
 	struct dp_session *s = rx.session;
 	unsigned int done = 0, n, i;
+	bool lent;
 
 	if (!rx.n)
 		return;
+	lent = lend_punt(s);
 	while (done < rx.n) {
 		unsigned int used = nq_rx_open(s->conn, rx.pkts + done, rx.n - done, rx.datagrams,
 					       NQ_BURST_MAX, &n, dp->now_us);
@@ -151,6 +163,9 @@ static void open_batch(struct dp *dp)
 			break;
 		done += used;
 	}
+	/* Where frames wait they keep it. */
+	if (lent)
+		rx.punt = nq_take_unused_punt(s->conn);
 	rx.n = 0;
 	dp_mark_dirty(dp, s);
 }

@@ -274,6 +274,8 @@ static void remember_ended(struct dp *dp, const struct dp_session *s)
 /* Wipes every secret. The session is in no list, hash or trie afterwards. */
 void dp_session_free(struct dp *dp, struct dp_session *s)
 {
+	u32 n;
+
 	if (dp->dump.next == s) {
 		dp->dump.next = TAILQ_NEXT(s, entry);
 		dp->dump.event_next = 0;
@@ -297,6 +299,7 @@ void dp_session_free(struct dp *dp, struct dp_session *s)
 		s->dev->n_sessions--;
 	dp_session_unlink(dp, s);
 	if (s->conn) {
+		free(nq_take_punt(s->conn, &n));
 		nq_conn_fini(s->conn);
 		explicit_bzero(s->conn_mem, s->conn_bytes);
 	}

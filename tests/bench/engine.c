@@ -403,10 +403,10 @@ static void print_bytes(void)
 	size_t conn = sizeof(struct nq_conn), keys = (size_t)nq_keys_bytes(crypto), all;
 	u32 ring;
 
-	printf("\nbytes: struct nq_conn %zu, frames from and to its owner %u, keys (%s) %zu\n",
-	       conn, NQ_PUNT_BYTES + NQ_OUT_BYTES, crypto->name, keys);
+	printf("\nbytes: struct nq_conn %zu, frames of its owner %u, keys (%s) %zu\n", conn,
+	       NQ_OUT_BYTES, crypto->name, keys);
 	for (ring = NQ_RING_MIN; ring <= NQ_RING_MAX; ring *= 2) {
-		all = conn + NQ_PUNT_BYTES + NQ_OUT_BYTES + keys + nq_ring_bytes(ring);
+		all = conn + NQ_OUT_BYTES + keys + nq_ring_bytes(ring);
 		printf("  ring of %5u packets %7zu: session %7zu, %u sessions %5zu MiB\n", ring,
 		       nq_ring_bytes(ring), all, SESSIONS, all * SESSIONS >> 20);
 	}

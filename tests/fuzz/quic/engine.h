@@ -43,7 +43,7 @@ static inline void fuzz_params(struct nq_conn_params *p, bool server)
 /* A fresh engine with @in_flight packets out. One block is used over and over. */
 static inline struct nq_conn *fuzz_engine(bool server, unsigned int in_flight)
 {
-	static u8 buf[NQ_BURST_MAX][100];
+	static u8 buf[NQ_BURST_MAX][100], punt[NQ_PUNT_BYTES];
 	struct nq_tx_pkt pkts[NQ_BURST_MAX];
 	struct nq_conn_params p;
 	struct nq_tx_burst b;
@@ -59,7 +59,7 @@ static inline struct nq_conn *fuzz_engine(bool server, unsigned int in_flight)
 		abort();
 	memset(mem, 0, nq_conn_bytes(&p));
 	c = nq_conn_init(mem, &p, FUZZ_NOW_US, &err);
-	if (!c)
+	if (!c || !nq_lend_punt(c, punt))
 		abort();
 	if (nq_tx_reserve(c, &b, in_flight, 100, FUZZ_NOW_US) != in_flight)
 		abort();
@@ -125,6 +125,7 @@ static inline void fuzz_drain(struct nq_conn *c)
 	static u8 buf[1500];
 	u64 now = FUZZ_NOW_US + 20000, next;
 	int i, k;
+	u32 len;
 	u8 path;
 
 	for (i = 0; i < 20; i++) {
@@ -146,7 +147,8 @@ static inline void fuzz_drain(struct nq_conn *c)
 		nq_on_timeout(c, now);
 		fuzz_check(c);
 	}
-	nq_take_punt(c, buf, sizeof(buf));
+	if (!nq_take_punt(c, &len) || len > NQ_PUNT_BYTES)
+		abort();
 }
 
 #endif /* FUZZ_ENGINE_H */

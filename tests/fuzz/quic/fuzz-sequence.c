@@ -47,6 +47,7 @@ struct packet {
 struct end {
 	struct nq_conn *conn;
 	void *ring;
+	u8 punt[NQ_PUNT_BYTES];
 	u8 phase; /* whose keys are installed as next */
 	u32 n;
 	u8 order[QUEUE]; /* of the n packets; behind them the places that are free */
@@ -134,6 +135,7 @@ static void start(void)
 		memset(mem[i], 0, nq_conn_bytes(&p));
 		ends[i].conn = nq_conn_init(mem[i], &p, now_us, &err);
 		must(ends[i].conn);
+		must(nq_lend_punt(ends[i].conn, ends[i].punt));
 		ends[i].ring = NULL;
 		ends[i].phase = 1;
 		ends[i].n = ends[i].n_datagrams = 0;
@@ -277,10 +279,19 @@ static void deliver(struct end *from, struct end *to, u32 k, u32 some)
 /* ---- steps ---- */
 
 /* The owner's part: keys of the next phase, IDs, a larger ring. */
+/* What was in it has been read. */
+static void lend_punt(struct end *e)
+{
+	u32 len;
+	void *mem = nq_take_punt(e->conn, &len);
+
+	must(mem == e->punt && len <= NQ_PUNT_BYTES);
+	must(nq_lend_punt(e->conn, mem));
+}
+
 static void serve(struct end *e)
 {
 	struct nq_key_material m = { 0 };
-	static u8 frames[NQ_PUNT_BYTES];
 	u32 packets = nq_ring_wanted(e->conn);
 	struct nq_cid cid;
 	void *ring;
@@ -291,7 +302,7 @@ static void serve(struct end *e)
 	}
 	while (nq_take_retired_cid(e->conn, &cid))
 		;
-	nq_take_punt(e->conn, frames, sizeof(frames));
+	lend_punt(e);
 	if (!packets || packets > 4 * NQ_RING_MIN)
 		return;
 	ring = calloc(1, nq_ring_bytes(packets));

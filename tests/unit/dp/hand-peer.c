@@ -70,15 +70,21 @@ struct nq_conn *hand_peer_make(const struct hand_peer *how, u64 now_us, void **m
 		.fixed_rate_bytes_per_s = how->fixed_rate_bytes_per_s,
 		.ring_packets = 1024,
 	};
+	struct nq_conn *conn;
+	size_t bytes;
 	int err;
 
 	set_keys(&c, how->server);
 	set_cids(&c, how);
-	*mem = aligned_alloc(64, (nq_conn_bytes(&c) + 63) & ~63ul);
+	bytes = (nq_conn_bytes(&c) + 63) & ~63ul;
+	*mem = aligned_alloc(64, bytes + NQ_PUNT_BYTES);
 	if (!*mem)
 		return NULL;
-	memset(*mem, 0, nq_conn_bytes(&c));
-	return nq_conn_init(*mem, &c, now_us, &err);
+	memset(*mem, 0, bytes);
+	conn = nq_conn_init(*mem, &c, now_us, &err);
+	if (conn)
+		nq_lend_punt(conn, (u8 *)*mem + bytes);
+	return conn;
 }
 
 /* Of a reserved burst of one: @len bytes of header and frames are in @buf. */

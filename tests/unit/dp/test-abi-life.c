@@ -20,8 +20,8 @@
 #include "t-abi.h"
 
 #define MANY 10000
-/* 20 of them are the connection with its keys and its ring. */
-#define MANY_KIB 26
+/* 18 of them are the connection with its keys and its ring. */
+#define MANY_KIB 24
 
 static int delete_user(uint64_t user, struct nxm_error *e)
 {

@@ -91,6 +91,7 @@ void pair_start(struct pair *p)
 		memset(e->mem, 0, bytes);
 		e->conn = nq_conn_init(e->mem, &p->params[i], p->now_us, &err);
 		assert_non_null(e->conn);
+		assert_true(nq_lend_punt(e->conn, e->punt));
 		e->addr[0] = PAIR_HOME;
 		e->seen_size = 1 << 20;
 		e->seen = calloc(1, e->seen_size);

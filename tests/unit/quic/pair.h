@@ -47,6 +47,7 @@ struct pair_link {
 struct pair_end {
 	struct nq_conn *conn;
 	void *mem;
+	u8 punt[NQ_PUNT_BYTES];
 	u64 delivered; /* datagrams */
 	u64 next_index; /* of the datagrams this end sends */
 	u8 *seen; /* by index: delivered here */

@@ -335,40 +335,101 @@ static void test_many_datagrams_in_a_packet(void **state)
 
 /* ---- frames up and down ---- */
 
+/* The frames that wait at @end, and room for others. */
+static u32 take_punt(int end, u8 *out)
+{
+	struct nq_conn *c = p.end[end].conn;
+	u32 len;
+	u8 *mem = nq_take_punt(c, &len);
+
+	assert_ptr_equal(mem, p.end[end].punt);
+	memcpy(out, mem, len);
+	assert_true(nq_lend_punt(c, mem));
+	return len;
+}
+
 static void test_punt(void **state)
 {
 	struct nq_conn *c = p.end[0].conn;
-	u8 big[1300] = { 0x06, 0x00, 0x45, 0x10 }, out[3000];
+	u8 big[1300] = { 0x06, 0x00, 0x45, 0x10 }, out[NQ_PUNT_BYTES];
 
 	assert_int_equal(INJECT(1, 0, 0x06, 0x00, 0x02, 0xaa, 0xbb), NQ_RX_OK);
 	assert_int_equal(INJECT(1, 1, 0x08, 0x00, 0xcc), NQ_RX_OK);
 	assert_true(nq_take_events(c) & NQ_EV_PUNT);
-	/* Whole frames only. */
-	assert_int_equal(nq_take_punt(c, out, 4), 0);
-	assert_int_equal(nq_take_punt(c, out, 7), 5);
-	assert_memory_equal(out, "\x06\x00\x02\xaa\xbb", 5);
 	/* A STREAM frame that reached to the end of its packet now has a length: others follow. */
+	assert_int_equal(take_punt(0, out), 5 + 4);
+	assert_memory_equal(out, "\x06\x00\x02\xaa\xbb\x0a\x00\x01\xcc", 9);
 	assert_int_equal(INJECT(1, 4, 0x10, 0x05, 0x0d, 0x04, 0x41, 0x00, 0xdd, 0xee), NQ_RX_OK);
 	assert_int_equal(INJECT(1, 5, 0x10, 0x06), NQ_RX_OK);
-	assert_int_equal(nq_take_punt(c, out, 4), 4);
-	assert_memory_equal(out, "\x0a\x00\x01\xcc", 4);
-	assert_int_equal(nq_take_punt(c, out, sizeof(out)), 2 + 7 + 2);
+	assert_int_equal(take_punt(0, out), 2 + 7 + 2);
 	assert_memory_equal(out, "\x10\x05\x0f\x04\x41\x00\x02\xdd\xee\x10\x06", 11);
-	assert_int_equal(nq_take_punt(c, out, sizeof(out)), 0);
+	assert_int_equal(take_punt(0, out), 0);
 	/* Without room the packet is not acknowledged, so that the content comes again. */
 	assert_int_equal(inject(1, 2, big, sizeof(big)), NQ_RX_OK);
 	assert_int_equal(inject(1, 3, big, sizeof(big)), NQ_RX_OK);
 	assert_true(nq_ranges_contains(&c->ack.ranges, 2));
 	assert_false(nq_ranges_contains(&c->ack.ranges, 3));
 	assert_int_equal(inject(1, 3, big, sizeof(big)), NQ_RX_DUPLICATE);
-	assert_int_equal(nq_take_punt(c, out, sizeof(out)), sizeof(big));
+	assert_int_equal(take_punt(0, out), sizeof(big));
+}
+
+/* The room is the caller's: it goes while nothing waits in it, and comes when packets do. */
+static void test_punt_room(void **state)
+{
+	struct nq_conn *c = p.end[0].conn;
+	u8 *mem = p.end[0].punt;
+	u32 len;
+
+	assert_false(nq_lend_punt(c, mem));
+	assert_ptr_equal(nq_take_unused_punt(c), mem);
+	assert_null(nq_take_punt(c, &len));
+	assert_int_equal(len, 0);
+	/* Neither of the forms in which a frame is kept. */
+	assert_int_equal(INJECT(1, 0, 0x06, 0x00, 0x02, 0xaa, 0xbb), NQ_RX_OK);
+	assert_int_equal(INJECT(1, 1, 0x08, 0x00, 0xcc), NQ_RX_OK);
+	assert_false(nq_take_events(c) & NQ_EV_PUNT);
+	assert_false(nq_ranges_contains(&c->ack.ranges, 0));
+	assert_false(nq_ranges_contains(&c->ack.ranges, 1));
+	assert_true(nq_lend_punt(c, mem));
+	assert_int_equal(INJECT(1, 2, 0x10, 0x05), NQ_RX_OK);
+	assert_true(nq_ranges_contains(&c->ack.ranges, 2));
+	assert_null(nq_take_unused_punt(c));
+	assert_ptr_equal(nq_take_punt(c, &len), mem);
+	assert_int_equal(len, 2);
+	assert_memory_equal(mem, "\x10\x05", 2);
+}
+
+/* A ring apart is the caller's from the first on, with all a controller keeps behind it. */
+static void test_ring_apart(void **state)
+{
+	struct nq_conn_params q = p.params[0];
+	size_t together = nq_conn_bytes(&q), bytes;
+	struct nq_conn *c;
+	void *mem;
+	int err;
+
+	q.ring = aligned_alloc(64, nq_first_ring_bytes(&q));
+	assert_non_null(q.ring);
+	memset(q.ring, 0, nq_first_ring_bytes(&q));
+	bytes = nq_conn_bytes(&q);
+	assert_int_equal(bytes, together - nq_first_ring_bytes(&q));
+	mem = aligned_alloc(64, bytes);
+	assert_non_null(mem);
+	memset(mem, 0, bytes);
+	c = nq_conn_init(mem, &q, 1, &err);
+	assert_non_null(c);
+	assert_ptr_equal(c->ring, q.ring);
+	assert_in_range(c->out, mem, (size_t)mem + bytes - NQ_OUT_BYTES);
+	nq_conn_fini(c);
+	free(mem);
+	free(q.ring);
 }
 
 static void test_queued_frames_are_repeated(void **state)
 {
 	static const u8 frame[] = { 0x10, 0x44, 0x00 };
 	struct nq_conn *c = p.end[0].conn;
-	u8 big[300] = { 0 }, out[100];
+	u8 big[300] = { 0 }, out[NQ_PUNT_BYTES];
 
 	assert_int_equal(nq_tx_queue_frames(c, big, 257), -EMSGSIZE);
 	assert_int_equal(nq_tx_queue_frames(c, (const u8 *)"\x10\x44", 2), -EINVAL);
@@ -382,7 +443,7 @@ static void test_queued_frames_are_repeated(void **state)
 	assert_int_equal(p.link[0].dropped, 1);
 	p.link[0].loss_permille = 0;
 	pair_run(&p, p.now_us + 5000000);
-	assert_int_equal(nq_take_punt(p.end[1].conn, out, sizeof(out)), sizeof(frame));
+	assert_int_equal(take_punt(1, out), sizeof(frame));
 	assert_memory_equal(out, frame, sizeof(frame));
 	assert_int_equal(c->out_len, 0);
 }
@@ -681,6 +742,8 @@ int main(void)
 		ONE(test_foreign_context),
 		ONE(test_many_datagrams_in_a_packet),
 		ONE(test_punt),
+		ONE(test_punt_room),
+		ONE(test_ring_apart),
 		ONE(test_queued_frames_are_repeated),
 		ONE(test_empty_datagram),
 		ONE(test_continued_path),

@@ -299,6 +299,53 @@ static void test_integrity_limit(void **state)
 	assert_int_equal(info.code, NQ_AEAD_LIMIT_REACHED);
 }
 
+/* The contexts that were made ready for the packets in hand; -1: too late, one has been opened. */
+static int n_ready;
+static void *made_ready[8];
+
+static void count_ready(void *ctx)
+{
+	assert_in_range(n_ready, 0, 7);
+	made_ready[n_ready++] = ctx;
+}
+
+static void open_ready(void *ctx, struct nq_aead_op *ops, unsigned int n)
+{
+	n_ready = -1;
+	null_crypto.open(ctx, ops, n);
+}
+
+static void mask_ready(void *ctx, const u8 *const *samples, u8 (*masks)[NQ_HP_MASK_LEN],
+		       unsigned int n)
+{
+	/* The phase bit is not known yet. */
+	assert_int_not_equal(n_ready, 0);
+	null_crypto.hp_mask(ctx, samples, masks, n);
+}
+
+/* A provider has every key ready that a packet may need, whichever it will be. */
+static void test_keys_are_ready(void **state)
+{
+	struct nq_crypto_ops crypto = null_crypto;
+	struct nq_conn *c = p.end[0].conn;
+	struct nq_rx_datagram dg[NQ_BURST_MAX];
+	u8 packet[100] = { 0x40 };
+	struct nq_rx_pkt pkt = { .data = packet, .len = sizeof(packet) };
+	unsigned int n;
+
+	crypto.ready = count_ready;
+	crypto.open = open_ready;
+	crypto.hp_mask = mask_ready;
+	c->crypto = &crypto;
+	n_ready = 0;
+	nq_rx_open(c, &pkt, 1, dg, NQ_BURST_MAX, &n, p.now_us);
+	assert_int_equal(pkt.status, NQ_RX_AEAD);
+	assert_int_equal(n_ready, -1);
+	assert_ptr_equal(made_ready[0], c->keys.rx.ctx);
+	assert_ptr_equal(made_ready[1], c->keys.rx_next.ctx);
+	c->crypto = &null_crypto;
+}
+
 /* After the end no key byte is left in the connection's memory. */
 static void test_wiped(void **state)
 {
@@ -329,6 +376,7 @@ int main(void)
 		ONE(test_confidentiality_limit),
 		ONE(test_confidentiality_limit_of_acks),
 		ONE(test_integrity_limit),
+		ONE(test_keys_are_ready),
 		ONE(test_wiped),
 	};
 

@@ -482,16 +482,19 @@ static void take_over(struct run *r, struct peer *from)
 {
 	struct nq_range ranges[64];
 	struct nq_conn_params params;
+	size_t bytes;
 	int err;
 
 	assert_int_equal(peer_export(from, nx_crypto_provider(NULL), &params, ranges, 64), 0);
 	if (r->moving)
 		add_spare_ids(r, &params);
-	r->mem = aligned_alloc(64, nq_conn_bytes(&params));
+	bytes = nq_conn_bytes(&params);
+	r->mem = aligned_alloc(64, bytes + NQ_PUNT_BYTES);
 	assert_non_null(r->mem);
-	memset(r->mem, 0, nq_conn_bytes(&params));
+	memset(r->mem, 0, bytes);
 	r->engine = nq_conn_init(r->mem, &params, r->pp.now_us, &err);
 	assert_non_null(r->engine);
+	assert_true(nq_lend_punt(r->engine, (u8 *)r->mem + bytes));
 	r->from = from;
 	r->next_update = r->how->update_every;
 	/* The export has given the keys of the first update. */

@@ -130,13 +130,14 @@ void t_dp_install(struct t_dp *dp, struct t_hsd *h, const struct t_session *s, i
 	read_params(&p, s, ranges);
 	memcpy(dp->cids, p.local_cids, sizeof(dp->cids));
 	dp->n_cids = p.n_local_cids;
-	size = nq_conn_bytes(&p);
-	dp->mem = aligned_alloc(64, (size + 63) / 64 * 64);
+	size = (nq_conn_bytes(&p) + 63) / 64 * 64;
+	dp->mem = aligned_alloc(64, size + NQ_PUNT_BYTES);
 	assert_non_null(dp->mem);
 	memset(dp->mem, 0, size);
 	dp->conn = nq_conn_init(dp->mem, &p, now_us(), &err);
 	assert_int_equal(err, 0);
 	assert_non_null(dp->conn);
+	assert_true(nq_lend_punt(dp->conn, (u8 *)dp->mem + size));
 	take_early(dp, &s->top[HS_A_SESSION]);
 	assert_int_equal(t_installed(h, s->attempt), 0);
 	explicit_bzero(&p, sizeof(p));
