@@ -32,7 +32,7 @@ pair_start() {
 		</tmp/pair.in >/tmp/pair.out 2>/tmp/pair.err &
 	pair_pid=$!
 	exec 9>/tmp/pair.in
-	wait_until $((20 + sessions / 100)) pair_ready || { cat /tmp/pair.err; return 1; }
+	wait_until $((60 + sessions / 100)) pair_ready || { cat /tmp/pair.err; return 1; }
 	ip -n a link set nxp0 up mtu 1390 && ip -n b link set nxp0 up mtu 1390 &&
 		ip -n a addr add 10.8.0.1/24 dev nxp0 && ip -n b addr add 10.8.0.2/24 dev nxp0 &&
 		ip -n a addr add fd08::1/64 dev nxp0 nodad && ip -n b addr add fd08::2/64 dev nxp0 nodad
@@ -43,7 +43,7 @@ pair_tell() {
 	local before answers=/tmp/pair.out answer
 	before=$(wc -l <$answers)
 	echo "$1" >&9
-	wait_until 20 pair_answered "$before" || return
+	wait_until 60 pair_answered "$before" || return
 	read -r answer pair_us < <(tail -n 1 $answers)
 	[ "$answer" = done ]
 }
@@ -70,7 +70,7 @@ transfer() {
 	# Not by in_b, whose process would be a shell: the server would outlive it, and be busy next time.
 	ip netns exec b iperf3 -s -1 >/dev/null 2>&1 &
 	server=$!
-	wait_until 10 listens && in_a timeout 120 iperf3 -J "$@" >/tmp/iperf.json
+	wait_until 60 listens && in_a timeout 120 iperf3 -J "$@" >/tmp/iperf.json
 	status=$?
 	kill $server 2>/dev/null
 	wait $server 2>/dev/null

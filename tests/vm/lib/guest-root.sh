@@ -50,6 +50,14 @@ with_libraries() {
 	done
 }
 
+# with_python ROOT PROGRAM: the library of an interpreter, without what is not for the scripts here.
+with_python() {
+	local library
+	library=$("$2" -Ic 'import sysconfig; print(sysconfig.get_path("stdlib"))') && mkdir -p "$1$library" || return
+	(cd "$library" && find . \( -name 'config-*' -o -name test -o -name '*-packages' \) -prune -o -type f -print0 |
+		xargs -0 cp --parents -t "$1$library") && with_libraries "$1" "$library"/lib-dynload/*.so
+}
+
 # Where the tools are, without resolving links: mawk is called awk.
 tool_paths() {
 	local name
@@ -149,6 +157,7 @@ guest_run_folder() {
 		[ -e "$file" ] || { say "$test_script needs $need, which is not there"; return 1; }
 		with_libraries "$dir" "$file" || return
 		case $need in
+		*/python3) with_python "$dir" "$file" || return ;;
 		build/*)
 			mkdir -p "$dir/nexus/$(dirname "$need")" && mv "$dir$file" "$dir/nexus/$need" || return
 			strip --strip-debug "$dir/nexus/$need" 2>/dev/null
