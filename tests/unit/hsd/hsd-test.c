@@ -254,3 +254,35 @@ size_t t_client_hello(uint8_t *out, size_t cap, const uint8_t random[32], const 
 	gnutls_certificate_free_credentials(cred);
 	return c.len;
 }
+
+void t_pieces_with(struct t_pieces *f, const char *server_name, const uint8_t random[32],
+		   const uint8_t scid[20])
+{
+	memcpy(f->scid, scid, sizeof(f->scid));
+	f->hello_len = t_client_hello(f->hello, sizeof(f->hello), random, f->scid, sizeof(f->scid),
+				      server_name);
+}
+
+void t_pieces_make(struct t_pieces *f, const char *server_name)
+{
+	uint8_t random[32], scid[20];
+
+	t_random(random, sizeof(random));
+	t_random(scid, sizeof(scid));
+	t_pieces_with(f, server_name, random, scid);
+}
+
+size_t t_piece(const struct t_pieces *f, uint8_t packet[1500], size_t first, size_t end,
+	       uint32_t pn)
+{
+	const struct t_initial p = { .dcid = f->dcid,
+				     .dcid_len = 20,
+				     .scid = f->scid,
+				     .scid_len = 20,
+				     .pn = pn,
+				     .pn_len = 2 };
+	uint8_t payload[1140] = { 0 };
+
+	t_crypto_frame(payload, (uint32_t)first, f->hello + first, end - first);
+	return t_seal_initial(packet, 1500, &p, payload, sizeof(payload));
+}

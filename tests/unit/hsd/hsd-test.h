@@ -41,6 +41,19 @@ size_t t_crypto_frame(uint8_t *out, uint32_t offset, const uint8_t *data, size_t
 size_t t_client_hello(uint8_t *out, size_t cap, const uint8_t random[32], const uint8_t *scid,
 		      size_t scid_len, const char *server_name);
 
+/* A ClientHello that is sent in pieces. */
+struct t_pieces {
+	uint8_t dcid[20], scid[20], hello[1024];
+	size_t hello_len;
+};
+/* With that random and SCID, or with some that nobody knows; to the DCID that is there. */
+void t_pieces_with(struct t_pieces *f, const char *server_name, const uint8_t random[32],
+		   const uint8_t scid[20]);
+void t_pieces_make(struct t_pieces *f, const char *server_name);
+/* Bytes [first, end) of it as an Initial of 1200 bytes; its length. */
+size_t t_piece(const struct t_pieces *f, uint8_t packet[1500], size_t first, size_t end,
+	       uint32_t pn);
+
 /* A recorded first flight: datagrams, each behind its length in two bytes, as seeds hold them. */
 #define T_FLIGHT_DGRAMS_MAX 4
 struct t_flight {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* A UDP forwarder with faults, see t-net.h. */
+/* Sockets, and a UDP forwarder with faults, see t-net.h. */
+#include <netinet/udp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,9 +17,29 @@ static bool chance(struct t_net *n, unsigned int percent)
 	return (n->seed >> 16) % 100 < percent;
 }
 
-static socklen_t size_of(const struct sockaddr_storage *a)
+socklen_t t_addr_len(const struct sockaddr_storage *a)
 {
 	return a->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+}
+
+void t_ask_for_marks(int fd, int family)
+{
+	int on = 1, r;
+
+	r = family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on))
+			      : setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on));
+	assert_int_equal(r, 0);
+}
+
+int t_cover_socket(const struct sockaddr_storage *to)
+{
+	int fd = socket(to->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on)), 0);
+	t_ask_for_marks(fd, to->ss_family);
+	assert_int_equal(connect(fd, (const struct sockaddr *)to, t_addr_len(to)), 0);
+	return fd;
 }
 
 static void open_with(struct t_net *n, const struct sockaddr_storage *server, int back)
@@ -31,7 +52,7 @@ static void open_with(struct t_net *n, const struct sockaddr_storage *server, in
 	setsockopt(back, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	n->front = t_udp(server->ss_family, false, &n->front_name);
 	n->back = back;
-	assert_int_equal(connect(n->back, (const struct sockaddr *)server, size_of(server)), 0);
+	assert_int_equal(connect(n->back, (const struct sockaddr *)server, t_addr_len(server)), 0);
 }
 
 void t_net_open(struct t_net *n, const struct sockaddr_storage *server)
@@ -59,7 +80,8 @@ static void put(struct t_net *n, const uint8_t *data, size_t len, bool to_client
 	if (!to_client)
 		send(n->back, data, len, 0);
 	else if (n->has_client)
-		sendto(n->front, data, len, 0, (struct sockaddr *)&n->client, size_of(&n->client));
+		sendto(n->front, data, len, 0, (struct sockaddr *)&n->client,
+		       t_addr_len(&n->client));
 }
 
 static void hold(struct t_net *n, const uint8_t *data, size_t len, bool to_client)

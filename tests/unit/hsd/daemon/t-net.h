@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A UDP path between one client and one server: a forwarder that counts, and can drop, delay (so
- * reorder), duplicate and damage. Deterministic for a seed, apart from scheduling.
+ * reorder), duplicate and damage. Deterministic for a seed, apart from scheduling. And what tests do
+ * with sockets of their own.
  */
 #ifndef T_NET_H
 #define T_NET_H
@@ -9,6 +10,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #define T_NET_HELD 64
 
@@ -40,5 +42,11 @@ void t_net_open_site(struct t_net *n, const struct sockaddr_storage *server, uin
 void t_net_close(struct t_net *n);
 /* Move what is there and what is due. */
 void t_net_pump(struct t_net *n);
+
+socklen_t t_addr_len(const struct sockaddr_storage *a);
+/* ECN bits come with every datagram. */
+void t_ask_for_marks(int fd, int family);
+/* A socket to the cover as the control process makes them. */
+int t_cover_socket(const struct sockaddr_storage *to);
 
 #endif /* T_NET_H */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The relay to the cover: a real nexus-hsd process between a client and a cover that the test plays
- * itself; and the token bucket on its own. Bytes are the same in both directions, in order, from the
+ * itself. Bytes are the same in both directions, in order, from the
  * address the client talked to; bounds hold; a cover that refuses is reported.
  */
 #include <arpa/inet.h>
@@ -23,6 +23,7 @@
 #include "hsd.h"
 #include "server.h"
 #include "t-hsd.h"
+#include "t-net.h"
 
 #define SEGMENT 1100
 /* Of the pool, for quiet sites. */
@@ -34,32 +35,6 @@ struct scene {
 	int cover;
 };
 
-static socklen_t size_of(const struct sockaddr_storage *a)
-{
-	return a->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-}
-
-static void ask_for_marks(int fd, int family)
-{
-	int on = 1, r;
-
-	r = family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on))
-			      : setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on));
-	assert_int_equal(r, 0);
-}
-
-/* As the control process makes them. */
-static int cover_socket(const struct sockaddr_storage *to)
-{
-	int fd = socket(to->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
-
-	assert_true(fd >= 0);
-	assert_int_equal(setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on)), 0);
-	ask_for_marks(fd, to->ss_family);
-	assert_int_equal(connect(fd, (const struct sockaddr *)to, size_of(to)), 0);
-	return fd;
-}
-
 static int give_sockets(struct scene *s, const struct sockaddr_storage *to, unsigned int n,
 			bool replace)
 {
@@ -68,7 +43,7 @@ static int give_sockets(struct scene *s, const struct sockaddr_storage *to, unsi
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
-		fds[i] = cover_socket(to);
+		fds[i] = t_cover_socket(to);
 	nxm_put_str(m, HS_A_TUNNEL, T_TUNNEL);
 	if (replace)
 		nxm_put_flag(m, HS_A_REPLACE);
@@ -121,7 +96,7 @@ static int client_socket(const struct sockaddr_storage *server)
 	int fd = socket(server->ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);
-	assert_int_equal(connect(fd, (const struct sockaddr *)server, size_of(server)), 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)server, t_addr_len(server)), 0);
 	return fd;
 }
 
@@ -157,8 +132,8 @@ static void exchange(struct scene *s, int client, const uint8_t *data, size_t le
 
 	say(client, data, len);
 	expect_bytes(s->cover, data, len, &from);
-	assert_int_equal(sendto(s->cover, data, len, 0, (struct sockaddr *)&from, size_of(&from)),
-			 len);
+	assert_int_equal(
+		sendto(s->cover, data, len, 0, (struct sockaddr *)&from, t_addr_len(&from)), len);
 	expect_bytes(client, data, len, NULL);
 }
 
@@ -233,7 +208,7 @@ static void order(void **state)
 	}
 	for (i = 0; i < 100; i++) {
 		data[1] = (uint8_t)i;
-		sendto(s.cover, data, 200 + i, 0, (struct sockaddr *)&from, size_of(&from));
+		sendto(s.cover, data, 200 + i, 0, (struct sockaddr *)&from, t_addr_len(&from));
 	}
 	for (i = 0; i < 100; i++) {
 		data[1] = (uint8_t)i;
@@ -273,13 +248,13 @@ static void two_addresses(void **state)
 	assert_true(client >= 0);
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(sendto(client, "\xc0 hello", 7, 0, (struct sockaddr *)&asked[i],
-					size_of(&asked[i])),
+					t_addr_len(&asked[i])),
 				 7);
 		expect_bytes(s.cover, "\xc0 hello", 7, &cover_saw[i]);
 	}
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(sendto(s.cover, "answer", 6, 0, (struct sockaddr *)&cover_saw[i],
-					size_of(&cover_saw[i])),
+					t_addr_len(&cover_saw[i])),
 				 6);
 		assert_true(readable(client, T_WAIT_MS));
 		assert_int_equal(
@@ -320,7 +295,7 @@ static void punted(void **state)
 	memcpy(msg + sizeof(hdr), "\x40 x", 3);
 	assert_int_equal(nx_ipc_send(s.h.punt, msg, sizeof(msg), NULL, 0), 0);
 	expect_bytes(s.cover, "\x40 x", 3, &from);
-	sendto(s.cover, "reset", 5, 0, (struct sockaddr *)&from, size_of(&from));
+	sendto(s.cover, "reset", 5, 0, (struct sockaddr *)&from, t_addr_len(&from));
 	expect_bytes(client, "reset", 5, NULL);
 	close(client);
 	stop(&s);
@@ -345,7 +320,7 @@ static void segments(void **state)
 			 0);
 	say(client, "\xc0 go", 4);
 	expect_bytes(s.cover, "\xc0 go", 4, &from);
-	msg.msg_namelen = size_of(&from);
+	msg.msg_namelen = t_addr_len(&from);
 	t_random(burst, sizeof(burst));
 	assert_int_equal(sendmsg(s.cover, &msg, 0), sizeof(burst));
 	assert_true(readable(client, T_WAIT_MS));
@@ -367,30 +342,7 @@ static void segments(void **state)
 
 /* ---- first flights in pieces ---- */
 
-static uint8_t dcid[20] = "destination-cid-0123";
-static uint8_t scid[20], hello[1024];
-static size_t hello_len;
-
-static void make_hello(void)
-{
-	uint8_t random[32];
-
-	t_random(random, sizeof(random));
-	t_random(scid, sizeof(scid));
-	hello_len = t_client_hello(hello, sizeof(hello), random, scid, 20, T_NAME);
-}
-
-/* Bytes [first, end) of the hello as an Initial of 1200 bytes. */
-static size_t piece(uint8_t packet[1500], size_t first, size_t end, uint32_t pn)
-{
-	const struct t_initial p = {
-		.dcid = dcid, .dcid_len = 20, .scid = scid, .scid_len = 20, .pn = pn, .pn_len = 2
-	};
-	uint8_t payload[1140] = { 0 };
-
-	t_crypto_frame(payload, (uint32_t)first, hello + first, end - first);
-	return t_seal_initial(packet, 1500, &p, payload, sizeof(payload));
-}
+static struct t_pieces flight = { .dcid = "destination-cid-0123" };
 
 static void pieces_keep_their_order(void **state)
 {
@@ -401,9 +353,9 @@ static void pieces_keep_their_order(void **state)
 
 	start(&s, AF_INET, 8);
 	client = client_socket(&s.server);
-	make_hello();
-	one_len = piece(one, 0, 200, 0);
-	two_len = piece(two, 200, hello_len, 1);
+	t_pieces_make(&flight, T_NAME);
+	one_len = t_piece(&flight, one, 0, 200, 0);
+	two_len = t_piece(&flight, two, 200, flight.hello_len, 1);
 	assert_true(one_len >= 1200 && two_len >= 1200);
 	say(client, one, one_len);
 	say(client, "\xd0 behind the first piece", 24);
@@ -435,8 +387,8 @@ static void full_flight(void **state)
 
 	start(&s, AF_INET, 8);
 	client = client_socket(&s.server);
-	make_hello();
-	one_len = piece(one, 0, hello_len / 2, 0);
+	t_pieces_make(&flight, T_NAME);
+	one_len = t_piece(&flight, one, 0, flight.hello_len / 2, 0);
 	say(client, one, one_len);
 	for (i = 0; i < 2 * HS_FLOW_DGRAMS_MAX; i++) {
 		other[1] = (uint8_t)i;
@@ -533,8 +485,8 @@ static void marks_both_ways(int family)
 
 	start(&s, family, 8);
 	client = client_socket(&s.server);
-	ask_for_marks(client, family);
-	ask_for_marks(s.cover, family);
+	t_ask_for_marks(client, family);
+	t_ask_for_marks(s.cover, family);
 	/* One after another, so that several are read and sent at a time. */
 	for (i = 0; i < N; i++) {
 		set_tos(client, family, DSCP | marks[i]);
@@ -549,7 +501,7 @@ static void marks_both_ways(int family)
 		set_tos(s.cover, family, DSCP | marks[i]);
 		data[1] = (uint8_t)i;
 		assert_int_equal(sendto(s.cover, data, 1200 + i, 0, (struct sockaddr *)&from,
-					size_of(&from)),
+					t_addr_len(&from)),
 				 1200 + i);
 	}
 	for (i = 0; i < N; i++) {
@@ -557,9 +509,9 @@ static void marks_both_ways(int family)
 		assert_int_equal(expect_tos(client, data, 1200 + i, NULL), marks[i]);
 	}
 	/* Pieces of a first flight keep theirs while they wait. */
-	make_hello();
-	one_len = piece(one, 0, 200, 0);
-	two_len = piece(two, 200, hello_len, 1);
+	t_pieces_make(&flight, T_NAME);
+	one_len = t_piece(&flight, one, 0, 200, 0);
+	two_len = t_piece(&flight, two, 200, flight.hello_len, 1);
 	set_tos(client, family, 2);
 	say(client, one, one_len);
 	set_tos(client, family, 3);
@@ -590,7 +542,7 @@ static void marked_segments(void **state)
 
 	start(&s, AF_INET, 8);
 	client = client_socket(&s.server);
-	ask_for_marks(client, AF_INET);
+	t_ask_for_marks(client, AF_INET);
 	assert_int_equal(setsockopt(client, IPPROTO_UDP, UDP_GRO, &on, sizeof(on)), 0);
 	assert_int_equal(setsockopt(s.cover, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment)),
 			 0);
@@ -598,9 +550,9 @@ static void marked_segments(void **state)
 	say(client, "\xc0 go", 4);
 	expect_bytes(s.cover, "\xc0 go", 4, &from);
 	t_random(burst, sizeof(burst));
-	assert_int_equal(
-		sendto(s.cover, burst, sizeof(burst), 0, (struct sockaddr *)&from, size_of(&from)),
-		sizeof(burst));
+	assert_int_equal(sendto(s.cover, burst, sizeof(burst), 0, (struct sockaddr *)&from,
+				t_addr_len(&from)),
+			 sizeof(burst));
 	assert_int_equal(expect_tos(client, burst, sizeof(burst), NULL), 2);
 	close(client);
 	stop(&s);
@@ -618,7 +570,7 @@ static void marks_of_punted(void **state)
 
 	start(&s, AF_INET, 8);
 	client = client_socket(&s.server);
-	ask_for_marks(s.cover, AF_INET);
+	t_ask_for_marks(s.cover, AF_INET);
 	assert_int_equal(getsockname(client, (struct sockaddr *)&me, &len), 0);
 	hdr.local_port = ((struct sockaddr_in *)&s.server)->sin_port;
 	hdr.remote.in = me;
@@ -677,7 +629,7 @@ static void half_open_makes_room(void **state)
 		say(clients[i], first, sizeof(first));
 		expect_bytes(s.cover, first, sizeof(first), &from[i]);
 		assert_int_equal(sendto(s.cover, answer, sizeof(answer), 0,
-					(struct sockaddr *)&from[i], size_of(&from[i])),
+					(struct sockaddr *)&from[i], t_addr_len(&from[i])),
 				 sizeof(answer));
 		expect_bytes(clients[i], answer, sizeof(answer), NULL);
 	}
@@ -724,7 +676,8 @@ static void kept_for_quiet_sites(void **state)
 	clients[++i] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	inet_pton(AF_INET, "127.5.5.5", &quiet.sin_addr);
 	assert_int_equal(bind(clients[i], (struct sockaddr *)&quiet, sizeof(quiet)), 0);
-	assert_int_equal(connect(clients[i], (struct sockaddr *)&s.server, size_of(&s.server)), 0);
+	assert_int_equal(connect(clients[i], (struct sockaddr *)&s.server, t_addr_len(&s.server)),
+			 0);
 	exchange(&s, clients[i], (const uint8_t *)"\xc0 one", 5);
 	for (; i >= 0; i--)
 		close(clients[i]);
@@ -790,7 +743,7 @@ static int client_of_site(const struct sockaddr_storage *server, unsigned int i)
 	me.sin_addr.s_addr = htonl(0x7f010001 + (i / 32 << 8));
 	assert_true(fd >= 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&me, sizeof(me)), 0);
-	assert_int_equal(connect(fd, (const struct sockaddr *)server, size_of(server)), 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)server, t_addr_len(server)), 0);
 	return fd;
 }
 
@@ -898,314 +851,6 @@ static void refusals(void **state)
 	t_hsd_stop(&s.h);
 }
 
-/* ---- alone ---- */
-
-static void token_bucket(void **state)
-{
-	struct hs_relay r = { .limits = { .max_rate_mbit = 8 } }; /* 1 MB/s, burst 256 KiB */
-	struct hs_relay_flow f = { .relay = &r, .tokens = HS_RELAY_BURST_MIN, .refilled_ns = 1 };
-	uint64_t now = 1;
-	unsigned int i;
-
-	assert_true(hs_relay_take_tokens(&f, HS_RELAY_BURST_MIN, now));
-	assert_false(hs_relay_take_tokens(&f, 1, now));
-	now += HS_NS_PER_MS;
-	assert_true(hs_relay_take_tokens(&f, 1000, now));
-	assert_false(hs_relay_take_tokens(&f, 1, now));
-	/* Asking often is no loss: less than a byte of time is kept. */
-	for (i = 0; i < 10000; i++)
-		assert_false(hs_relay_take_tokens(&f, 1001, now += 100));
-	assert_true(hs_relay_take_tokens(&f, 1000, now));
-	/* Never more than the burst. */
-	now += 3600 * HS_NS_PER_S;
-	assert_false(hs_relay_take_tokens(&f, HS_RELAY_BURST_MIN + 1, now));
-	assert_true(hs_relay_take_tokens(&f, HS_RELAY_BURST_MIN, now));
-	/* The largest rate does not overflow. */
-	r.limits.max_rate_mbit = 100000;
-	now += 3600 * HS_NS_PER_S;
-	assert_true(hs_relay_take_tokens(&f, 1000000000, now));
-}
-
-/* A relay without a process around it; nobody reads at the cover. */
-struct alone {
-	struct hs_config config;
-	struct hsd h;
-	struct hs_tunnel t;
-	struct hs_sock sock;
-	struct hs_relay *r;
-	int cover;
-};
-
-static void alone_start(struct alone *a, unsigned int n)
-{
-	struct sockaddr_storage cover;
-	int fds[64];
-	unsigned int i;
-
-	memset(a, 0, sizeof(*a));
-	strcpy(a->config.name, T_TUNNEL);
-	a->h.control.fd = -1;
-	a->sock.src.fd = -1;
-	a->sock.tunnel = &a->t;
-	a->t.hsd = &a->h;
-	a->t.config = &a->config;
-	a->t.budget = malloc(sizeof(*a->t.budget));
-	assert_non_null(a->t.budget);
-	assert_int_equal(hs_budget_init(a->t.budget), 0);
-	assert_int_equal(hs_loop_init(&a->h.loop), 0);
-	TAILQ_INIT(&a->h.tunnels);
-	a->r = a->t.relay = hs_relay_new(&a->t);
-	assert_non_null(a->r);
-	TAILQ_INSERT_TAIL(&a->h.tunnels, &a->t, entry);
-	a->cover = t_udp(AF_INET, false, &cover);
-	assert_true(n <= 64);
-	for (i = 0; i < n; i++)
-		fds[i] = cover_socket(&cover);
-	hs_relay_add_sockets(a->r, fds, n, true);
-}
-
-static void alone_stop(struct alone *a)
-{
-	hs_relay_free(a->r);
-	free(a->t.budget);
-	close(a->h.loop.epoll_fd);
-	close(a->cover);
-}
-
-/* As many strangers as may go unanswered say this, and their flows end. */
-static void unanswered(struct alone *a, const uint8_t *data, size_t len)
-{
-	struct hs_dgram d = { .sock = &a->sock, .data = data, .len = len };
-	unsigned int i;
-
-	d.remote.in6.sin6_family = d.local.in6.sin6_family = AF_INET6;
-	for (i = 0; i < HS_RELAY_SILENT_FLOWS; i++) {
-		d.remote.in6.sin6_addr.s6_addr[0] = (uint8_t)i;
-		hs_relay_pass(a->r, &d);
-	}
-	hs_relay_flush(&a->h);
-	assert_int_equal(a->r->n_flows, HS_RELAY_SILENT_FLOWS);
-	a->r->limits.idle_timeout_ms = 0;
-	hs_relays_run_timers(&a->h);
-	a->r->limits.idle_timeout_ms = HS_RELAY_IDLE_TIMEOUT_MS;
-	assert_int_equal(a->r->n_flows, 0);
-}
-
-/* A cover that says nothing is dead only if it was asked something that web servers answer. */
-static void silent_cover(void **state)
-{
-	uint8_t packet[1500], garbage[1200] = { 0xc0, 0, 0, 0, 1, 20 }, version[1200] = { 0xc0, 1 };
-	struct alone a;
-	size_t len;
-
-	make_hello();
-	len = piece(packet, 0, hello_len, 0);
-	t_random(garbage + 6, sizeof(garbage) - 6);
-	alone_start(&a, 4 * HS_RELAY_SILENT_FLOWS);
-	unanswered(&a, garbage, sizeof(garbage));
-	assert_int_equal(a.r->state, HS_COVER_UNKNOWN);
-	packet[len - 1] ^= 1; /* does not open */
-	unanswered(&a, packet, len);
-	assert_int_equal(a.r->state, HS_COVER_UNKNOWN);
-	packet[len - 1] ^= 1;
-	unanswered(&a, packet, len);
-	assert_int_equal(a.r->state, HS_COVER_DEAD);
-	alone_stop(&a);
-	alone_start(&a, HS_RELAY_SILENT_FLOWS);
-	unanswered(&a, version, sizeof(version));
-	assert_int_equal(a.r->state, HS_COVER_DEAD);
-	alone_stop(&a);
-}
-
-/* With a gate that knows one user, who is @c. */
-static void alone_start_server(struct alone *a, struct hs_reality_client *c)
-{
-	struct hs_reality_user user = { .name = "alice", .short_id = T_SHORT_ID };
-	uint8_t secret[32];
-
-	*c = (struct hs_reality_client){ .short_id = T_SHORT_ID };
-	t_key(1, secret, c->server_public);
-	t_key(2, c->secret, user.public_key);
-	alone_start(a, 8);
-	a->config.server = true;
-	hs_flows_init(&a->h.flows);
-	hs_cidtable_init(&a->h.cids);
-	a->t.gate = hs_gate_new(secret, HS_TIME_WINDOW_S, 16);
-	assert_non_null(a->t.gate);
-	assert_int_equal(hs_gate_add_user(a->t.gate, &user), 0);
-}
-
-static void alone_stop_server(struct alone *a)
-{
-	hs_flows_clear(&a->h.flows);
-	hs_gate_free(a->t.gate);
-	alone_stop(a);
-}
-
-static void arrives(struct alone *a, const uint8_t *packet, size_t len)
-{
-	struct hs_dgram d = { .sock = &a->sock, .data = packet, .len = len };
-
-	d.remote.in.sin_family = d.local.in.sin_family = AF_INET;
-	hs_server_datagram(&a->h, &d);
-	hs_relay_flush(&a->h);
-}
-
-/* The beginning of a ClientHello, as it comes in a first datagram. */
-static void begin(struct alone *a, const uint8_t random[32], const uint8_t claim[20])
-{
-	uint8_t packet[1500];
-
-	memcpy(scid, claim, sizeof(scid));
-	hello_len = t_client_hello(hello, sizeof(hello), random, scid, 20, T_NAME);
-	arrives(a, packet, piece(packet, 0, hello_len / 2, 0));
-}
-
-/* The other half. */
-static void end(struct alone *a)
-{
-	uint8_t packet[1500];
-
-	arrives(a, packet, piece(packet, hello_len / 2, hello_len, 1));
-}
-
-/* An Initial without a piece of a ClientHello. */
-static void ping(struct alone *a)
-{
-	const struct t_initial p = {
-		.dcid = dcid, .dcid_len = 20, .scid = scid, .scid_len = 20, .pn_len = 1
-	};
-	uint8_t packet[1500], frames[1140] = { 1 };
-
-	arrives(a, packet, t_seal_initial(packet, sizeof(packet), &p, frames, sizeof(frames)));
-}
-
-/* Half a ClientHello of a stranger does not wait for the other half: the cover answers it at once. */
-static void strangers_halves_do_not_wait(void **state)
-{
-	struct hs_reality_attempt attempt;
-	struct hs_reality_client c;
-	uint8_t random[32];
-	struct alone a;
-
-	alone_start_server(&a, &c);
-	t_random(random, sizeof(random));
-	t_random(scid, sizeof(scid));
-	begin(&a, random, scid);
-	assert_int_equal(a.h.flows.n, 0);
-	assert_int_equal(a.r->stats.to_packets, 1);
-	assert_int_equal(a.t.stats.rejected[HS_REJECT_KEY], 1);
-	ping(&a);
-	assert_int_equal(a.h.flows.n, 0);
-	assert_int_equal(a.r->stats.to_packets, 2);
-	assert_int_equal(a.t.stats.rejected[HS_REJECT_FORMAT], 1);
-	/* That of a user does. */
-	assert_int_equal(hs_reality_attempt_init(&attempt, &c, (uint64_t)time(NULL)), 0);
-	begin(&a, attempt.random, attempt.scid);
-	assert_int_equal(a.h.flows.n, 1);
-	assert_int_equal(a.r->stats.to_packets, 2);
-	alone_stop_server(&a);
-}
-
-/* Nor does the other half wait for anything, once the cover has the first. */
-static void second_halves_do_not_wait(void **state)
-{
-	struct hs_reality_client c;
-	uint8_t random[32];
-	struct alone a;
-
-	alone_start_server(&a, &c);
-	t_random(random, sizeof(random));
-	t_random(scid, sizeof(scid));
-	begin(&a, random, scid);
-	end(&a);
-	assert_int_equal(a.h.flows.n, 0);
-	assert_int_equal(a.r->stats.to_packets, 2);
-	end(&a); /* and again */
-	assert_int_equal(a.r->stats.to_packets, 3);
-	/* One of another connection does. */
-	dcid[0] ^= 1;
-	end(&a);
-	dcid[0] ^= 1;
-	assert_int_equal(a.h.flows.n, 1);
-	assert_int_equal(a.r->stats.to_packets, 3);
-	alone_stop_server(&a);
-}
-
-static void wait_until_ns(uint64_t until_ns)
-{
-	while (hs_now_ns() < until_ns)
-		;
-}
-
-/* What had to wait leaves as far apart as it came: a server may lose what comes while it is busy. */
-static void refused_halves_keep_their_distance(void **state)
-{
-	const uint64_t apart_ns = 3 * HS_NS_PER_MS;
-	struct hs_reality_client c;
-	uint64_t end_ns, begin_ns, due_ns;
-	uint8_t random[32];
-	struct alone a;
-
-	alone_start_server(&a, &c);
-	t_random(random, sizeof(random));
-	make_hello();
-	end(&a);
-	end_ns = hs_now_ns();
-	assert_int_equal(a.r->stats.to_packets, 0);
-	wait_until_ns(end_ns + apart_ns);
-	begin_ns = hs_now_ns();
-	begin(&a, random, scid);
-	assert_int_equal(a.t.stats.rejected[HS_REJECT_FORMAT], 1); /* the name */
-	assert_int_equal(a.r->stats.to_packets, 1);
-	assert_int_equal(a.h.flows.n, 1);
-	assert_true(hs_server_run_timers(&a.h) >= begin_ns + apart_ns || a.h.flows.n == 0);
-	/* What comes behind them stays behind them. */
-	ping(&a);
-	while ((due_ns = hs_server_run_timers(&a.h)) != UINT64_MAX) {
-		assert_true(a.r->stats.to_packets == 1 || hs_now_ns() >= begin_ns + apart_ns);
-		wait_until_ns(due_ns);
-	}
-	assert_true(hs_now_ns() >= begin_ns + apart_ns);
-	assert_int_equal(a.r->stats.to_packets, 3);
-	alone_stop_server(&a);
-}
-
-#define SITES 64
-
-/*
- * Sites that agree in most of their bits do not share a place of the table: nobody who has many networks
- * can make the search through it long.
- */
-static void sites_are_spread(void **state)
-{
-	struct hs_dgram d = { .data = (const uint8_t *)"\xc0", .len = 1 };
-	struct hs_relay_flow *f;
-	unsigned int i, n;
-	struct alone a;
-
-	alone_start(&a, SITES);
-	d.sock = &a.sock;
-	d.remote.in6.sin6_family = d.local.in6.sin6_family = AF_INET6;
-	for (i = 0; i < SITES; i++) {
-		d.remote.in6.sin6_addr.s6_addr[0] = (uint8_t)i;
-		hs_relay_pass(a.r, &d);
-	}
-	hs_relay_flush(&a.h);
-	assert_int_equal(a.r->n_flows, SITES);
-	for (i = 0; i < HS_RELAY_BUCKETS; i++) {
-		n = 0;
-		LIST_FOREACH(f, &a.r->by_site[i], by_site)
-		n++;
-		assert_in_range(n, 0, SITES / 8 - 1);
-		n = 0;
-		LIST_FOREACH(f, &a.r->by_addr[i], by_addr)
-		n++;
-		assert_in_range(n, 0, SITES / 8 - 1);
-	}
-	alone_stop(&a);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1232,12 +877,6 @@ int main(void)
 		cmocka_unit_test(without_cover),
 		cmocka_unit_test(dead_cover),
 		cmocka_unit_test(refusals),
-		cmocka_unit_test(token_bucket),
-		cmocka_unit_test(silent_cover),
-		cmocka_unit_test(strangers_halves_do_not_wait),
-		cmocka_unit_test(second_halves_do_not_wait),
-		cmocka_unit_test(refused_halves_keep_their_distance),
-		cmocka_unit_test(sites_are_spread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
