@@ -749,7 +749,8 @@ static void free_lanes(struct nqd_rx_lanes *lanes)
 
 	for (i = 0; i < lanes->n; i++) {
 		free_pages((unsigned long)lanes->lane[i].bounce, BOUNCE_ORDER);
-		kfree(lanes->lane[i].punt);
+		/* What packets that were not accepted have left in it. */
+		kfree_sensitive(lanes->lane[i].punt);
 	}
 	if (lanes->netdev)
 		nqd_free_dummy_netdev(lanes->netdev);

@@ -278,7 +278,6 @@ static void deliver(struct end *from, struct end *to, u32 k, u32 some)
 
 /* ---- steps ---- */
 
-/* The owner's part: keys of the next phase, IDs, a larger ring. */
 /* What was in it has been read. */
 static void lend_punt(struct end *e)
 {
@@ -289,6 +288,7 @@ static void lend_punt(struct end *e)
 	must(nq_lend_punt(e->conn, mem));
 }
 
+/* The owner's part: keys of the next phase, IDs, punted frames, a larger ring. */
 static void serve(struct end *e)
 {
 	struct nq_key_material m = { 0 };
