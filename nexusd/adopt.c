@@ -187,9 +187,14 @@ static void drop_unclaimed(struct nx_manager *m)
 
 /* ---- sessions ---- */
 
-/* Is it of the device in use, or of the one to move to? */
+/*
+ * Is it of the device in use, or of the one to move to? A client has one on each; which of the data
+ * planes answers first is open.
+ */
 static bool acceptable(const struct nx_tunnel *t, const struct nx_session *s)
 {
+	const struct nx_session *known;
+
 	if (!t->ifindex || !t->priv->n_pairs)
 		return false;
 	if (s->dp == t->priv->coming.dp)
@@ -198,7 +203,10 @@ static bool acceptable(const struct nx_tunnel *t, const struct nx_session *s)
 		return false;
 	if (t->config->role == NX_ROLE_SERVER)
 		return nx_server_user(t, s->user) && !nx_server_user(t, s->user)->revoked;
-	return TAILQ_EMPTY(&t->sessions);
+	TAILQ_FOREACH (known, &t->sessions, entry)
+		if (known->dp == s->dp)
+			return false;
+	return true;
 }
 
 /* Whether it follows its client was decided when it was installed. */

@@ -523,7 +523,8 @@ static void pump(struct fake *f)
 	struct t_planes *k = f->planes;
 
 	pump_monitor(k);
-	pump_plane(k, &k->user, f->dp);
+	if (!k->module_first || f->m->priv->adopting < NX_PLANES)
+		pump_plane(k, &k->user, f->dp);
 	pump_plane(k, &k->module, k->req);
 }
 

@@ -51,6 +51,7 @@ struct t_planes {
 	unsigned int looked; /* how often somebody asked for it by name */
 	uint64_t ended[T_SESSIONS]; /* what GET_EVENTS tells of: the first that are not 0 */
 	bool overrun_req, overrun_ev; /* the next thing read is ENOBUFS */
+	bool module_first; /* after a restart nexus-dp says nothing until the module's sessions are known */
 	int req, ev; /* our ends */
 	int theirs; /* the control process's end of ev */
 	struct t_plane_device devices[T_DEVICES];

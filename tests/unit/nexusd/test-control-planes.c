@@ -699,14 +699,12 @@ static void test_restart_newer(void **state)
 }
 
 /* In the middle of a move, before the server was heard: all is as before, and the move begins anew. */
-static void test_restart_not_heard(void **state)
+static void restart_not_heard(struct fake *f)
 {
-	struct fake *f = *state;
 	struct t_planes *k = f->planes;
 	struct nx_tunnel *t;
 	uint64_t id;
 
-	T_NEED(f);
 	begin_move(f, &id);
 	t_planes_restart(f);
 	t = office(f);
@@ -718,6 +716,24 @@ static void test_restart_not_heard(void **state)
 	k->module.heard = true;
 	t_report_session(f, t_planes_attempt(f), true);
 	t_run_until(f, !strcmp(t->data_plane, "nexus_quic_dco"));
+}
+
+static void test_restart_not_heard(void **state)
+{
+	struct fake *f = *state;
+
+	T_NEED(f);
+	restart_not_heard(f);
+}
+
+/* The data planes list their sessions in either order. */
+static void test_restart_module_first(void **state)
+{
+	struct fake *f = *state;
+
+	T_NEED(f);
+	f->planes->module_first = true;
+	restart_not_heard(f);
 }
 
 /* And after, but before this process knew. */
@@ -862,6 +878,7 @@ int main(void)
 		TEST(test_restart_unloaded, setup_preferred),
 		TEST(test_restart_newer, setup_preferred),
 		TEST(test_restart_not_heard, setup_absent),
+		TEST(test_restart_module_first, setup_absent),
 		TEST(test_restart_moving, setup_absent),
 		TEST(test_server, setup_server),
 		TEST(test_server_restart, setup_server),
