@@ -421,15 +421,7 @@ static int set_next_keys(struct nqd_request *r, struct nqd_session *s)
 	err = nqd_parse_next_keys(&r->top[NQD_A_KEYS], r->msg, s->cipher, &tx, &rx, &r->e);
 	if (err)
 		goto wipe;
-	err = nqd_session_settle_keys(s);
-	if (!err)
-		err = nqd_next_keys_load(s->cipher, &tx, &rx);
-	if (err)
-		goto wipe;
-	spin_lock_bh(&s->lock);
-	err = nq_set_next_keys(s->conn, &tx, &rx);
-	spin_unlock_bh(&s->lock);
-	nqd_next_keys_unload(&tx, &rx);
+	err = nqd_session_set_next_keys(s, &tx, &rx);
 	if (err)
 		nqd_fail(r, err, "NQD_A_KEYS: next keys refused: %pe", ERR_PTR(err));
 wipe:

@@ -7,14 +7,12 @@
  * and what the public name gives when asynchronous ones are excluded computes table look-ups. Here
  * the internal one is taken, which is synchronous and needs what nqd_crypto_usable() tells. Where
  * there is none (later kernels, other architectures), the public name's is synchronous and fast.
- *
- * ChaCha20-Poly1305. The library's functions, because its AEAD takes nonces of 64 bits.
+ * ChaCha20-Poly1305 is in crypto-chacha.c.
  */
 #include <linux/types.h>
 #include <asm/simd.h>
 #include <crypto/aead.h>
 #include <crypto/internal/simd.h>
-#include <crypto/poly1305.h>
 #include <crypto/skcipher.h>
 #include <linux/kmod.h>
 #include <linux/llist.h>
@@ -26,22 +24,18 @@
 #include <linux/workqueue.h>
 
 #include "../quic/selftest.h"
-#include "compat/chacha.h"
+#include "crypto-chacha.h"
 #include "crypto.h"
 
 /* Samples masked with one request. */
 #define MASK_MAX 16
-/* Transforms of a CPU for each use of a key. */
-#define SLOTS 8
-/* What the vector code of ChaCha20 makes at once. */
-#define STRIDE (8 * CHACHA_BLOCK_SIZE)
-/* So much of a packet's text comes out of the call that makes its authentication key. */
-#define HEAD_MAX (STRIDE - CHACHA_BLOCK_SIZE)
+/* Transforms of a seat for the two uses of keys. */
+#define SEAT_AEAD (NQ_RX_KEYS + 1) /* the last one seals */
+#define SEAT_HP 2
 
 enum key_use {
 	KEY_AEAD,
 	KEY_HP,
-	KEY_USES,
 };
 
 /* What the engine's contexts are. */
@@ -58,10 +52,10 @@ struct nqd_key {
 	refcount_t refs;
 	u16 cipher;
 	u8 use; /* enum key_use */
-	u8 slot; /* in struct scratch */
+	u8 slot; /* of the use, in struct scratch */
 	struct llist_node dead;
 	struct key_ctx lent; /* of itself */
-	struct crypto_aead *aead; /* its own; NULL: none, or not yet. Set once */
+	struct crypto_aead *aead; /* its own; NULL: the CPUs take it on */
 	union {
 		u8 bytes[NQ_KEY_MAX_LEN] __aligned(16); /* no implementation has to copy it */
 		u32 chacha[CHACHA_KEY_SIZE / sizeof(u32)];
@@ -74,10 +68,9 @@ static_assert(sizeof(struct nqd_key) == 64, "a session has six of them");
  * What a CPU works with, bottom halves off: a key may be in use on several, so its requests are
  * theirs. Not on a stack and not per-CPU memory: a transform wants memory with pages of its own.
  *
- * Transforms for header protection are the CPU's too, and take on the keys they are to work with: a
- * transform is ten times the size of a key, and to expand one costs little beside a burst. A key
- * always has the same one of them, so few sessions do not disturb each other. The same is done for
- * packets with keys that are not in regular use: those of the next phase, until nqd_key_settle().
+ * Transforms are the CPU's too, and take on the keys they are to work with: a transform is ten
+ * times the size of a key, and to expand one costs little beside a burst. Few sessions do not
+ * disturb each other: each has its seat.
  */
 struct slot {
 	union {
@@ -90,11 +83,12 @@ struct slot {
 struct scratch {
 	struct aead_request *aead;
 	struct skcipher_request *masks;
-	spinlock_t lock; /* of @slots */
-	struct slot slots[KEY_USES][SLOTS];
+	spinlock_t lock; /* of slots */
+	struct slot aead_slots[NQD_KEY_SEATS * SEAT_AEAD];
+	struct slot hp_slots[NQD_KEY_SEATS * SEAT_HP];
 	union {
 		u8 blocks[MASK_MAX][NQ_HP_SAMPLE_LEN];
-		u8 stride[STRIDE];
+		u8 stride[NQD_CHACHA_STRIDE];
 	};
 };
 
@@ -155,7 +149,7 @@ static bool is_gcm(const struct nqd_key *key)
 
 static struct slot *slot_of(struct scratch *cpu, const struct nqd_key *key)
 {
-	return &cpu->slots[key->use][key->slot];
+	return &(key->use == KEY_AEAD ? cpu->aead_slots : cpu->hp_slots)[key->slot];
 }
 
 /* Of a length that is one, without memory or waiting: nothing is left to fail. Under the lock. */
@@ -256,15 +250,12 @@ static int set_gcm(struct nqd_key *key)
 	if (err)
 		crypto_free_aead(tfm);
 	else
-		/* Pairs with the address dependency of who seals or opens. */
-		smp_store_release(&key->aead, tfm);
+		key->aead = tfm;
 	return err;
 }
 
-/* @settled: it is in regular use from the beginning. */
-static struct nqd_key *make_key(u16 cipher, enum key_use use, const u8 *bytes, bool settled)
+static struct nqd_key *make_key(u16 cipher, enum key_use use, const u8 *bytes, u8 slot)
 {
-	static atomic_t made;
 	struct nqd_key *key;
 	unsigned int i;
 	int err = 0;
@@ -278,13 +269,13 @@ static struct nqd_key *make_key(u16 cipher, enum key_use use, const u8 *bytes, b
 	key->lent.key = key;
 	key->cipher = cipher;
 	key->use = use;
-	key->slot = (unsigned int)atomic_inc_return(&made) % SLOTS;
+	key->slot = slot;
 	if (cipher == NQ_CHACHA20_POLY1305)
 		for (i = 0; i < ARRAY_SIZE(key->chacha); i++)
 			key->chacha[i] = get_unaligned_le32(bytes + 4 * i);
 	else
 		memcpy(key->bytes, bytes, nq_key_len(cipher));
-	if (is_gcm(key) && (settled || !gcm_takes_on))
+	if (is_gcm(key) && !gcm_takes_on)
 		err = set_gcm(key);
 	if (!err)
 		return key;
@@ -301,9 +292,16 @@ static struct nqd_key *key_of(const u8 *bytes)
 	return key;
 }
 
-static int load(u16 cipher, enum key_use use, u8 *bytes, bool settled)
+#if IS_ENABLED(CONFIG_KUNIT)
+u8 nqd_key_place(const u8 *bytes)
 {
-	struct nqd_key *key = make_key(cipher, use, bytes, settled);
+	return key_of(bytes)->slot;
+}
+#endif
+
+static int load(u16 cipher, enum key_use use, u8 *bytes, u8 slot)
+{
+	struct nqd_key *key = make_key(cipher, use, bytes, slot);
 
 	memzero_explicit(bytes, NQ_KEY_MAX_LEN);
 	if (IS_ERR(key))
@@ -318,24 +316,20 @@ static void unload(u8 *bytes)
 	memzero_explicit(bytes, NQ_KEY_MAX_LEN);
 }
 
-static int load_pair(u16 cipher, struct nq_key_material *tx, struct nq_key_material *rx,
-		     bool settled)
+int nqd_next_keys_load(u16 cipher, u8 seat, u32 updates, struct nq_key_material *tx,
+		       struct nq_key_material *rx)
 {
-	int err = load(cipher, KEY_AEAD, tx->key, settled);
+	u8 first = seat * SEAT_AEAD;
+	int err = load(cipher, KEY_AEAD, tx->key, first + NQ_RX_KEYS);
 
 	if (err) {
 		memzero_explicit(rx->key, sizeof(rx->key));
 		return err;
 	}
-	err = load(cipher, KEY_AEAD, rx->key, settled);
+	err = load(cipher, KEY_AEAD, rx->key, first + updates % NQ_RX_KEYS);
 	if (err)
 		unload(tx->key);
 	return err;
-}
-
-int nqd_next_keys_load(u16 cipher, struct nq_key_material *tx, struct nq_key_material *rx)
-{
-	return load_pair(cipher, tx, rx, false);
 }
 
 void nqd_next_keys_unload(struct nq_key_material *tx, struct nq_key_material *rx)
@@ -346,20 +340,23 @@ void nqd_next_keys_unload(struct nq_key_material *tx, struct nq_key_material *rx
 	memzero_explicit(rx, sizeof(*rx));
 }
 
-int nqd_keys_load(struct nq_conn_params *p)
+int nqd_keys_load(struct nq_conn_params *p, u8 *seat)
 {
-	int err = load_pair(p->cipher, &p->tx, &p->rx, true);
+	static atomic_t seated;
+	int err;
 
+	*seat = (unsigned int)atomic_inc_return(&seated) % NQD_KEY_SEATS;
+	err = nqd_next_keys_load(p->cipher, *seat, 0, &p->tx, &p->rx);
 	if (err)
 		goto wipe;
-	err = load(p->cipher, KEY_HP, p->tx_hp, true);
+	err = load(p->cipher, KEY_HP, p->tx_hp, *seat * SEAT_HP);
 	if (err)
 		goto unload_current;
-	err = load(p->cipher, KEY_HP, p->rx_hp, true);
+	err = load(p->cipher, KEY_HP, p->rx_hp, *seat * SEAT_HP + 1);
 	if (err)
 		goto unload_tx_hp;
 	if (p->has_next)
-		err = nqd_next_keys_load(p->cipher, &p->tx_next, &p->rx_next);
+		err = nqd_next_keys_load(p->cipher, *seat, 1, &p->tx_next, &p->rx_next);
 	if (!err)
 		return 0;
 	unload(p->rx_hp);
@@ -382,22 +379,6 @@ void nqd_keys_unload(struct nq_conn_params *p)
 	unload(p->rx_hp);
 	if (p->has_next)
 		nqd_next_keys_unload(&p->tx_next, &p->rx_next);
-}
-
-struct nqd_key *nqd_key_get(const void *ctx)
-{
-	struct nqd_key *key = ((const struct key_ctx *)ctx)->key;
-
-	refcount_inc(&key->refs);
-	return key;
-}
-
-int nqd_key_settle(struct nqd_key *key)
-{
-	int err = is_gcm(key) && !key->aead ? set_gcm(key) : 0;
-
-	put_key(key);
-	return err;
 }
 
 /* ---- the engine's contexts ---- */
@@ -459,20 +440,16 @@ static int gcm_crypt(struct crypto_aead *tfm, struct nq_aead_op *op, bool seal)
 	return seal ? crypto_aead_encrypt(req) : crypto_aead_decrypt(req);
 }
 
-/*
- * With its own transform or the CPU's. Both cost the same where ready() has been called, so that
- * what it takes to open a packet does not tell its phase: the lock is held for either.
- */
 static void gcm_burst(struct nqd_key *key, struct nq_aead_op *ops, unsigned int n, bool seal)
 {
 	struct scratch *cpu = this_cpu_read(scratch);
-	struct slot *slot = slot_of(cpu, key);
-	struct crypto_aead *tfm;
+	struct crypto_aead *tfm = key->aead;
+	struct slot *slot;
 	unsigned int i;
 
 	spin_lock(&cpu->lock);
-	tfm = READ_ONCE(key->aead);
-	if (unlikely(!tfm)) {
+	if (likely(!tfm)) {
+		slot = slot_of(cpu, key);
 		load_slot(slot, key);
 		tfm = slot->aead;
 	}
@@ -481,115 +458,17 @@ static void gcm_burst(struct nqd_key *key, struct nq_aead_op *ops, unsigned int 
 	spin_unlock(&cpu->lock);
 }
 
+/* All receive keys of a session are there before one of them is used: see nqd_keys_load(). */
 static void ready(void *ctx)
 {
 	struct nqd_key *key = ((struct key_ctx *)ctx)->key;
 	struct scratch *cpu = this_cpu_read(scratch);
 
-	if (!is_gcm(key) || READ_ONCE(key->aead))
+	if (!is_gcm(key) || key->aead)
 		return;
 	spin_lock(&cpu->lock);
 	load_slot(slot_of(cpu, key), key);
 	spin_unlock(&cpu->lock);
-}
-
-/* ---- ChaCha20-Poly1305 (RFC 8439 2.8) ---- */
-
-/* A packet that is being sealed or opened. */
-struct chacha_work {
-	struct nqd_chacha state;
-	struct poly1305_desc_ctx mac;
-	u8 *head; /* of the text, sealed or opened */
-	u32 head_len;
-};
-
-/*
- * The authentication key is the key stream's first block, the text begins with the second. A call
- * for a single block would not use the vector registers at all, so the block comes with the text's
- * head: both lie in a row in memory of this CPU.
- */
-static void chacha_begin(struct nqd_key *key, const struct nq_aead_op *op, struct chacha_work *w)
-{
-	u8 *stride = this_cpu_read(scratch)->stride;
-	u8 iv[CHACHA_IV_SIZE] = {};
-
-	memcpy(iv + 4, op->nonce, NQ_IV_LEN);
-	w->head = stride + CHACHA_BLOCK_SIZE;
-	w->head_len = min_t(u32, op->text_len, HEAD_MAX);
-	memset(stride, 0, CHACHA_BLOCK_SIZE);
-	memcpy(w->head, op->text, w->head_len);
-	nqd_chacha_init(&w->state, key->chacha, iv);
-	nqd_chacha20_crypt(&w->state, stride, stride, CHACHA_BLOCK_SIZE + w->head_len);
-	poly1305_init(&w->mac, stride);
-	memzero_explicit(stride, CHACHA_BLOCK_SIZE);
-}
-
-/* The text becomes what it is to be. */
-static void chacha_text(const struct nq_aead_op *op, struct chacha_work *w)
-{
-	u8 *rest = op->text + w->head_len;
-
-	memcpy(op->text, w->head, w->head_len);
-	if (op->text_len > w->head_len)
-		nqd_chacha20_crypt(&w->state, rest, rest, op->text_len - w->head_len);
-}
-
-/* All whole blocks of @data. The rest goes to @block, filled with zeros: its length with them. */
-static u32 mac_blocks(struct poly1305_desc_ctx *mac, const u8 *data, u32 len, u8 *block)
-{
-	u32 rest = len % POLY1305_BLOCK_SIZE;
-
-	if (len != rest)
-		poly1305_update(mac, data, len - rest);
-	if (!rest)
-		return 0;
-	memset(block, 0, POLY1305_BLOCK_SIZE);
-	memcpy(block, data + len - rest, rest);
-	return POLY1305_BLOCK_SIZE;
-}
-
-/* Whole blocks throughout: what is left over between calls costs more than it is. */
-static void chacha_tag(struct poly1305_desc_ctx *mac, const struct nq_aead_op *op, u8 *tag)
-{
-	__le64 lens[2] = { cpu_to_le64(op->aad_len), cpu_to_le64(op->text_len) };
-	u8 block[2 * POLY1305_BLOCK_SIZE];
-	u32 n;
-
-	n = mac_blocks(mac, op->aad, op->aad_len, block);
-	poly1305_update(mac, block, n);
-	n = mac_blocks(mac, op->text, op->text_len, block);
-	memcpy(block + n, lens, sizeof(lens));
-	poly1305_update(mac, block, n + sizeof(lens));
-	poly1305_final(mac, tag);
-}
-
-static int chacha_seal(struct nqd_key *key, struct nq_aead_op *op)
-{
-	struct chacha_work w;
-
-	chacha_begin(key, op, &w);
-	chacha_text(op, &w);
-	chacha_tag(&w.mac, op, op->text + op->text_len);
-	memzero_explicit(&w.state, sizeof(w.state));
-	return 0;
-}
-
-static int chacha_open(struct nqd_key *key, struct nq_aead_op *op)
-{
-	struct chacha_work w;
-	u8 tag[NQ_TAG_LEN];
-	int err = 0;
-
-	chacha_begin(key, op, &w);
-	chacha_tag(&w.mac, op, tag);
-	if (crypto_memneq(tag, op->text + op->text_len, NQ_TAG_LEN))
-		err = -EBADMSG;
-	else
-		chacha_text(op, &w);
-	memzero_explicit(&w.state, sizeof(w.state));
-	/* The tag that a forger lacks. */
-	memzero_explicit(tag, sizeof(tag));
-	return err;
 }
 
 /* ---- bursts ---- */
@@ -597,25 +476,27 @@ static int chacha_open(struct nqd_key *key, struct nq_aead_op *op)
 static void seal(void *ctx, struct nq_aead_op *ops, unsigned int n)
 {
 	struct nqd_key *key = ((struct key_ctx *)ctx)->key;
+	u8 *stride = this_cpu_read(scratch)->stride;
 	struct nq_aead_op *op;
 
 	if (key->cipher != NQ_CHACHA20_POLY1305)
 		gcm_burst(key, ops, n, true);
 	else
 		for (op = ops; op < ops + n; op++)
-			op->status = chacha_seal(key, op);
+			op->status = nqd_chacha_seal(key->chacha, op, stride);
 }
 
 static void open(void *ctx, struct nq_aead_op *ops, unsigned int n)
 {
 	struct nqd_key *key = ((struct key_ctx *)ctx)->key;
+	u8 *stride = this_cpu_read(scratch)->stride;
 	struct nq_aead_op *op;
 
 	if (key->cipher != NQ_CHACHA20_POLY1305)
 		gcm_burst(key, ops, n, false);
 	else
 		for (op = ops; op < ops + n; op++)
-			op->status = chacha_open(key, op);
+			op->status = nqd_chacha_open(key->chacha, op, stride);
 	for (op = ops; op < ops + n; op++)
 		if (op->status)
 			op->status = -EBADMSG;
@@ -650,28 +531,6 @@ static void mask_aes(struct nqd_key *key, const u8 *const *samples, u8 (*masks)[
 		memcpy(masks[i], cpu->blocks[i], NQ_HP_MASK_LEN);
 }
 
-/*
- * The sample is the little-endian block counter and the nonce: what the state ends with. Of the
- * block only the beginning is wanted, which HChaCha20 has but for the addition of the state at the
- * end (RFC 8439 2.3), and it uses the vector registers, which a call for a single block does not.
- */
-static void mask_chacha(struct nqd_key *key, const u8 *const *samples, u8 (*masks)[NQ_HP_MASK_LEN],
-			unsigned int n)
-{
-	u32 words[CHACHA_KEY_SIZE / sizeof(u32)];
-	struct nqd_chacha state;
-	unsigned int i;
-
-	for (i = 0; i < n; i++) {
-		nqd_chacha_init(&state, key->chacha, samples[i]);
-		nqd_hchacha20(&state, words);
-		put_unaligned_le32(words[0] + state.x[0], masks[i]);
-		masks[i][4] = words[1] + state.x[1];
-	}
-	memzero_explicit(&state, sizeof(state));
-	memzero_explicit(words, sizeof(words));
-}
-
 static void hp_mask(void *ctx, const u8 *const *samples, u8 (*masks)[NQ_HP_MASK_LEN],
 		    unsigned int n)
 {
@@ -679,7 +538,7 @@ static void hp_mask(void *ctx, const u8 *const *samples, u8 (*masks)[NQ_HP_MASK_
 	unsigned int i, some;
 
 	if (key->cipher == NQ_CHACHA20_POLY1305) {
-		mask_chacha(key, samples, masks, n);
+		nqd_chacha_mask(key->chacha, samples, masks, n);
 		return;
 	}
 	for (i = 0; i < n; i += some) {
@@ -705,14 +564,14 @@ const struct nq_crypto_ops nqd_crypto_ops = {
 
 /* ---- self test ---- */
 
-static int check_cipher(u16 cipher, bool settled, u8 *memory)
+static int check_cipher(u16 cipher, u8 *memory)
 {
 	struct key_ctx ctx = {};
 	u8 bytes[NQ_KEY_MAX_LEN];
 	int err;
 
 	nq_selftest_key(bytes);
-	ctx.key = make_key(cipher, KEY_AEAD, bytes, settled);
+	ctx.key = make_key(cipher, KEY_AEAD, bytes, 0);
 	if (IS_ERR(ctx.key))
 		return PTR_ERR(ctx.key);
 	local_bh_disable();
@@ -732,8 +591,7 @@ static int check_ciphers(void)
 	if (!memory)
 		return -ENOMEM;
 	for (i = 0; i < ARRAY_SIZE(ciphers) && !err; i++) {
-		err = check_cipher(ciphers[i], true, memory);
-		err = err ?: check_cipher(ciphers[i], false, memory);
+		err = check_cipher(ciphers[i], memory);
 		if (err)
 			pr_err("cipher suite 0x%04x %s: %d\n", ciphers[i],
 			       err == -EIO ? "miscomputes" : "cannot be used", err);
@@ -757,48 +615,53 @@ static void free_scratch(void)
 		per_cpu(scratch, i) = NULL;
 		aead_request_free(cpu->aead);
 		skcipher_request_free(cpu->masks);
-		for (k = 0; k < SLOTS; k++) {
-			crypto_free_aead(cpu->slots[KEY_AEAD][k].aead);
-			crypto_free_skcipher(cpu->slots[KEY_HP][k].ecb);
-		}
+		for (k = 0; k < ARRAY_SIZE(cpu->aead_slots); k++)
+			crypto_free_aead(cpu->aead_slots[k].aead);
+		for (k = 0; k < ARRAY_SIZE(cpu->hp_slots); k++)
+			crypto_free_skcipher(cpu->hp_slots[k].ecb);
 		kfree_sensitive(cpu);
 	}
 }
 
-static int make_slots(struct scratch *cpu, unsigned int k)
+static int make_slots(struct scratch *cpu)
 {
-	struct crypto_skcipher *mask = alloc_ecb();
+	struct crypto_skcipher *ecb;
 	struct crypto_aead *aead;
+	unsigned int i;
+	int err;
 
-	if (IS_ERR(mask))
-		return PTR_ERR(mask);
-	cpu->slots[KEY_HP][k].ecb = mask;
-	if (!gcm_takes_on)
-		return 0;
-	aead = alloc_gcm();
-	if (IS_ERR(aead))
-		return PTR_ERR(aead);
-	cpu->slots[KEY_AEAD][k].aead = aead;
-	return crypto_aead_setauthsize(aead, NQ_TAG_LEN);
+	for (i = 0; i < ARRAY_SIZE(cpu->hp_slots); i++) {
+		ecb = alloc_ecb();
+		if (IS_ERR(ecb))
+			return PTR_ERR(ecb);
+		cpu->hp_slots[i].ecb = ecb;
+	}
+	for (i = 0; gcm_takes_on && i < ARRAY_SIZE(cpu->aead_slots); i++) {
+		aead = alloc_gcm();
+		if (IS_ERR(aead))
+			return PTR_ERR(aead);
+		cpu->aead_slots[i].aead = aead;
+		err = crypto_aead_setauthsize(aead, NQ_TAG_LEN);
+		if (err)
+			return err;
+	}
+	return 0;
 }
 
 static int make_scratch(int i, struct crypto_aead *aead)
 {
 	struct scratch *cpu = kzalloc_node(sizeof(*cpu), GFP_KERNEL, cpu_to_node(i));
-	unsigned int k;
 	int err;
 
 	if (!cpu)
 		return -ENOMEM;
 	spin_lock_init(&cpu->lock);
 	per_cpu(scratch, i) = cpu;
-	for (k = 0; k < SLOTS; k++) {
-		err = make_slots(cpu, k);
-		if (err)
-			return err;
-	}
+	err = make_slots(cpu);
+	if (err)
+		return err;
 	cpu->aead = aead_request_alloc(aead, GFP_KERNEL);
-	cpu->masks = skcipher_request_alloc(cpu->slots[KEY_HP][0].ecb, GFP_KERNEL);
+	cpu->masks = skcipher_request_alloc(cpu->hp_slots[0].ecb, GFP_KERNEL);
 	if (!cpu->aead || !cpu->masks)
 		return -ENOMEM;
 	aead_request_set_callback(cpu->aead, 0, NULL, NULL);

@@ -19,7 +19,8 @@
 
 #include "../quic/nq.h"
 
-struct nqd_key;
+/* Places of sessions at every CPU: see nqd_keys_load(). */
+#define NQD_KEY_SEATS 8
 
 extern const struct nq_crypto_ops nqd_crypto_ops;
 
@@ -27,6 +28,8 @@ extern const struct nq_crypto_ops nqd_crypto_ops;
 int nqd_crypto_init(void);
 /* Is it so? For tests, which some kernels run before module init. */
 bool nqd_crypto_is_up(void);
+/* Which of a CPU's transforms takes on a key that has been loaded in place of @bytes; for tests. */
+u8 nqd_key_place(const u8 *bytes);
 /* Every key has been dropped; waits until all are freed. May sleep. */
 void nqd_crypto_exit(void);
 
@@ -40,25 +43,20 @@ bool nqd_crypto_usable(void);
 /*
  * Replace every key of @p (next keys where p->has_next) by a reference; the raw bytes are wiped. On
  * error @p holds neither. May sleep. 0, -EOPNOTSUPP, -ENOMEM.
+ *
+ * @seat, chosen here: where every CPU has the session's keys while it works with them. Transforms
+ * for AES are a CPU's, not a key's: they take on the key of who needs them, and sessions share
+ * seats. At a seat the three receive keys that a session may have at once find room together, so
+ * that a packet takes the same time with each (nq_crypto_ops.ready).
  */
-int nqd_keys_load(struct nq_conn_params *p);
+int nqd_keys_load(struct nq_conn_params *p, u8 *seat);
 /* Drop the references of nqd_keys_load() once nq_conn_init() has taken its own; wipes @p's keys. */
 void nqd_keys_unload(struct nq_conn_params *p);
 
-/*
- * The same for nq_set_next_keys(). Such a key has no transform of its own until it is settled: the
- * CPU's takes it on when packets need it, a little slower. (Where it can; see crypto.c.)
- */
-int nqd_next_keys_load(u16 cipher, struct nq_key_material *tx, struct nq_key_material *rx);
+/* The same for nq_set_next_keys(). @updates: nq_key_updates() as it will be once they are used. */
+int nqd_next_keys_load(u16 cipher, u8 seat, u32 updates, struct nq_key_material *tx,
+		       struct nq_key_material *rx);
 void nqd_next_keys_unload(struct nq_key_material *tx, struct nq_key_material *rx);
-
-/* The key of an engine's context, with a reference; under what guards the engine. */
-struct nqd_key *nqd_key_get(const void *ctx);
-/*
- * It is in regular use now: it gets a transform of its own, and the reference goes. May sleep. 0 or
- * -errno.
- */
-int nqd_key_settle(struct nqd_key *key);
 
 /*
  * RFC 9001 5.1 and 6.1, HKDF-Expand-Label: "quic key", "quic iv", "quic hp", "quic ku". @out_len at

@@ -140,10 +140,8 @@ static void duplicates(struct nqd_session *s, const struct nq_stats *st)
 /* Without them the next update, ours or the peer's, is the end: tried until there is memory. */
 static void next_keys(struct nqd_session *s)
 {
-	int err = nqd_session_settle_keys(s);
+	int err = nqd_session_next_keys(s);
 
-	if (!err && s->secrets.has_secrets)
-		err = nqd_session_next_keys(s);
 	/* Its owner may have given some. */
 	s->keys_due = err && err != -EALREADY;
 	if (s->keys_due)
@@ -153,7 +151,7 @@ static void next_keys(struct nqd_session *s)
 static void keys_changed(struct nqd_session *s)
 {
 	nqd_event(s, NQD_EVENT_KEY_UPDATE_DONE, NULL, NULL, 0);
-	s->keys_due = true;
+	s->keys_due = s->secrets.has_secrets;
 }
 
 static void path_mtu_changed(struct nqd_session *s)

@@ -205,7 +205,8 @@ struct nqd_session {
 	struct nqd_path_report path_report;
 	struct nqd_new_session *waiting; /* until SET_KEYS */
 	struct nqd_secrets secrets;	/* of the phase whose keys are installed as "next" */
-	bool keys_due;			/* present ones are not settled, or not yet the next ones */
+	bool keys_due;			/* the next ones, of our secrets */
+	u8 key_seat;			/* nqd_keys_load() */
 	void *ring_mem;			/* the engine's ring */
 	size_t ring_bytes;		/* of one that grew */
 	u32 happened;			/* BIT() of the kinds of events that did */
@@ -322,7 +323,9 @@ void nqd_session_down(struct nqd_session *s, u8 reason, u64 code, const char *te
 u8 nqd_session_state(struct nqd_session *s);
 /* NQ_EV_CID_RETIRED and NQ_EV_CID_WANTED. */
 void nqd_session_refill_cids(struct nqd_session *s);
-int nqd_session_settle_keys(struct nqd_session *s);
+/* 0 or -errno; the raw keys are wiped. */
+int nqd_session_set_next_keys(struct nqd_session *s, struct nq_key_material *tx,
+			      struct nq_key_material *rx);
 int nqd_session_next_keys(struct nqd_session *s);
 void nqd_ring_grow(struct nqd_session *s, u32 packets);
 

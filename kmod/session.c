@@ -254,23 +254,26 @@ void nqd_session_refill_cids(struct nqd_session *s)
 		issue_cid(s);
 }
 
-/*
- * Keys that have come into use get transforms of their own. Before the next ones are installed: so
- * of all receive keys one at most has none, and a CPU can have that ready (nq_open()).
- */
-int nqd_session_settle_keys(struct nqd_session *s)
+int nqd_session_set_next_keys(struct nqd_session *s, struct nq_key_material *tx,
+			      struct nq_key_material *rx)
 {
-	struct nqd_key *tx_key, *rx_key;
-	const void *tx, *rx;
+	u32 updates;
 	int err;
 
 	spin_lock_bh(&s->lock);
-	nq_current_keys(s->conn, &tx, &rx);
-	tx_key = nqd_key_get(tx);
-	rx_key = nqd_key_get(rx);
+	updates = nq_key_updates(s->conn);
 	spin_unlock_bh(&s->lock);
-	err = nqd_key_settle(tx_key);
-	return nqd_key_settle(rx_key) ?: err;
+	err = nqd_next_keys_load(s->cipher, s->key_seat, updates + 1, tx, rx);
+	if (err)
+		return err;
+	spin_lock_bh(&s->lock);
+	/* After an update meanwhile they would be those of another phase. */
+	err = -EALREADY;
+	if (nq_key_updates(s->conn) == updates)
+		err = nq_set_next_keys(s->conn, tx, rx);
+	spin_unlock_bh(&s->lock);
+	nqd_next_keys_unload(tx, rx);
+	return err;
 }
 
 /*
@@ -284,17 +287,9 @@ int nqd_session_next_keys(struct nqd_session *s)
 	int err;
 
 	err = nqd_step_secrets(s->cipher, nqd_quic_derive, &next, &tx, &rx);
-	if (!err)
-		err = nqd_next_keys_load(s->cipher, &tx, &rx);
-	if (err)
-		goto wipe;
-	spin_lock_bh(&s->lock);
-	err = nq_set_next_keys(s->conn, &tx, &rx);
-	spin_unlock_bh(&s->lock);
-	nqd_next_keys_unload(&tx, &rx);
+	err = err ?: nqd_session_set_next_keys(s, &tx, &rx);
 	if (!err)
 		s->secrets = next;
-wipe:
 	memzero_explicit(&next, sizeof(next));
 	memzero_explicit(&tx, sizeof(tx));
 	memzero_explicit(&rx, sizeof(rx));
@@ -350,7 +345,7 @@ int nqd_session_start(struct nqd_session *s, struct nqd_new_session *req,
 	p->crypto = &nqd_crypto_ops;
 	p->path_mtu_bytes = min_t(u32, p->path_mtu_bytes, NQD_PACKET_MAX);
 	get_random_bytes(p->path_secret, sizeof(p->path_secret));
-	err = nqd_keys_load(p);
+	err = nqd_keys_load(p, &s->key_seat);
 	if (err)
 		return err;
 	err = first_ring(s, p);

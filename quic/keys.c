@@ -111,10 +111,9 @@ int nq_set_next_keys(struct nq_conn *c, const struct nq_key_material *tx,
 	return err;
 }
 
-void nq_current_keys(const struct nq_conn *c, const void **tx, const void **rx)
+u32 nq_key_updates(const struct nq_conn *c)
 {
-	*tx = c->keys.tx.ctx;
-	*rx = c->keys.rx.ctx;
+	return c->keys.rotations;
 }
 
 /* ---- updates ---- */

@@ -416,8 +416,8 @@ void nq_close_info(const struct nq_conn *c, struct nq_close_info *info);
 /* Install the keys of the phase after the current one: 0, -EALREADY, or what aead_init() returns. */
 int nq_set_next_keys(struct nq_conn *c, const struct nq_key_material *tx,
 		     const struct nq_key_material *rx);
-/* Contexts of the keys in use now. */
-void nq_current_keys(const struct nq_conn *c, const void **tx, const void **rx);
+/* How many there have been, either side's. None can be while the next keys are missing. */
+u32 nq_key_updates(const struct nq_conn *c);
 /* Start a key update (RFC 9001 6.1): 0, -EAGAIN (not allowed yet), -ENOKEY (no next keys). */
 int nq_key_update(struct nq_conn *c, u64 now_us);
 

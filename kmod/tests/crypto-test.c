@@ -23,6 +23,7 @@
 struct bench {
 	struct nq_conn_params p;
 	u8 aead[64], hp[64];
+	u8 seat;
 	u8 packet[PACKET_MAX];
 };
 
@@ -34,7 +35,7 @@ static void bench_open(struct kunit *test, struct bench *b, const struct nq_vect
 	b->p.cipher = v->cipher;
 	memcpy(b->p.tx.key, v->key, sizeof(v->key));
 	memcpy(b->p.tx_hp, v->hp, sizeof(v->hp));
-	KUNIT_ASSERT_EQ(test, nqd_keys_load(&b->p), 0);
+	KUNIT_ASSERT_EQ(test, nqd_keys_load(&b->p, &b->seat), 0);
 	KUNIT_EXPECT_EQ(test, nqd_crypto_ops.aead_init(b->aead, v->cipher, b->p.tx.key), 0);
 	KUNIT_EXPECT_EQ(test, nqd_crypto_ops.hp_init(b->hp, v->cipher, b->p.tx_hp), 0);
 	/* The contexts keep the keys. */
@@ -198,12 +199,13 @@ static void derive_refuses(struct kunit *test)
 static void unknown_cipher(struct kunit *test)
 {
 	struct nq_conn_params *p = kunit_kzalloc(test, sizeof(*p), GFP_KERNEL);
+	u8 seat;
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	p->cipher = 0x1304;
 	memset(p->tx.key, 0xaa, sizeof(p->tx.key));
 	memset(p->rx_hp, 0xaa, sizeof(p->rx_hp));
-	KUNIT_EXPECT_EQ(test, nqd_keys_load(p), -EOPNOTSUPP);
+	KUNIT_EXPECT_EQ(test, nqd_keys_load(p, &seat), -EOPNOTSUPP);
 	/* What could not be loaded is wiped all the same. */
 	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(p->tx.key, 0, sizeof(p->tx.key)), NULL);
 	KUNIT_EXPECT_PTR_EQ(test, memchr_inv(p->rx_hp, 0, sizeof(p->rx_hp)), NULL);
@@ -326,33 +328,86 @@ static void mask_burst(struct kunit *test)
 	}
 }
 
+/* What one key makes of nothing: a mask and a tag. */
+struct made {
+	u8 mask[1][NQ_HP_MASK_LEN];
+	u8 tag[NQ_TAG_LEN];
+};
+
+static void make(struct bench *b, struct made *m)
+{
+	const u8 *sample = b->packet;
+	struct nq_aead_op op = {
+		.aad = b->packet,
+		.aad_len = 16,
+		.text = b->packet + 16,
+		.text_len = 64,
+	};
+
+	memset(b->packet, 0, 16 + 64);
+	nqd_crypto_ops.hp_mask(b->hp, &sample, m->mask, 1);
+	nqd_crypto_ops.seal(b->aead, &op, 1);
+	memcpy(m->tag, b->packet + 16 + 64, NQ_TAG_LEN);
+}
+
 /* A CPU takes on one key after the other, of any length: each gives what it gave before. */
-static void masks_in_turn(struct kunit *test)
+static void keys_in_turn(struct kunit *test)
 {
 	static const u16 ciphers[] = { NQ_AES_128_GCM, NQ_AES_256_GCM, NQ_AES_128_GCM };
-	u8 masks[2][ARRAY_SIZE(ciphers)][NQ_HP_MASK_LEN];
+	const unsigned int n = ARRAY_SIZE(ciphers) * NQD_KEY_SEATS;
+	struct bench *b = kunit_kcalloc(test, n, sizeof(*b), GFP_KERNEL);
+	struct made *made = kunit_kcalloc(test, 2 * n, sizeof(*made), GFP_KERNEL);
 	struct nq_vector v = { .name = "in turn" };
-	struct bench *b = kunit_kzalloc(test, ARRAY_SIZE(ciphers) * sizeof(*b), GFP_KERNEL);
-	const u8 *sample;
-	unsigned int i, c;
+	unsigned int i, k;
 
 	KUNIT_ASSERT_NOT_NULL(test, b);
-	sample = b->packet;
-	for (c = 0; c < ARRAY_SIZE(ciphers); c++) {
-		v.cipher = ciphers[c];
-		v.hp[0] = c;
-		bench_open(test, b + c, &v);
+	KUNIT_ASSERT_NOT_NULL(test, made);
+	for (k = 0; k < n; k++) {
+		v.cipher = ciphers[k % ARRAY_SIZE(ciphers)];
+		v.hp[0] = k;
+		v.key[0] = k;
+		bench_open(test, b + k, &v);
 	}
 	local_bh_disable();
 	for (i = 0; i < 2; i++)
-		for (c = 0; c < ARRAY_SIZE(ciphers); c++)
-			nqd_crypto_ops.hp_mask(b[c].hp, &sample, &masks[i][c], 1);
+		for (k = 0; k < n; k++)
+			make(b + k, &made[i * n + k]);
 	local_bh_enable();
-	KUNIT_EXPECT_EQ(test, memcmp(masks[0], masks[1], sizeof(masks[0])), 0);
-	for (c = 0; c < ARRAY_SIZE(ciphers); c++) {
-		i = (c + 1) % ARRAY_SIZE(ciphers);
-		KUNIT_EXPECT_NE(test, memcmp(masks[0][c], masks[0][i], NQ_HP_MASK_LEN), 0);
-		bench_close(b + c);
+	KUNIT_EXPECT_EQ(test, memcmp(made, made + n, n * sizeof(*made)), 0);
+	for (k = 0; k < n; k++) {
+		/* Who sits at the same seat. */
+		i = (k + NQD_KEY_SEATS) % n;
+		KUNIT_EXPECT_NE(test, memcmp(made[k].mask, made[i].mask, NQ_HP_MASK_LEN), 0);
+		KUNIT_EXPECT_NE(test, memcmp(made[k].tag, made[i].tag, NQ_TAG_LEN), 0);
+		bench_close(b + k);
+	}
+}
+
+/* The receive keys that a session may have at once are at places of their own. */
+static void phases_beside(struct kunit *test)
+{
+	struct nq_conn_params *p = kunit_kzalloc(test, sizeof(*p), GFP_KERNEL);
+	struct nq_key_material tx = {}, rx = {};
+	u8 seat, at[3]; /* of the phase before, the current and the next one */
+	u32 updates;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	p->cipher = NQ_AES_128_GCM;
+	p->has_next = true;
+	KUNIT_ASSERT_EQ(test, nqd_keys_load(p, &seat), 0);
+	at[1] = nqd_key_place(p->rx.key);
+	at[2] = nqd_key_place(p->rx_next.key);
+	KUNIT_EXPECT_NE(test, at[1], at[2]);
+	nqd_keys_unload(p);
+	for (updates = 1; updates < 8; updates++) {
+		at[0] = at[1];
+		at[1] = at[2];
+		KUNIT_ASSERT_EQ(test, nqd_next_keys_load(p->cipher, seat, updates + 1, &tx, &rx),
+				0);
+		at[2] = nqd_key_place(rx.key);
+		nqd_next_keys_unload(&tx, &rx);
+		KUNIT_EXPECT_NE(test, at[0], at[2]);
+		KUNIT_EXPECT_NE(test, at[1], at[2]);
 	}
 }
 
@@ -418,6 +473,7 @@ struct pair {
 	struct nq_conn_params p[2];
 	struct nq_conn *conn[2];
 	void *mem[2];
+	u8 seats[2];
 	struct nq_tx_pkt out[NQ_BURST_MAX];
 	struct nq_rx_pkt in[NQ_BURST_MAX];
 	struct nq_rx_datagram datagrams[NQ_BURST_MAX];
@@ -465,7 +521,7 @@ static void pair_side(struct kunit *test, struct pair *pair, int i, u16 cipher)
 		.path_secret = { 1, 2 },
 	};
 	pair_keys(p, i ? 0x20 : 0x10, i ? 0x10 : 0x20);
-	KUNIT_ASSERT_EQ(test, nqd_keys_load(p), 0);
+	KUNIT_ASSERT_EQ(test, nqd_keys_load(p, &pair->seats[i]), 0);
 	pair->mem[i] = kunit_kzalloc(test, nq_conn_bytes(p) + 64, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, pair->mem[i]);
 	pair->conn[i] = nq_conn_init(PTR_ALIGN(pair->mem[i], 64), p, pair->now_us, &err);
@@ -536,11 +592,14 @@ static void pair_round(struct kunit *test, struct pair *pair)
 
 static void update_keys(struct kunit *test, struct pair *pair, int i, u8 tx, u8 rx)
 {
+	u32 updates = nq_key_updates(pair->conn[i]) + 1;
 	struct nq_key_material next[2] = {};
+	int err;
 
 	memset(next[0].key, tx, sizeof(next[0].key));
 	memset(next[1].key, rx, sizeof(next[1].key));
-	KUNIT_ASSERT_EQ(test, nqd_next_keys_load(pair->p[i].cipher, &next[0], &next[1]), 0);
+	err = nqd_next_keys_load(pair->p[i].cipher, pair->seats[i], updates, &next[0], &next[1]);
+	KUNIT_ASSERT_EQ(test, err, 0);
 	local_bh_disable();
 	KUNIT_EXPECT_EQ(test, nq_set_next_keys(pair->conn[i], &next[0], &next[1]), 0);
 	local_bh_enable();
@@ -591,15 +650,21 @@ static void engines(struct kunit *test)
 	pair_talk(test, pair, NQ_CHACHA20_POLY1305);
 }
 
-static struct kunit_case crypto_cases[] = {
-	KUNIT_CASE(rfc9001),	     KUNIT_CASE(ngtcp2),
-	KUNIT_CASE(initial_secrets), KUNIT_CASE(derive_refuses),
-	KUNIT_CASE(unknown_cipher),  KUNIT_CASE(retry_tag),
-	KUNIT_CASE(chacha_lengths),  KUNIT_CASE(mask_burst),
-	KUNIT_CASE(masks_in_turn),   KUNIT_CASE(packet_numbers),
-	KUNIT_CASE(ack_encodings),   KUNIT_CASE(datagram_encodings),
-	KUNIT_CASE(engines),	     {}
-};
+static struct kunit_case crypto_cases[] = { KUNIT_CASE(rfc9001),
+					    KUNIT_CASE(ngtcp2),
+					    KUNIT_CASE(initial_secrets),
+					    KUNIT_CASE(derive_refuses),
+					    KUNIT_CASE(unknown_cipher),
+					    KUNIT_CASE(retry_tag),
+					    KUNIT_CASE(chacha_lengths),
+					    KUNIT_CASE(mask_burst),
+					    KUNIT_CASE(keys_in_turn),
+					    KUNIT_CASE(phases_beside),
+					    KUNIT_CASE(packet_numbers),
+					    KUNIT_CASE(ack_encodings),
+					    KUNIT_CASE(datagram_encodings),
+					    KUNIT_CASE(engines),
+					    {} };
 
 static bool started_here;
 
