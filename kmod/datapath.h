@@ -7,6 +7,10 @@
  * In:   data_ready() -> NAPI poll (rx.c) -> runs of packets of one session opened in place ->
  *       checked, joined -> netif_receive_skb_list()
  *
+ * Gathering. What costs most of a small packet is the round, the outer skb and its way: so a packet
+ * that comes right behind a burst waits for others, 50 us at most or until there is a burst of them
+ * (tx.c, gathers()). The first one after a pause leaves at once.
+ *
  * Rounds. Whatever gives a session something to do (a packet from the stack, received ones, its
  * timer, the control side) asks for a round: nqd_dp_session_wake(). One CPU at a time has the turn
  * to send for a session, nqd_session_dp.turn, and runs it; who finds the turn taken leaves the
@@ -66,7 +70,9 @@ struct nqd_tx_tally {
 struct nqd_session_dp {
 	/* From the stack to the rounds; its own lock. */
 	struct sk_buff_head queue;
-	u32 queue_bytes;		/* of it */
+	u32 queue_bytes, queue_segs;	/* of it */
+	bool gathering;			/* @gather will ask for a round */
+	struct hrtimer gather;
 	atomic_t held_bytes;		/* of queue, waiting and staged */
 	atomic64_t queue_drops, mtu_drops; /* packets; counted in the next round */
 	unsigned long state;		/* enum nqd_dp_state */
@@ -84,6 +90,7 @@ struct nqd_session_dp {
 	struct codel_vars codel;
 	struct codel_stats codel_stats;
 	codel_time_t delay_max;		/* of a packet that waited, since FLUSH_STATS; WRITE_ONCE */
+	codel_time_t sent_at;		/* the last burst of inner packets; WRITE_ONCE */
 	struct dst_cache dst;		/* of the active path */
 	u8 dst_path;			/* whose it is */
 	u32 overhead;			/* of an inner packet */

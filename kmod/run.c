@@ -89,6 +89,16 @@ static void one_round(struct nqd_session *s)
 
 /* ---- who does a round ---- */
 
+void nqd_run_delivering(struct nqd_session *s)
+{
+	this_cpu_write(delivering, s);
+}
+
+bool nqd_run_is_delivering(const struct nqd_session *s)
+{
+	return this_cpu_read(delivering) == s;
+}
+
 /* The worker does; not once the session is being stopped, who waits for it afterwards. */
 static void leave_to_worker(struct nqd_session *s)
 {
@@ -107,7 +117,7 @@ static void rounds(struct nqd_session *s)
 	unsigned int i;
 
 	for (i = 0; test_bit(NQD_DP_WANTED, &dp->state); i++) {
-		if (this_cpu_read(delivering) == s)
+		if (nqd_run_is_delivering(s))
 			return;
 		if (i == ROUNDS_MAX || this_cpu_read(nested) >= NESTED_MAX ||
 		    !nqd_crypto_usable()) {
@@ -124,11 +134,6 @@ static void rounds(struct nqd_session *s)
 		/* Pairs with that of who did not get the turn. */
 		smp_mb();
 	}
-}
-
-void nqd_run_delivering(struct nqd_session *s)
-{
-	this_cpu_write(delivering, s);
 }
 
 void nqd_dp_session_wake(struct nqd_session *s)
@@ -169,6 +174,15 @@ static enum hrtimer_restart on_timer(struct hrtimer *timer)
 	return HRTIMER_NORESTART;
 }
 
+static enum hrtimer_restart on_gathered(struct hrtimer *timer)
+{
+	struct nqd_session *s = container_of(timer, struct nqd_session, dp.gather);
+
+	if (nqd_tx_gathered(s))
+		nqd_dp_session_wake(s);
+	return HRTIMER_NORESTART;
+}
+
 static void on_work(struct work_struct *work)
 {
 	nqd_dp_session_flush(container_of(work, struct nqd_session, dp.work));
@@ -185,6 +199,7 @@ void nqd_dp_session_init(struct nqd_session *s)
 	dp->timer_us = NQ_TIME_NEVER;
 	INIT_WORK(&dp->work, on_work);
 	nqd_hrtimer_setup(&dp->timer, on_timer, HRTIMER_MODE_ABS_SOFT);
+	nqd_hrtimer_setup(&dp->gather, on_gathered, HRTIMER_MODE_REL_SOFT);
 }
 
 int nqd_dp_session_start(struct nqd_session *s)
@@ -208,6 +223,7 @@ void nqd_dp_session_stop(struct nqd_session *s)
 	nqd_tx_purge(s);
 	spin_unlock_bh(&dp->turn);
 	hrtimer_cancel(&dp->timer);
+	hrtimer_cancel(&dp->gather);
 	cancel_work_sync(&dp->work);
 	dst_cache_destroy(&dp->dst);
 }

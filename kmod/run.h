@@ -54,6 +54,8 @@ void nqd_tx_resume(struct nqd_session *s);
 /* What waits is dropped; goes to another session. With the turns of both, not under s->lock. */
 void nqd_tx_purge(struct nqd_session *s);
 void nqd_tx_move(struct nqd_session *to, struct nqd_session *from);
+/* The time to gather packets is over: is there one? In softirq. */
+bool nqd_tx_gathered(struct nqd_session *s);
 /* What of a session is tx.c's. */
 void nqd_tx_start(struct nqd_session_dp *dp);
 void nqd_tx_init(void);
@@ -64,5 +66,6 @@ void nqd_tx_init(void);
  * in one burst, and not from the depth of the stack's receive path. Bottom halves are off.
  */
 void nqd_run_delivering(struct nqd_session *s);
+bool nqd_run_is_delivering(const struct nqd_session *s);
 
 #endif /* NQD_RUN_H */

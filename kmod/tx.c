@@ -33,6 +33,11 @@
 #include "udp.h"
 
 #define ICMP_PER_SECOND 100
+/* How long a packet waits for others at most. */
+static unsigned int gather_us = 50;
+module_param(gather_us, uint, 0644);
+MODULE_PARM_DESC(gather_us, "Microseconds a packet behind a burst waits for others (50; 0: none)");
+
 /* When there was no memory for a burst. */
 #define NO_MEMORY_RETRY_US 1000
 /* Two probes and two challenges (RFC 9002 6.2.4, RFC 9000 8.2.1): no burst is so small for long. */
@@ -151,8 +156,42 @@ static bool fits(struct nqd_session *s, struct nqd_device *nd, struct sk_buff *s
 }
 
 /*
- * @alone: its device has no other. -ENOBUFS: the queue is full. -ESTALE: what waits is another's
- * by now, or nobody's.
+ * Shall the packet that has just been queued wait for others? Behind a burst that has just left,
+ * unless there is another burst full of them. What is answered while packets are delivered leaves
+ * with all other answers anyway. Under queue.lock.
+ */
+static bool gathers(const struct nqd_session *s, codel_time_t now)
+{
+	codel_time_t wait = (u64)READ_ONCE(gather_us) * NSEC_PER_USEC >> CODEL_SHIFT;
+
+	return wait && s->dp.queue_segs < NQ_BURST_MAX &&
+	       codel_time_before(now, READ_ONCE(s->dp.sent_at) + wait) && !nqd_run_is_delivering(s);
+}
+
+/* Under queue.lock, so not behind the end of the session. */
+static void gather(struct nqd_session_dp *dp)
+{
+	if (dp->gathering)
+		return;
+	dp->gathering = true;
+	hrtimer_start(&dp->gather, ns_to_ktime((u64)READ_ONCE(gather_us) * NSEC_PER_USEC),
+		      HRTIMER_MODE_REL_PINNED_SOFT);
+}
+
+bool nqd_tx_gathered(struct nqd_session *s)
+{
+	bool any;
+
+	spin_lock(&s->dp.queue.lock);
+	s->dp.gathering = false;
+	any = !skb_queue_empty(&s->dp.queue);
+	spin_unlock(&s->dp.queue.lock);
+	return any;
+}
+
+/*
+ * @alone: its device has no other. 1: it waits for others, and a timer. -ENOBUFS: the queue is
+ * full. -ESTALE: what waits is another's by now, or nobody's.
  */
 static int enqueue(struct nqd_session *s, struct sk_buff *skb, bool alone)
 {
@@ -169,7 +208,12 @@ static int enqueue(struct nqd_session *s, struct sk_buff *skb, bool alone)
 			skb_orphan(skb);
 		__skb_queue_tail(&dp->queue, skb);
 		dp->queue_bytes += skb->len;
+		dp->queue_segs += nqd_skb_cb(skb)->segs;
 		atomic_add(skb->len, &dp->held_bytes);
+		if (gathers(s, nqd_skb_cb(skb)->queued)) {
+			gather(dp);
+			err = 1;
+		}
 	}
 	spin_unlock_bh(&dp->queue.lock);
 	return err;
@@ -197,7 +241,10 @@ void nqd_tx_resume(struct nqd_session *s)
 		netif_wake_queue(nd->dev);
 }
 
-/* 0: it waits in the queue of @s, or was dropped and counted. -ESTALE: nothing waits there now. */
+/*
+ * 0: it waits in the queue of @s for a round, or was dropped, which a round counts; 1: it waits for
+ * others first. -ESTALE: nothing waits there now.
+ */
 static int to_session(struct nqd_session *s, struct nqd_device *nd, struct sk_buff *skb,
 		      struct dp_segs *segs)
 {
@@ -223,7 +270,7 @@ static int to_session(struct nqd_session *s, struct nqd_device *nd, struct sk_bu
 		drop(s, skb, NQD_DROP_TX_QUEUE);
 		return 0;
 	}
-	if (!err && alone)
+	if (err >= 0 && alone)
 		hold_back(s, nd->dev);
 	return err;
 }
@@ -234,6 +281,7 @@ netdev_tx_t nqd_dp_xmit(struct sk_buff *skb, struct net_device *dev)
 	struct nqd_session *s;
 	struct dp_segs segs;
 	bool again = false;
+	int err;
 
 	skb = skb_share_check(skb, GFP_ATOMIC);
 	if (unlikely(!skb))
@@ -247,8 +295,10 @@ find:
 	s = nqd_session_by_dst(nd, skb->data);
 	/* Pairs with nqd_session_start(): what is set up before is seen. */
 	if (likely(s && smp_load_acquire(&s->conn))) {
-		if (likely(!to_session(s, nd, skb, &segs))) {
-			nqd_dp_session_wake(s);
+		err = to_session(s, nd, skb, &segs);
+		if (likely(err >= 0)) {
+			if (!err)
+				nqd_dp_session_wake(s);
 			rcu_read_unlock();
 			return NETDEV_TX_OK;
 		}
@@ -309,6 +359,7 @@ static void take_queue(struct nqd_session *s)
 	skb_queue_splice_tail_init(&dp->queue, &dp->waiting);
 	dp->waiting_bytes += dp->queue_bytes;
 	dp->queue_bytes = 0;
+	dp->queue_segs = 0;
 	spin_unlock_bh(&dp->queue.lock);
 }
 
@@ -693,6 +744,8 @@ static void leave(struct nqd_session *s, struct nqd_burst *b, struct nq_tx_burst
 		nqd_burst_drop(b);
 	else
 		send_burst(s, b, &way, now_us);
+	if (n)
+		WRITE_ONCE(s->dp.sent_at, codel_get_time());
 }
 
 /* What bursts are planned with, until the next look. */

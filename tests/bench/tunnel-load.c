@@ -29,6 +29,8 @@
 /* Datagrams that are sent before the receiver looks. */
 #define UDP_ROUND 32
 #define STALL_MS 10000
+/* Nothing more comes. */
+#define SILENCE_MS 200
 
 struct flow {
 	int out, in;
@@ -187,9 +189,30 @@ static void run_udp(uint64_t count, size_t size, uint64_t *got, uint64_t *messag
 	}
 }
 
+/* What is on its way when all has been sent: when the last of it came. */
+static uint64_t take_rest(uint64_t count, uint64_t *got, uint64_t *messages)
+{
+	struct pollfd *fds = calloc(n_flows, sizeof(*fds));
+	uint64_t last_us = now_us();
+	unsigned long i;
+
+	if (!fds)
+		fail("memory");
+	for (i = 0; i < n_flows; i++)
+		fds[i] = (struct pollfd){ .fd = flows[i].in, .events = POLLIN };
+	while (*messages < count && poll(fds, n_flows, SILENCE_MS) > 0) {
+		for (i = 0; i < n_flows; i++)
+			if (fds[i].revents)
+				*got += drain(&flows[i], messages);
+		last_us = now_us();
+	}
+	free(fds);
+	return last_us;
+}
+
 int main(int argc, char **argv)
 {
-	uint64_t got = 0, received = 0, started, total, count;
+	uint64_t got = 0, received = 0, started, ended, total, count;
 	struct rlimit many = { 65536, 65536 };
 	unsigned long i;
 	size_t size;
@@ -217,7 +240,8 @@ int main(int argc, char **argv)
 		run_tcp(total, size, &got, &received);
 	else
 		run_udp(count, size, &got, &received);
-	printf("%llu %llu %llu %llu\n", (unsigned long long)(now_us() - started),
+	ended = type == SOCK_STREAM ? now_us() : take_rest(count, &got, &received);
+	printf("%llu %llu %llu %llu\n", (unsigned long long)(ended - started),
 	       (unsigned long long)got, (unsigned long long)count, (unsigned long long)received);
 	return 0;
 }
