@@ -312,6 +312,7 @@ const struct nx_dp_ops nx_control_dp_ops = {
 	.event = on_dp_event,
 	.up = on_dp_up,
 	.down = on_dp_down,
+	.again = nx_sessions_recount,
 };
 
 void nx_tunnels_plane_changed(struct nx_manager *m)

@@ -217,6 +217,11 @@ static void lost(struct nx_genl *g)
 	g->ops->gone(g->userdata);
 }
 
+static void genl_unknown(struct nx_dp *d)
+{
+	lost(d->carrier);
+}
+
 static uint32_t events_group(struct nlattr *groups)
 {
 	static struct nla_policy policy[CTRL_ATTR_MCAST_GRP_MAX + 1] = {
@@ -347,7 +352,7 @@ const char *nx_genl_device_kind(const struct nx_genl *g)
 
 int nx_genl_use(struct nx_genl *g)
 {
-	static const struct nx_dp_transport transport = { genl_send, genl_close };
+	static const struct nx_dp_transport transport = { genl_send, genl_close, genl_unknown };
 	int r;
 
 	if (!g->family || !g->group)
@@ -444,33 +449,6 @@ static int on_answers(sd_event_source *s, int fd, uint32_t revents, void *userda
 	return 0;
 }
 
-static void on_events_again(void *userdata, const struct nx_chan_msg *msg, int err,
-			    const char *text)
-{
-	struct nx_genl *g = userdata;
-
-	/* The kernel does not know the family: its end was among what was lost. */
-	if (err == -ENOENT)
-		lost(g);
-	else if (err && err != -EPIPE)
-		nx_err("lost events cannot be asked for again: %s", text);
-}
-
-/* More came than we could take. */
-static void ask_again(struct nx_genl *g)
-{
-	int r;
-
-	nx_log_full(LOG_WARNING, "EventsLost", NULL,
-		    "events of the kernel module were lost: asking for the last ones again");
-	/* Nobody unloads what is not loaded: this does not bring it back. */
-	if (!nx_dp_connected(g->dp))
-		return;
-	r = nx_dp_get_events(g->dp, on_events_again, g);
-	if (r)
-		nx_err("lost events cannot be asked for again: %s", strerror(-r));
-}
-
 static int on_events(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 {
 	struct nx_genl *g = userdata;
@@ -485,7 +463,7 @@ static int on_events(sd_event_source *s, int fd, uint32_t revents, void *userdat
 			break;
 	}
 	if (overrun)
-		ask_again(g);
+		nx_dp_events_lost(g->dp);
 	if (r < 0 && r != -ENOBUFS)
 		g->ev_source = sd_event_source_disable_unref(g->ev_source);
 	return 0;

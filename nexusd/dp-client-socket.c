@@ -25,7 +25,7 @@ static void socket_close(struct nx_dp *d)
 
 int nx_dp_attach(struct nx_dp *d, int fd)
 {
-	static const struct nx_dp_transport transport = { socket_send, socket_close };
+	static const struct nx_dp_transport transport = { socket_send, socket_close, NULL };
 	static const struct nx_chan_ops chan_ops = { on_message, on_closed };
 	struct nx_chan *chan;
 	int r;

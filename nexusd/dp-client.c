@@ -70,6 +70,8 @@ void nx_dp_receive(struct nx_dp *d, const struct nx_chan_msg *msg)
 		return;
 	if (msg->hdr.type == NXM_FAMILY_DCO && msg->hdr.cmd == NQD_CMD_EVENT)
 		handle_event(d, msg, false);
+	else if (msg->hdr.type == NLMSG_OVERRUN)
+		nx_dp_events_lost(d);
 }
 
 void nx_dp_up(struct nx_dp *d, const struct nx_dp_transport *t, void *carrier)
@@ -368,39 +370,62 @@ int nx_dp_get_stats(struct nx_dp *d, uint64_t id, nx_reply_fn fn, void *userdata
 	return nx_request_send(&d->requests, &m, NULL, 0, fn, userdata);
 }
 
-struct requery {
-	struct nx_dp *d;
-	nx_reply_fn fn;
-	void *userdata;
-};
+/* ---- lost events ---- */
 
 static void on_events(void *userdata, const struct nx_chan_msg *msg, int err, const char *text)
 {
-	struct requery *q = userdata;
+	struct nx_dp *d = userdata;
 
 	if (msg) {
-		handle_event(q->d, msg, true);
+		handle_event(d, msg, true);
 		return;
 	}
-	q->fn(q->userdata, NULL, err, text);
-	free(q);
+	if (!err) {
+		d->ops->again(d->userdata, d);
+		return;
+	}
+	d->asking = d->lost_again = false;
+	/* Its end was among what was lost. */
+	if (err == -ENOENT && d->transport && d->transport->unknown)
+		d->transport->unknown(d);
+	else if (err != -EPIPE)
+		nx_err("lost events of %s cannot be asked for again: %s", d->name, text);
 }
 
-int nx_dp_get_events(struct nx_dp *d, nx_reply_fn fn, void *userdata)
+static void get_events(struct nx_dp *d)
 {
-	struct requery *q = malloc(sizeof(*q));
 	uint8_t buf[64];
 	struct nxm m;
 	int r;
 
-	if (!q)
-		return -ENOMEM;
-	*q = (struct requery){ d, fn, userdata };
+	/* Nobody unloads what is not loaded: asking does not bring it back. */
+	if (!nx_dp_connected(d))
+		return;
 	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_GET_EVENTS, NLM_F_DUMP);
-	r = nx_request_send(&d->requests, &m, NULL, 0, on_events, q);
+	r = nx_request_send(&d->requests, &m, NULL, 0, on_events, d);
+	d->asking = !r;
 	if (r)
-		free(q);
-	return r;
+		nx_err("lost events of %s cannot be asked for again: %s", d->name, strerror(-r));
+}
+
+void nx_dp_events_lost(struct nx_dp *d)
+{
+	nx_log_full(LOG_WARNING, "EventsLost", NULL,
+		    "events of %s were lost: asking for the last ones again", d->name);
+	/* One after the other: the answers themselves may be what leaves no room for events. */
+	if (d->asking)
+		d->lost_again = true;
+	else
+		get_events(d);
+}
+
+void nx_dp_looked_again(struct nx_dp *d)
+{
+	bool again = d->lost_again;
+
+	d->asking = d->lost_again = false;
+	if (again)
+		get_events(d);
 }
 
 void nx_dp_forget(struct nx_dp *d, const void *userdata)

@@ -19,6 +19,8 @@ struct nx_dp_ops {
 	void (*up)(void *userdata, struct nx_dp *d);
 	/* All pending requests have been answered with -EPIPE. */
 	void (*down)(void *userdata, struct nx_dp *d);
+	/* Events were lost, the last ones have been told again: look which sessions are left. */
+	void (*again)(void *userdata, struct nx_dp *d);
 };
 
 struct nx_dp_transport {
@@ -26,6 +28,8 @@ struct nx_dp_transport {
 	int (*send)(struct nx_dp *d, const void *buf, size_t len, const int *fds,
 		    unsigned int n_fds);
 	void (*close)(struct nx_dp *d);
+	/* The data plane does not know the family any more. NULL: that cannot be. */
+	void (*unknown)(struct nx_dp *d);
 };
 
 struct nx_dp {
@@ -38,6 +42,7 @@ struct nx_dp {
 	const char *name; /* "nexus-dp", "nexus_quic_dco" */
 	/* The module: a descriptor attribute holds a number of ours, and the device is made there. */
 	bool kernel;
+	bool asking, lost_again; /* for lost events; more were lost since */
 };
 
 /* What the owner adds to a session that nexus-hsd exported. */
@@ -69,10 +74,11 @@ void nx_dp_receive(struct nx_dp *d, const struct nx_chan_msg *msg);
 /* The data plane is gone. */
 void nx_dp_lost(struct nx_dp *d);
 /*
- * Events were lost: ask for the last of each kind of each session and take those that tell how things
- * are now. @fn is called with the end of the answer.
+ * Events were lost: ask for the last of each kind of each session, take those that tell how things are
+ * now, then call ops->again(), whose owner says when it has looked.
  */
-int nx_dp_get_events(struct nx_dp *d, nx_reply_fn fn, void *userdata);
+void nx_dp_events_lost(struct nx_dp *d);
+void nx_dp_looked_again(struct nx_dp *d);
 
 int nx_dp_get_caps(struct nx_dp *d, nx_reply_fn fn, void *userdata);
 /*

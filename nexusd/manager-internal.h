@@ -79,6 +79,9 @@ struct nx_dp *nx_planes_choose(struct nx_manager *m, char *reason, size_t cap);
 extern const struct nx_dp_ops nx_control_dp_ops;
 void nx_tunnels_plane_changed(struct nx_manager *m);
 
+/* recount.c: nx_dp_ops.again: sessions that are gone without a word. @userdata: the manager. */
+void nx_sessions_recount(void *userdata, struct nx_dp *d);
+
 /* adopt.c: compare what the data plane carries with the configuration, then let the tunnels go. */
 void nx_manager_adopt(struct nx_manager *m);
 /* It is known now whether the kernel module can be used. */

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <linux/netlink.h>
-#include <sys/epoll.h>
 
 #include "nx-config.h"
 #include "control-internal.h"
@@ -105,6 +104,12 @@ static void put_session(struct nxm *m, struct dp_session *s)
 	nxm_nest_end(m, nest);
 }
 
+/* One message of a dump, which leaves the room that others count on. */
+static int dump_reply(struct dp *dp, ssize_t len)
+{
+	return dp_control_room(dp, DP_ROOM_ANSWERS) ? dp_reply(dp, dp->reply, len) : -EAGAIN;
+}
+
 static int send_stats(struct dp *dp, const struct nxm_hdr *req, struct dp_session *s, u16 flags)
 {
 	struct nxm_hdr hdr = *req;
@@ -128,7 +133,8 @@ static int send_stats(struct dp *dp, const struct nxm_hdr *req, struct dp_sessio
 	for (i = 1; i <= NQD_A_STATS_MAX; i++)
 		nxm_put_u64(&m, i, v[i]);
 	nxm_nest_end(&m, nest);
-	return dp_reply(dp, dp->reply, nxm_end(&m));
+	return flags & NLM_F_MULTI ? dump_reply(dp, nxm_end(&m))
+				   : dp_reply(dp, dp->reply, nxm_end(&m));
 }
 
 static int send_event(struct dp *dp, u8 type, const struct dp_last_event *e,
@@ -144,7 +150,7 @@ static int send_event(struct dp *dp, u8 type, const struct dp_last_event *e,
 	nxm_begin(&m, dp->reply, NQD_MSG_MAX_LEN, &hdr);
 	dp_put_event(&m, type, e, NULL, 0);
 	dp_put_session_id(&m, of->id, of->user, of->generation, of->tunnel, e);
-	return dp_reply(dp, dp->reply, nxm_end(&m));
+	return dump_reply(dp, nxm_end(&m));
 }
 
 /* ---- dumps ---- */
@@ -205,19 +211,13 @@ bool dp_dump_active(const struct dp *dp)
 
 void dp_dump_stop(struct dp *dp)
 {
-	if (dp_dump_active(dp) && dp->control.fd >= 0)
-		dp_watch_mod(dp, &dp->control, EPOLLIN);
 	dp->dump = (struct dp_dump){ 0 };
 }
 
 /* Requests wait while a dump is in progress, so that answers never mix. */
 void dp_dump_continue(struct dp *dp)
 {
-	if (!dp_dump_active(dp))
-		return;
-	if (dump_some(dp) == -EAGAIN)
-		dp_watch_mod(dp, &dp->control, EPOLLOUT);
-	else
+	if (dp_dump_active(dp) && dump_some(dp) != -EAGAIN)
 		dp_dump_stop(dp);
 }
 

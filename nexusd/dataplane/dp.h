@@ -227,10 +227,24 @@ struct dp {
 	unsigned int n_ended;
 	u64 punt_drops, unknown_drops;
 	unsigned int channels_ready;
+	u32 control_events;		/* the control socket is watched for them */
+	int control_bytes;		/* it takes that much */
+	bool control_full;		/* requests wait for room for their answers */
+	bool events_lost;		/* and the owner does not know yet */
 	struct dp_dump dump;
 	u8 *msg;			/* control message in, NQD_MSG_MAX_LEN */
 	u8 *reply;
 };
+
+/*
+ * How full the control socket may be, in quarters, for what is to be sent: answers fit whatever happened
+ * before, because requests are read and dumps continued only below half, and events leave the rest. (A
+ * quarter is many times what is sent at once.) Lost events are told of when epoll has room again, not
+ * in between, or every second message would say so.
+ */
+#define DP_ROOM_OVERRUN		1
+#define DP_ROOM_ANSWERS		2
+#define DP_ROOM_EVENTS		3
 
 #define DP_WAIT_FOREVER		(~(u64)0)
 #define DP_MONITOR_READY	1
@@ -255,6 +269,9 @@ int dp_init(struct dp *dp);
 int dp_monitor_start(struct dp *dp, int fd);
 void dp_fini(struct dp *dp);
 void dp_set_control(struct dp *dp, int fd);
+bool dp_control_room(const struct dp *dp, int quarters);
+/* Wait for what can be gone on with: requests, or room. */
+void dp_control_watch(struct dp *dp);
 void dp_set_hsd(struct dp *dp, int fd);
 /* One round; waits at most @max_wait_us. */
 void dp_round(struct dp *dp, u64 max_wait_us);
@@ -299,6 +316,8 @@ struct dp_session *dp_request_session(struct dp *dp, struct dp_request *r, struc
 struct dp_device *dp_request_device(struct dp *dp, struct dp_request *r);
 
 /* events.c */
+/* False: events were lost, and there is no room yet to say so. */
+bool dp_events_told(struct dp *dp);
 void dp_event(struct dp *dp, struct dp_session *s, u8 type, const struct dp_last_event *info,
 	      const u8 *frames, u32 frames_len);
 void dp_session_events(struct dp *dp, struct dp_session *s);

@@ -1,34 +1,58 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * What the owner of a session hears without asking. Every event is remembered as the last of its
- * kind, then sent if the control socket takes it; who missed it asks with NQD_CMD_GET_EVENTS.
+ * kind, then sent if the control socket has room. Of those there was no room for the owner hears as a
+ * netlink socket would tell: NLMSG_OVERRUN; then it asks with NQD_CMD_GET_EVENTS.
  */
+#include <errno.h>
+#include <linux/netlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "../../lib/log.h"
 #include "control-internal.h"
 
-void dp_event(struct dp *dp, struct dp_session *s, u8 type, const struct dp_last_event *info,
-	      const u8 *frames, u32 frames_len)
+bool dp_events_told(struct dp *dp)
+{
+	struct nxm_hdr hdr = { .type = NLMSG_OVERRUN };
+	u8 buf[64];
+	struct nxm m;
+
+	if (!dp->events_lost || !dp_control_room(dp, DP_ROOM_OVERRUN))
+		return !dp->events_lost;
+	nxm_begin(&m, buf, sizeof(buf), &hdr);
+	dp->events_lost = dp_reply(dp, buf, nxm_end(&m));
+	return !dp->events_lost;
+}
+
+static int send_event(struct dp *dp, const struct dp_session *s, u8 type, const u8 *frames,
+		      u32 frames_len)
 {
 	struct nxm_hdr hdr = { .type = NXM_FAMILY_DCO,
 			       .cmd = NQD_CMD_EVENT,
 			       .version = NQD_GENL_VERSION };
-	struct dp_last_event *last = &s->last[type];
+	const struct dp_last_event *last = &s->last[type];
 	struct nxm m;
-	ssize_t len;
 
-	*last = info ? *info : (struct dp_last_event){ 0 };
-	last->present = true;
-	if (dp->control.fd < 0)
-		return;
+	if (!dp_events_told(dp) || !dp_control_room(dp, DP_ROOM_EVENTS))
+		return -EAGAIN;
 	nxm_begin(&m, dp->reply, NQD_MSG_MAX_LEN, &hdr);
 	dp_put_event(&m, type, last, frames, frames_len);
 	dp_put_session_id(&m, s->id, s->user, s->generation, s->tunnel, last);
-	len = nxm_end(&m);
-	if (len > 0)
-		nx_ipc_send(dp->control.fd, dp->reply, len, NULL, 0);
+	return dp_reply(dp, dp->reply, nxm_end(&m));
+}
+
+void dp_event(struct dp *dp, struct dp_session *s, u8 type, const struct dp_last_event *info,
+	      const u8 *frames, u32 frames_len)
+{
+	struct dp_last_event *last = &s->last[type];
+
+	*last = info ? *info : (struct dp_last_event){ 0 };
+	last->present = true;
+	if (dp->control.fd < 0 || !send_event(dp, s, type, frames, frames_len))
+		return;
+	dp->events_lost = true;
+	dp_control_watch(dp);
 }
 
 static void closed(struct dp *dp, struct dp_session *s)

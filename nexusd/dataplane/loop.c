@@ -8,11 +8,13 @@
  */
 #include <errno.h>
 #include <linux/netlink.h>
+#include <linux/sockios.h>
 #include <netinet/udp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -97,8 +99,39 @@ static void set_channel(struct dp *dp, struct dp_watch *w, int fd)
 
 void dp_set_control(struct dp *dp, int fd)
 {
+	socklen_t len = sizeof(dp->control_bytes);
+
 	dp_dump_stop(dp);
 	set_channel(dp, &dp->control, fd);
+	dp->control_events = EPOLLIN;
+	dp->control_full = false;
+	/* Who is new asks for everything. */
+	dp->events_lost = false;
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &dp->control_bytes, &len) < 0)
+		dp->control_bytes = 0;
+}
+
+/* Without an owner there is nobody who might not take it. */
+bool dp_control_room(const struct dp *dp, int quarters)
+{
+	int used;
+
+	return dp->control.fd < 0 || (!ioctl(dp->control.fd, SIOCOUTQ, &used) &&
+				      used <= dp->control_bytes / 4 * quarters);
+}
+
+void dp_control_watch(struct dp *dp)
+{
+	u32 events = EPOLLIN;
+
+	if (dp_dump_active(dp) || dp->control_full)
+		events = EPOLLOUT;
+	else if (dp->events_lost)
+		events = EPOLLIN | EPOLLOUT;
+	if (dp->control.fd < 0 || events == dp->control_events)
+		return;
+	dp_watch_mod(dp, &dp->control, events);
+	dp->control_events = events;
 }
 
 void dp_set_hsd(struct dp *dp, int fd)
@@ -112,8 +145,12 @@ static void read_control(struct dp *dp)
 	unsigned int n_fds;
 
 	for (i = 0; i < MESSAGES_MAX && dp->control.fd >= 0 && !dp_dump_active(dp); i++) {
-		ssize_t n = nx_ipc_recv(dp->control.fd, dp->msg, NQD_MSG_MAX_LEN, fds, &n_fds);
+		ssize_t n;
 
+		dp->control_full = !dp_control_room(dp, DP_ROOM_ANSWERS);
+		if (dp->control_full)
+			return;
+		n = nx_ipc_recv(dp->control.fd, dp->msg, NQD_MSG_MAX_LEN, fds, &n_fds);
 		if (n == -EAGAIN)
 			return;
 		if (n == -EMSGSIZE) {
@@ -230,7 +267,9 @@ static void run_channels(struct dp *dp)
 		read_monitor(dp);
 	if (ready & DP_CONTROL_READY) {
 		dp_dump_continue(dp);
+		dp_events_told(dp);
 		read_control(dp);
+		dp_control_watch(dp);
 	}
 	if (ready & DP_HSD_READY)
 		read_hsd(dp);

@@ -12,7 +12,10 @@
  *  - a session is changed only by a message that carries its current NQD_A_SESSION_GENERATION or
  *    none; any other generation is refused with -ESTALE;
  *  - a descriptor attribute holds a descriptor number of the caller (kernel) or an index into the
- *    SCM_RIGHTS array of the message (nexus-dp).
+ *    SCM_RIGHTS array of the message (nexus-dp);
+ *  - every request is answered; events are lost where there is no room for them, of which the
+ *    receiver hears: -ENOBUFS of its socket (kernel), a message NLMSG_OVERRUN (nexus-dp). Then it
+ *    asks with NQD_CMD_GET_EVENTS.
  * kmod/spec/nexus_quic_dco.yaml describes the same in YNL; a test keeps the two equal.
  */
 #ifndef _UAPI_LINUX_NEXUS_QUIC_DCO_H

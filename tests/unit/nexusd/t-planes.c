@@ -298,21 +298,27 @@ static ssize_t put_session(struct request *r, uint8_t *buf, size_t cap,
 	return nxm_end(&m);
 }
 
-/* The kernel packs what fits into one datagram, the end of the dump as well. */
+/*
+ * A message of @n bytes of a dump stands behind @len others in @buf. The kernel packs what fits into one
+ * datagram, the end of the dump as well; the other data plane sends each one. How many wait now.
+ */
+static size_t add_to_dump(struct request *r, const uint8_t *buf, size_t len, ssize_t n)
+{
+	assert_true(n > 0);
+	if (r->p->kernel)
+		return len + NLMSG_ALIGN((size_t)n);
+	send_raw(r->fd, buf, n);
+	return 0;
+}
+
 static void dump_sessions(struct request *r)
 {
 	static uint8_t buf[8192];
 	size_t len = 0;
 
-	for (size_t i = 0; i < r->p->n_sessions; i++) {
-		ssize_t n = put_session(r, buf + len, sizeof(buf) - len, &r->p->sessions[i]);
-
-		assert_true(n > 0);
-		if (r->p->kernel)
-			len += NLMSG_ALIGN((size_t)n);
-		else
-			send_raw(r->fd, buf, n);
-	}
+	for (size_t i = 0; i < r->p->n_sessions; i++)
+		len = add_to_dump(r, buf, len,
+				  put_session(r, buf + len, sizeof(buf) - len, &r->p->sessions[i]));
 	len += (size_t)nxm_build_done(buf + len, sizeof(buf) - len, &r->hdr);
 	send_raw(r->fd, buf, (ssize_t)len);
 }
@@ -350,7 +356,7 @@ static void get_events(struct request *r)
 		nest = nxm_nest_begin(&m, NQD_A_SESSION);
 		nxm_put_u64(&m, NQD_A_SESSION_ID, r->k->ended[i]);
 		nxm_nest_end(&m, nest);
-		len += NLMSG_ALIGN((size_t)nxm_end(&m));
+		len = add_to_dump(r, buf, len, nxm_end(&m));
 	}
 	len += (size_t)nxm_build_done(buf + len, sizeof(buf) - len, &r->hdr);
 	send_raw(r->fd, buf, (ssize_t)len);
@@ -439,6 +445,21 @@ void t_module_event(struct fake *f, uint64_t id, enum nqd_event type, enum nqd_d
 	nxm_put_u64(&m, NQD_A_SESSION_ID, id);
 	nxm_nest_end(&m, nest);
 	send_raw(f->planes->ev, buf, nxm_end(&m));
+}
+
+void t_events_lost(struct fake *f, struct t_plane *p)
+{
+	struct nxm_hdr hdr = { .type = NLMSG_OVERRUN };
+	uint8_t buf[64];
+	struct nxm m;
+
+	if (p->kernel) {
+		f->planes->overrun_ev = true;
+		t_module_event(f, 1, NQD_EVENT_CONGESTION_STATE, 0);
+		return;
+	}
+	nxm_begin(&m, buf, sizeof(buf), &hdr);
+	send_raw(f->dp, buf, nxm_end(&m));
 }
 
 /* ---- the monitor ---- */

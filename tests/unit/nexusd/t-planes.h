@@ -73,6 +73,8 @@ void t_planes_restart(struct fake *f);
 void t_module_load(struct fake *f, uint32_t version);
 void t_module_unload(struct fake *f);
 void t_module_event(struct fake *f, uint64_t id, enum nqd_event type, enum nqd_down_reason reason);
+/* The data plane could not send some events, and says so in its way. */
+void t_events_lost(struct fake *f, struct t_plane *p);
 /* nexus-hsd is configured and asked to connect; the attempt. */
 uint64_t t_planes_attempt(struct fake *f);
 bool t_stored(const struct fake *f, const char *name);

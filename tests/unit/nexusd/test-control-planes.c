@@ -586,23 +586,58 @@ static void test_answer_lost(void **state)
 	assert_string_equal(office(f)->data_plane, "nexus_quic_dco");
 }
 
+/* Events of @p are lost, among them the end of the only session, or none that matters. */
+static void lose_events(struct fake *f, struct t_plane *p)
+{
+	struct t_planes *k = f->planes;
+	uint64_t id = start_on(f, p);
+
+	/* Nothing happened to the session: both questions are asked, and it stays. */
+	memset(p->asked, 0, sizeof(p->asked));
+	t_events_lost(f, p);
+	t_run_until(f, p->asked[NQD_CMD_GET_STATS] == 1);
+	t_turn(f);
+	t_turn(f);
+	assert_int_equal(p->asked[NQD_CMD_GET_EVENTS], 1);
+	assert_int_equal(office(f)->state, NX_TUNNEL_CONNECTED);
+
+	/* It ended. */
+	p->n_sessions = 0;
+	k->ended[0] = id;
+	t_events_lost(f, p);
+	t_expect_state(f, NX_TUNNEL_RECONNECTING);
+	assert_int_equal(office(f)->reason, NX_REASON_IDLE_TIMEOUT);
+	assert_int_equal(p->asked[NQD_CMD_GET_EVENTS], 2);
+	connect_on(f, p);
+
+	/* So long ago that the data plane has forgotten it. */
+	p->n_sessions = 0;
+	k->ended[0] = 0;
+	t_events_lost(f, p);
+	t_run_until(f, p->asked[NQD_CMD_GET_EVENTS] == 3);
+	/* And more are lost while the first are asked for. */
+	t_events_lost(f, p);
+	t_expect_state(f, NX_TUNNEL_RECONNECTING);
+	assert_string_equal(office(f)->text, "the data plane does not have it any more");
+	t_run_until(f, p->asked[NQD_CMD_GET_EVENTS] == 4);
+	connect_on(f, p);
+}
+
+static void test_events_lost_user(void **state)
+{
+	struct fake *f = *state;
+
+	T_NEED(f);
+	lose_events(f, &f->planes->user);
+}
+
 static void test_events_lost(void **state)
 {
 	struct fake *f = *state;
 	struct t_planes *k = f->planes;
-	uint64_t id;
 
 	T_NEED(f);
-	id = start_on(f, &k->module);
-	/* The session ended, and that is what was lost. */
-	k->module.n_sessions = 0;
-	k->ended[0] = id;
-	k->overrun_ev = true;
-	t_module_event(f, 1, NQD_EVENT_CONGESTION_STATE, 0);
-	t_expect_state(f, NX_TUNNEL_RECONNECTING);
-	assert_int_equal(office(f)->reason, NX_REASON_IDLE_TIMEOUT);
-	assert_int_equal(k->module.asked[NQD_CMD_GET_EVENTS], 1);
-	connect_on(f, &k->module);
+	lose_events(f, &k->module);
 
 	/* The end of the module is what was lost. */
 	k->overrun_ev = true;
@@ -873,6 +908,7 @@ int main(void)
 		TEST(test_session_refused, setup_preferred),
 		TEST(test_answer_lost, setup_preferred),
 		TEST(test_events_lost, setup_preferred),
+		TEST(test_events_lost_user, setup_absent),
 		TEST(test_event, setup_preferred),
 		TEST(test_restart, setup_preferred),
 		TEST(test_restart_unloaded, setup_preferred),
