@@ -20,7 +20,7 @@
 #include "../quic/nq.h"
 
 /* Places of sessions at every CPU: see nqd_keys_load(). */
-#define NQD_KEY_SEATS 8
+#define NQD_KEY_SEATS 4
 
 extern const struct nq_crypto_ops nqd_crypto_ops;
 
