@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A network device that is none, for the NAPIs of a socket: it is allocated as such since 6.10;
- * that they are threads is said by another function since 6.17.
+ * that they are threads is said with an enumeration since 6.17.
  */
 #ifndef NQD_COMPAT_NAPI_H
 #define NQD_COMPAT_NAPI_H
@@ -41,7 +41,8 @@ static inline void nqd_napi_threads(struct net_device *dev)
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
 	dev_set_threaded(dev, true);
 #else
-	netif_threaded_enable(dev);
+	/* Not netif_threaded_enable(), for which it is a warning if they can not. */
+	dev_set_threaded(dev, NETDEV_NAPI_THREADED_ENABLED);
 #endif
 }
 
