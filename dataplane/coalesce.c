@@ -64,7 +64,7 @@ static u32 headers_len(const struct dp_coalesce *co, const u8 *pkt, u32 len, u32
 /* Right IP and TCP or UDP checksums? */
 static bool checksums_good(const u8 *pkt, u32 len, u32 l4, u8 proto)
 {
-	if (l4 == DP_IP4_HDR_LEN && dp_csum_fold(dp_csum_portable(pkt, l4)) != 0xffff)
+	if (l4 == DP_IP4_HDR_LEN && dp_csum_fold(dp_csum_words(pkt, l4)) != 0xffff)
 		return false;
 	return dp_csum_fold(dp_csum_pseudo(pkt, proto, len - l4) + dp_csum(pkt + l4, len - l4)) ==
 	       0xffff;
@@ -114,9 +114,9 @@ static bool same_l4(const struct dp_coalesce *co, const u8 *pkt)
 	if (co->proto == IPPROTO_UDP)
 		return !memcmp(f, p, 4);
 	/* Ports; acknowledgement and header length; flags; window; urgent pointer and options. */
-	return !memcmp(f, p, 4) && dp_get32(p + 4) == co->next_seq && !memcmp(f + 8, p + 8, 5) &&
-	       !((f[13] ^ p[13]) & ~END_TCP_FLAGS) && !memcmp(f + 14, p + 14, 2) &&
-	       !memcmp(f + 18, p + 18, co->hdr_len - co->l4_off - 18);
+	return !memcmp(f, p, 4) && dp_get32(p + 4) == co->next_seq && !memcmp(f + 8, p + 8, 4) &&
+	       f[12] == p[12] && !((f[13] ^ p[13]) & ~END_TCP_FLAGS) &&
+	       !memcmp(f + 14, p + 14, 2) && !memcmp(f + 18, p + 18, co->hdr_len - co->l4_off - 18);
 }
 
 static bool continues(struct dp_coalesce *co, const u8 *pkt, u32 len)
@@ -179,7 +179,7 @@ static void finish_headers(struct dp_coalesce *co)
 	if (v4) {
 		dp_put16(co->hdr + 2, len);
 		memset(co->hdr + 10, 0, 2);
-		dp_put_csum(co->hdr + 10, dp_csum_portable(co->hdr, DP_IP4_HDR_LEN));
+		dp_put_csum(co->hdr + 10, dp_csum_words(co->hdr, DP_IP4_HDR_LEN));
 	} else {
 		dp_put16(co->hdr + 4, len - DP_IP6_HDR_LEN);
 	}

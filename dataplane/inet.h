@@ -95,7 +95,7 @@ static inline void dp_put_udp_csum(u8 *p, u64 sum)
 /* Addresses, protocol and length of the pseudo header. */
 static inline u64 dp_csum_pseudo(const u8 *pkt, u8 proto, u32 l4_len)
 {
-	u64 sum = pkt[0] >> 4 == 4 ? dp_csum_portable(pkt + 12, 8) : dp_csum_portable(pkt + 8, 32);
+	u64 sum = pkt[0] >> 4 == 4 ? dp_csum_words(pkt + 12, 8) : dp_csum_words(pkt + 8, 32);
 
 	return sum + htons(proto) + htonl(l4_len);
 }
@@ -111,7 +111,7 @@ static inline bool dp_mark_ce(u8 *pkt)
 	pkt[1] |= DP_ECN_CE << shift;
 	if (v4) {
 		memset(pkt + 10, 0, 2);
-		dp_put_csum(pkt + 10, dp_csum_portable(pkt, (pkt[0] & 15) * 4));
+		dp_put_csum(pkt + 10, dp_csum_words(pkt, (pkt[0] & 15) * 4));
 	}
 	return true;
 }

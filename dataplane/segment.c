@@ -33,7 +33,7 @@ static u64 common_ip_sum(const u8 *pkt, u32 hdr_len)
 	memcpy(hdr, pkt, hdr_len);
 	memset(hdr + 2, 0, 4); /* length, id */
 	memset(hdr + 10, 0, 2); /* checksum */
-	return dp_csum_portable(hdr, hdr_len);
+	return dp_csum_words(hdr, hdr_len);
 }
 
 /* What all fragments have: the id is theirs too. */
@@ -45,7 +45,7 @@ static u64 fragment_ip_sum(const u8 *pkt)
 	memset(hdr + 2, 0, 2); /* length */
 	memset(hdr + 6, 0, 2); /* flags and offset */
 	memset(hdr + 10, 0, 2); /* checksum */
-	return dp_csum_portable(hdr, sizeof(hdr));
+	return dp_csum_words(hdr, sizeof(hdr));
 }
 
 static int init_ip(struct dp_segs *s)
@@ -74,7 +74,7 @@ static int init_tcp(struct dp_segs *s)
 	memset(hdr + 4, 0, 4); /* sequence number */
 	hdr[13] = 0; /* flags */
 	memset(hdr + 16, 0, 2); /* checksum */
-	s->l4_sum = dp_csum_portable(hdr, len) + dp_csum_pseudo(s->pkt, IPPROTO_TCP, 0);
+	s->l4_sum = dp_csum_words(hdr, len) + dp_csum_pseudo(s->pkt, IPPROTO_TCP, 0);
 	return 0;
 }
 
@@ -83,8 +83,7 @@ static int init_udp(struct dp_segs *s)
 	if (s->l4_off + DP_UDP_HDR_LEN > s->len)
 		return -EINVAL;
 	s->hdr_len = s->l4_off + DP_UDP_HDR_LEN;
-	s->l4_sum =
-		dp_csum_portable(s->pkt + s->l4_off, 4) + dp_csum_pseudo(s->pkt, IPPROTO_UDP, 0);
+	s->l4_sum = dp_csum_words(s->pkt + s->l4_off, 4) + dp_csum_pseudo(s->pkt, IPPROTO_UDP, 0);
 	return 0;
 }
 
@@ -154,47 +153,42 @@ bool dp_segs_fragment(struct dp_segs *s, u32 mtu)
 static void write_fragment(const struct dp_segs *s, u8 *out, u32 len, bool last)
 {
 	u16 field = dp_get16(s->pkt + 6);
-	u8 vary[4];
 
 	/* What is itself a fragment keeps its place, and is followed by others if it was. */
-	dp_put16(vary, len);
-	dp_put16(vary + 2,
-		 (field & DP_IP4_OFFSET) + s->pos / 8 + (last ? field & DP_IP4_MF : DP_IP4_MF));
-	memcpy(out + 2, vary, 2);
-	memcpy(out + 6, vary + 2, 2);
-	dp_put_csum(out + 10, s->ip_sum + dp_csum_portable(vary, 4));
+	field = (field & DP_IP4_OFFSET) + s->pos / 8 + (last ? field & DP_IP4_MF : DP_IP4_MF);
+	dp_put16(out + 2, len);
+	dp_put16(out + 6, field);
+	dp_put_csum(out + 10, s->ip_sum + htons(len) + htons(field));
 }
 
 static void write_ip(const struct dp_segs *s, u8 *out, u32 len)
 {
-	u8 vary[4];
+	u16 id;
 
 	if (s->version == 6) {
 		dp_put16(out + 4, len - DP_IP6_HDR_LEN);
 		return;
 	}
-	dp_put16(vary, len);
-	dp_put16(vary + 2, dp_get16(s->pkt + 4) + s->index);
-	memcpy(out + 2, vary, 4);
-	dp_put_csum(out + 10, s->ip_sum + dp_csum_portable(vary, 4));
+	id = dp_get16(s->pkt + 4) + s->index;
+	dp_put16(out + 2, len);
+	dp_put16(out + 4, id);
+	dp_put_csum(out + 10, s->ip_sum + htons(len) + htons(id));
 }
 
 static void write_tcp(const struct dp_segs *s, u8 *out, u64 payload_sum, u32 l4_len, bool last)
 {
 	const u8 *from = s->pkt + s->l4_off;
 	u8 *tcp = out + s->l4_off;
+	u32 seq = dp_get32(from + 4) + s->pos;
 	u8 flags = from[13];
-	u8 vary[6] = { 0 };
 
 	if (s->index)
 		flags &= ~DP_TCP_CWR;
 	if (!last)
 		flags &= ~(DP_TCP_FIN | DP_TCP_PSH);
-	dp_put32(vary, dp_get32(from + 4) + s->pos);
-	vary[5] = flags;
-	memcpy(tcp + 4, vary, 4);
+	dp_put32(tcp + 4, seq);
 	tcp[13] = flags;
-	dp_put_csum(tcp + 16, s->l4_sum + dp_csum_portable(vary, 6) + htonl(l4_len) + payload_sum);
+	dp_put_csum(tcp + 16, s->l4_sum + htonl(seq) + htons(flags) + htonl(l4_len) + payload_sum);
 }
 
 static void write_udp(const struct dp_segs *s, u8 *out, u64 payload_sum, u32 l4_len)

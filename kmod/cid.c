@@ -131,13 +131,14 @@ static bool is_known(struct nqd_session *s, const struct nqd_socket *sock,
 }
 
 struct nqd_session *nqd_session_by_cid(const struct nqd_socket *sock, const u8 *id, u32 len,
-				       const union nqd_addr *from)
+				       const union nqd_addr *from, u32 *id_len)
 {
 	struct nqd_session *best = NULL;
 	struct rhlist_head *list, *pos;
 	struct nqd_cid *c;
 	u32 longest = 0, key;
 
+	*id_len = 0;
 	if (len < NQ_CID_LOOKUP_LEN)
 		return NULL;
 	key = key_of(id);
@@ -145,14 +146,17 @@ struct nqd_session *nqd_session_by_cid(const struct nqd_socket *sock, const u8 *
 	rhl_for_each_entry_rcu(c, pos, list, node) {
 		if (c->len > len || memcmp(c->id, id, c->len) || !nqd_session_on(c->session, sock))
 			continue;
-		if (c->len >= NQD_CID_CERTAIN_LEN || is_known(c->session, sock, from))
+		if (c->len >= NQD_CID_CERTAIN_LEN || is_known(c->session, sock, from)) {
+			*id_len = c->len;
 			return c->session;
+		}
 		/* From elsewhere: the beginning of a longer one is a shorter one's by chance. */
 		if (c->len > longest) {
 			longest = c->len;
 			best = c->session;
 		}
 	}
+	*id_len = longest;
 	return best;
 }
 

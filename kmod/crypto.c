@@ -83,6 +83,7 @@ struct slot {
 struct scratch {
 	struct aead_request *aead;
 	struct skcipher_request *masks;
+	struct scatterlist sg; /* of one piece: only where it is changes */
 	spinlock_t lock; /* of slots */
 	struct slot aead_slots[NQD_KEY_SEATS * SEAT_AEAD];
 	struct slot hp_slots[NQD_KEY_SEATS * SEAT_HP];
@@ -422,17 +423,19 @@ static void *ctx_lend(void *ctx)
 
 static int gcm_crypt(struct crypto_aead *tfm, struct nq_aead_op *op, bool seal)
 {
-	struct aead_request *req = this_cpu_read(scratch)->aead;
+	struct scratch *cpu = this_cpu_read(scratch);
+	struct scatterlist *sg = &cpu->sg, two[2];
+	struct aead_request *req = cpu->aead;
 	u32 len = op->text_len + NQ_TAG_LEN;
-	struct scatterlist sg[2];
 
 	/* A packet is one piece of memory, which is what the fast implementations want. */
 	if (likely(op->text == op->aad + op->aad_len)) {
-		sg_init_one(sg, op->aad, op->aad_len + len);
+		sg_set_buf(sg, op->aad, op->aad_len + len);
 	} else {
-		sg_init_table(sg, 2);
-		sg_set_buf(&sg[0], op->aad, op->aad_len);
-		sg_set_buf(&sg[1], op->text, len);
+		sg = two;
+		sg_init_table(two, 2);
+		sg_set_buf(&two[0], op->aad, op->aad_len);
+		sg_set_buf(&two[1], op->text, len);
 	}
 	aead_request_set_tfm(req, tfm);
 	aead_request_set_ad(req, op->aad_len);
@@ -509,15 +512,15 @@ static void mask_aes(struct nqd_key *key, const u8 *const *samples, u8 (*masks)[
 {
 	struct scratch *cpu = this_cpu_read(scratch);
 	struct slot *slot = slot_of(cpu, key);
-	struct scatterlist sg;
+	u32 len = n * NQ_HP_SAMPLE_LEN;
 	unsigned int i;
 	int err;
 
 	for (i = 0; i < n; i++)
 		memcpy(cpu->blocks[i], samples[i], NQ_HP_SAMPLE_LEN);
-	sg_init_one(&sg, cpu->blocks, n * NQ_HP_SAMPLE_LEN);
+	sg_set_buf(&cpu->sg, cpu->blocks, len);
 	skcipher_request_set_tfm(cpu->masks, slot->ecb);
-	skcipher_request_set_crypt(cpu->masks, &sg, &sg, n * NQ_HP_SAMPLE_LEN, NULL);
+	skcipher_request_set_crypt(cpu->masks, &cpu->sg, &cpu->sg, len, NULL);
 	spin_lock(&cpu->lock);
 	load_slot(slot, key);
 	err = crypto_skcipher_encrypt(cpu->masks);
@@ -656,6 +659,7 @@ static int make_scratch(int i, struct crypto_aead *aead)
 	if (!cpu)
 		return -ENOMEM;
 	spin_lock_init(&cpu->lock);
+	sg_init_table(&cpu->sg, 1);
 	per_cpu(scratch, i) = cpu;
 	err = make_slots(cpu);
 	if (err)

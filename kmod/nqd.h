@@ -337,10 +337,11 @@ void nqd_cid_free(struct nqd_cid *c);
 bool nqd_cid_make(struct nqd_session *s, struct nq_cid *cid);
 /*
  * Whose the @len bytes behind a short header's first are, for packets; under RCU. Of several short
- * IDs that fit: the one of the session that talks with @from, else the longest.
+ * IDs that fit: the one of the session that talks with @from, else the longest. *@id_len: its
+ * length, 0 without a session.
  */
 struct nqd_session *nqd_session_by_cid(const struct nqd_socket *sock, const u8 *id, u32 len,
-				       const union nqd_addr *from);
+				       const union nqd_addr *from, u32 *id_len);
 
 /* reset.c */
 int nqd_tokens_init(struct nqd_net *nn);

@@ -8,7 +8,7 @@
  *   rx_packet()      finds the session by the DCID and gathers the packets of one
  *   open_batch()     opens them in place, then the engine accepts them, under the session's lock
  *   deliver()        checks the inner packet against the session's prefixes, carries a CE mark
- *   flush_run()      what dp_co_add() has joined becomes one skb
+ *   flush_run()      what dp_co_add() has joined becomes one skb, of the pages it came in
  *   deliver_all()    all of a batch goes to the stack
  *
  * There is no encap_rcv: the UDP layer would take GRO buffers apart for it. A packet of ours that
@@ -54,6 +54,8 @@
 #define PACKETS_PER_WORK 8
 /* Inner packets up to this are linear, of those that stay alone and of joined ones. */
 #define LINEAR_MAX 2048
+/* Payload of smaller packets is copied: it would hold memory many times its size. */
+#define KEEP_MIN 512
 
 /* More threads of one socket than this are seldom all busy. */
 #define LANES_MAX 8
@@ -73,6 +75,18 @@ static const struct {
 
 #define N_REFUSALS ARRAY_SIZE(refusals)
 
+/* Where a packet came from: its memory may be kept for what was in it. */
+struct rx_origin {
+	struct page *page; /* a fragment of the buffer in it; NULL: it lies elsewhere */
+	u32 truesize; /* its part of the buffer's */
+};
+
+/* Where one is: in memory of ours. */
+struct rx_place {
+	u8 *data;
+	struct page *page; /* as in its origin */
+};
+
 /* One lane. All but @napi, @work and @todo belongs to the poll, which runs on one CPU at a time. */
 struct nqd_rx {
 	struct napi_struct napi;
@@ -87,11 +101,16 @@ struct nqd_rx {
 	/* The buffer in hand. */
 	union nqd_addr from, local;
 	u8 ecn;
+	u32 truesize; /* for each packet in it */
+	struct nqd_session *last; /* whose the packet before is, by this connection ID; or NULL */
+	const u8 *last_id;
+	u32 last_id_len;
 	/* The batch in progress: packets of one session from one address. */
 	struct nqd_session *session;
 	union nqd_addr batch_from, batch_local;
 	unsigned int n;
 	struct nq_rx_pkt pkts[NQ_BURST_MAX];
+	struct rx_origin origins[NQ_BURST_MAX]; /* of pkts */
 	struct nq_rx_datagram datagrams[NQ_BURST_MAX];
 	struct nq_opener opener; /* while they are opened */
 	void *punt; /* room for frames, lent to each session in turn: hardly any ever has some */
@@ -100,6 +119,8 @@ struct nqd_rx {
 	/* The run that is being joined, and for which device. */
 	struct dp_coalesce co;
 	struct net_device *dev;
+	const struct rx_origin *run[DP_CO_MAX_SEGS];
+	bool keeps; /* it becomes an skb of the pages its packets lie in */
 	struct list_head inner; /* skbs for the stack */
 };
 
@@ -149,17 +170,26 @@ static struct sk_buff *build_single(struct napi_struct *napi, const u8 *pkt, u32
 	return NULL;
 }
 
+/* The payload stays where it was opened. Whose page it is sees that it is in use by its count. */
+static void keep_page(struct sk_buff *skb, const struct rx_origin *origin, const struct kvec *iov)
+{
+	get_page(origin->page);
+	skb_add_rx_frag(skb, skb_shinfo(skb)->nr_frags, origin->page,
+			(u8 *)iov->iov_base - (u8 *)page_address(origin->page), iov->iov_len,
+			origin->truesize);
+}
+
 /*
  * A super-packet of @len bytes: iov[0] is its description, then come the headers and each packet's
  * payload. A small one is linear: a fragment keeps a whole page from being used again, and what its
  * receiver is charged for it must not be next to nothing.
  */
-static struct sk_buff *build_super(struct napi_struct *napi, const struct kvec *iov, unsigned int n,
+static struct sk_buff *build_super(struct nqd_rx *rx, const struct kvec *iov, unsigned int n,
 				   u32 len)
 {
 	const struct virtio_net_hdr *vh = iov[0].iov_base;
 	u32 linear = len <= LINEAR_MAX ? len : iov[1].iov_len;
-	struct sk_buff *skb = napi_alloc_skb(napi, linear);
+	struct sk_buff *skb = napi_alloc_skb(&rx->napi, linear);
 	unsigned int i;
 
 	if (!skb)
@@ -168,6 +198,8 @@ static struct sk_buff *build_super(struct napi_struct *napi, const struct kvec *
 	for (i = 2; i < n; i++) {
 		if (linear == len) {
 			skb_put_data(skb, iov[i].iov_base, iov[i].iov_len);
+		} else if (rx->keeps) {
+			keep_page(skb, rx->run[i - 2], &iov[i]);
 		} else if (unlikely(nqd_skb_append(skb, iov[i].iov_base, iov[i].iov_len))) {
 			kfree_skb(skb);
 			return NULL;
@@ -197,7 +229,7 @@ static void flush_run(struct nqd_rx *rx)
 	n = dp_co_finish(&rx->co, &iov);
 	if (packets > 1) {
 		rx->counters.gro_rx_coalesced += packets;
-		skb = build_super(&rx->napi, iov, n, len);
+		skb = build_super(rx, iov, n, len);
 	} else {
 		skb = build_single(&rx->napi, iov[1].iov_base, iov[1].iov_len);
 	}
@@ -240,23 +272,34 @@ static bool inner_allowed(const struct nqd_session *s, struct nqd_device *nd, co
 	return true;
 }
 
-static void deliver(struct nqd_rx *rx, struct nqd_session *s, u8 *pkt, u32 len, u8 ecn)
+/* May a packet of @origin for @dev be part of the run, if its content fits? */
+static bool may_join(const struct nqd_rx *rx, const struct net_device *dev,
+		     const struct rx_origin *origin)
 {
+	return rx->co.n && rx->dev == dev &&
+	       (!rx->keeps || (origin->page && rx->co.n < MAX_SKB_FRAGS));
+}
+
+static void deliver(struct nqd_rx *rx, struct nqd_session *s, u8 *pkt, u32 len, unsigned int number)
+{
+	const struct rx_origin *origin = &rx->origins[number];
 	struct nqd_device *nd = READ_ONCE(s->nd);
 
 	/* One without content only says that the peer's data plane is there. */
 	if (!len || READ_ONCE(s->down) || !nd || !netif_running(nd->dev) ||
 	    !inner_allowed(s, nd, pkt, len, &rx->counters))
 		return;
-	if (ecn == INET_ECN_CE)
+	if (rx->pkts[number].ecn == INET_ECN_CE)
 		dp_mark_ce(pkt);
 	rx->counters.l3_rx_packets++;
 	rx->counters.l3_rx_bytes += len;
-	if (rx->dev == nd->dev && dp_co_add(&rx->co, pkt, len))
-		return;
-	flush_run(rx);
-	rx->dev = nd->dev;
-	dp_co_add(&rx->co, pkt, len);
+	if (!may_join(rx, nd->dev, origin) || !dp_co_add(&rx->co, pkt, len)) {
+		flush_run(rx);
+		rx->dev = nd->dev;
+		rx->keeps = origin->page && len >= KEEP_MIN;
+		dp_co_add(&rx->co, pkt, len);
+	}
+	rx->run[rx->co.n - 1] = origin;
 }
 
 void nqd_dp_rx_inner(struct nqd_session *s, const u8 *data, u32 len)
@@ -396,17 +439,16 @@ static unsigned int accept(struct nqd_rx *rx, struct nqd_session *s, unsigned in
 }
 
 /*
- * @n datagrams of packets from @pkts on to the stack, as one list. Nothing is left to GRO: what
- * would join has been joined.
+ * @n datagrams of packets from @at on to the stack, as one list. Nothing is left to GRO: what would
+ * join has been joined.
  */
-static void deliver_all(struct nqd_rx *rx, struct nqd_session *s, const struct nq_rx_pkt *pkts,
-			unsigned int n)
+static void deliver_all(struct nqd_rx *rx, struct nqd_session *s, unsigned int at, unsigned int n)
 {
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
 		deliver(rx, s, rx->datagrams[i].data, rx->datagrams[i].len,
-			pkts[rx->datagrams[i].pkt].ecn);
+			at + rx->datagrams[i].pkt);
 	flush_run(rx);
 	nqd_run_delivering(s);
 	netif_receive_skb_list(&rx->inner);
@@ -433,7 +475,7 @@ static void open_batch(struct nqd_rx *rx)
 			to = READ_ONCE(s->replaced) ? READ_ONCE(s->heir) : s;
 			if (unlikely(!to || !n))
 				continue;
-			deliver_all(rx, to, rx->pkts + at, n);
+			deliver_all(rx, to, at, n);
 			if (to != s)
 				nqd_dp_session_wake(to);
 		}
@@ -443,14 +485,28 @@ static void open_batch(struct nqd_rx *rx)
 	nqd_dp_session_wake(s);
 }
 
+/*
+ * The packets of a buffer come from one address, nearly always to one connection ID. A short one
+ * may be the beginning of another's, so that is looked for again.
+ */
 static struct nqd_session *find_session(struct nqd_rx *rx, const u8 *data, u32 len)
 {
+	struct nqd_session *s;
+	u32 id_len;
+
 	if (unlikely(len < MIN_PACKET || data[0] & 0x80))
 		return NULL;
-	return nqd_session_by_cid(rx->sock, data + 1, len - 1, &rx->from);
+	if (rx->last && len > rx->last_id_len && !memcmp(rx->last_id, data + 1, rx->last_id_len))
+		return rx->last;
+	s = nqd_session_by_cid(rx->sock, data + 1, len - 1, &rx->from, &id_len);
+	rx->last = id_len >= NQD_CID_CERTAIN_LEN ? s : NULL;
+	rx->last_id = data + 1;
+	rx->last_id_len = id_len;
+	return s;
 }
 
-static void rx_packet(struct nqd_rx *rx, struct nqd_session *s, u8 *data, u32 len)
+static void rx_packet(struct nqd_rx *rx, struct nqd_session *s, const struct rx_place *place,
+		      u32 len)
 {
 	struct nq_rx_pkt *pkt;
 
@@ -462,8 +518,10 @@ static void rx_packet(struct nqd_rx *rx, struct nqd_session *s, u8 *data, u32 le
 		rx->batch_from = rx->from;
 		rx->batch_local = rx->local;
 	}
+	/* The stack relies on it that a fragment is charged with no less than its size. */
+	rx->origins[rx->n] = (struct rx_origin){ place->page, max(rx->truesize, len) };
 	pkt = &rx->pkts[rx->n++];
-	*pkt = (struct nq_rx_pkt){ .data = data, .len = len, .ecn = rx->ecn };
+	*pkt = (struct nq_rx_pkt){ .data = place->data, .len = len, .ecn = rx->ecn };
 }
 
 /* ---- buffers ---- */
@@ -519,44 +577,61 @@ static bool is_ours(struct sk_buff *skb)
 	return !skb_cloned(skb) && !skb_has_shared_frag(skb) && !skb_zcopy(skb);
 }
 
-/* [@at, @at + @len) of @skb if it lies in one piece of memory of ours, else NULL. */
-static u8 *in_place(struct sk_buff *skb, u32 at, u32 len)
+/*
+ * [*@at, *@at + @len) as far as @skb has it without those it chains: true, if it begins there, and
+ * @place without data, if it is not in one piece. False: *@at counts from what follows.
+ */
+static bool look_in(const struct sk_buff *skb, u32 *at, u32 len, struct rx_place *place)
 {
 	const skb_frag_t *frag;
-	struct sk_buff *part;
 	unsigned int i;
 
-	if (unlikely(!is_ours(skb)))
-		return NULL;
-	if (at < skb_headlen(skb))
-		return at + len <= skb_headlen(skb) ? skb->data + at : NULL;
-	at -= skb_headlen(skb);
+	if (*at < skb_headlen(skb)) {
+		if (*at + len <= skb_headlen(skb))
+			place->data = skb->data + *at;
+		return true;
+	}
+	*at -= skb_headlen(skb);
 	for (i = 0; i < skb_shinfo(skb)->nr_frags; i++) {
 		frag = &skb_shinfo(skb)->frags[i];
-		if (at < skb_frag_size(frag))
-			return at + len <= skb_frag_size(frag) && !PageHighMem(skb_frag_page(frag))
-				       ? (u8 *)skb_frag_address(frag) + at
-				       : NULL;
-		at -= skb_frag_size(frag);
+		if (*at < skb_frag_size(frag)) {
+			if (*at + len <= skb_frag_size(frag) && !PageHighMem(skb_frag_page(frag))) {
+				place->data = (u8 *)skb_frag_address(frag) + *at;
+				place->page = skb_frag_page(frag);
+			}
+			return true;
+		}
+		*at -= skb_frag_size(frag);
 	}
-	skb_walk_frags(skb, part) {
-		/* GRO chains buffers of one piece each. */
-		if (at < part->len)
-			return is_ours(part) && at + len <= skb_headlen(part) ? part->data + at
-									      : NULL;
-		at -= part->len;
-	}
-	return NULL;
+	return false;
 }
 
-static u8 *bounce(struct nqd_rx *rx, const struct sk_buff *skb, u32 at, u32 len)
+/* The @len bytes of @skb from @at on, if they lie in one piece of memory of ours. */
+static bool in_place(struct sk_buff *skb, u32 at, u32 len, struct rx_place *place)
 {
-	u8 *to = rx->bounce + rx->bounce_used;
+	struct sk_buff *part;
 
-	if (skb_copy_bits(skb, at, to, len))
-		return NULL;
+	if (unlikely(!is_ours(skb)))
+		return false;
+	if (look_in(skb, &at, len, place))
+		return place->data;
+	skb_walk_frags(skb, part) {
+		if (!is_ours(part))
+			return false;
+		if (look_in(part, &at, len, place))
+			return place->data;
+	}
+	return false;
+}
+
+static bool bounce(struct nqd_rx *rx, const struct sk_buff *skb, u32 at, u32 len,
+		   struct rx_place *place)
+{
+	place->data = rx->bounce + rx->bounce_used;
+	if (skb_copy_bits(skb, at, place->data, len))
+		return false;
 	rx->bounce_used += len;
-	return to;
+	return true;
 }
 
 /*
@@ -586,19 +661,21 @@ static bool rx_packets(struct nqd_rx *rx, struct sk_buff *skb)
 {
 	u32 len = skb->len, segment = skb_is_gso(skb) ? skb_shinfo(skb)->gso_size : len, at, n;
 	struct nqd_session *s;
-	u8 *data;
 
+	rx->last = NULL;
+	rx->truesize = skb->truesize / DIV_ROUND_UP(len, segment);
 	for (at = 0; at < len; at += n) {
+		struct rx_place place = {};
+
 		n = min(segment, len - at);
-		data = in_place(skb, at, n) ?: bounce(rx, skb, at, n);
-		if (unlikely(!data))
+		if (unlikely(!in_place(skb, at, n, &place) && !bounce(rx, skb, at, n, &place)))
 			continue;
-		s = find_session(rx, data, n);
+		s = find_session(rx, place.data, n);
 		if (likely(s)) {
-			rx_packet(rx, s, data, n);
+			rx_packet(rx, s, &place, n);
 			continue;
 		}
-		if (nqd_reset_received(rx->sock->nn, &rx->from, data, n))
+		if (nqd_reset_received(rx->sock->nn, &rx->from, place.data, n))
 			continue;
 		if (!at)
 			return false;

@@ -61,11 +61,25 @@ static struct codel_params codel_params;
 
 /* ---- from the stack ---- */
 
-/* Is it an IP packet whose headers we may look at? They are linear then. */
+/*
+ * Of a super-packet what stands before every segment, which is cut into pieces. No byte more is
+ * pulled: its head is shared with the one that TCP keeps, and would have to be copied.
+ */
+static bool pull_headers(struct sk_buff *skb)
+{
+	u32 len = skb_checksum_start_offset(skb) + DP_TCP_HDR_LEN;
+
+	if (!pskb_may_pull(skb, min(len, skb->len)))
+		return false;
+	if (len > skb->len || !(skb_shinfo(skb)->gso_type & (SKB_GSO_TCPV4 | SKB_GSO_TCPV6)))
+		return true;
+	len += 4 * (skb->data[len - DP_TCP_HDR_LEN + 12] >> 4) - DP_TCP_HDR_LEN;
+	return pskb_may_pull(skb, min(len, skb->len));
+}
+
+/* Is it an IP packet? The headers we look at are linear then. */
 static bool sane(struct sk_buff *skb)
 {
-	u32 headers;
-
 	skb_reset_network_header(skb);
 	if (skb->protocol == htons(ETH_P_IP)) {
 		if (!pskb_may_pull(skb, sizeof(struct iphdr)) || ip_hdr(skb)->version != 4)
@@ -76,10 +90,7 @@ static bool sane(struct sk_buff *skb)
 	} else {
 		return false;
 	}
-	headers = DP_HDR_MAX_LEN;
-	if (skb->ip_summed == CHECKSUM_PARTIAL)
-		headers = skb_checksum_start_offset(skb) + 60;
-	return pskb_may_pull(skb, min(headers, skb->len));
+	return !skb_is_gso(skb) || skb->ip_summed != CHECKSUM_PARTIAL || pull_headers(skb);
 }
 
 /* Describe @skb as the virtio header of a TUN would, which is what the segmenter takes. */

@@ -239,9 +239,10 @@ static struct nqd_session *whose(struct scene *sc, struct nqd_socket *sock, cons
 				 const union nqd_addr *from)
 {
 	struct nqd_session *s;
+	u32 id_len;
 
 	rcu_read_lock();
-	s = nqd_session_by_cid(sock, id, len, from);
+	s = nqd_session_by_cid(sock, id, len, from, &id_len);
 	rcu_read_unlock();
 	return s;
 }

@@ -36,6 +36,8 @@ static void all_lengths(void **state)
 
 			assert_int_equal(norm(folded(dp_csum(buf + off, len))), want);
 			assert_int_equal(norm(folded(dp_csum_portable(buf + off, len))), want);
+			if (len % 4 == 0)
+				assert_int_equal(norm(folded(dp_csum_words(buf + off, len))), want);
 			memset(copy, 0xaa, 4096);
 			assert_int_equal(norm(folded(dp_csum_copy(copy + 1, buf + off, len))),
 					 want);
