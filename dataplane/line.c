@@ -3,7 +3,7 @@
 #include "line.h"
 
 /* Events that others on the path, or its losses, cause as often as they like. */
-#define EVENT_US 1000000
+#define EVENT_US NQD_LIMIT_US
 #define COLLAPSED 2
 
 /* All but the time of the last packet. */
@@ -106,6 +106,16 @@ bool nqd_congestion_to_report(struct nqd_line *l, u8 state, u64 now_us)
 	l->congestion_event_us = now_us;
 	l->collapse_reported = collapsed;
 	return true;
+}
+
+u64 nqd_limits_due_us(const struct nqd_line *l)
+{
+	u64 at_us = NQ_TIME_NEVER;
+	unsigned int i;
+
+	for (i = 0; i < NQD_LIMITED_KINDS; i++)
+		at_us = nq_min(at_us, nqd_limit_due_us(&l->limits[i]));
+	return at_us;
 }
 
 u8 nqd_session_state_of(const struct nq_conn *conn, bool down)

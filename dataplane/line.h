@@ -7,7 +7,16 @@
 #ifndef NQD_LINE_H
 #define NQD_LINE_H
 
+#include "limit.h"
 #include "request.h"
+
+/* What waits for its time in a session (nqd_line.limits). */
+enum nqd_limited {
+	NQD_LIMITED_PATH,		/* NQD_EVENT_PATH_CHANGED */
+	NQD_LIMITED_FRAMES,		/* NQD_EVENT_FRAMES_PUNTED */
+	NQD_LIMITED_KEYS,		/* NQD_EVENT_KEY_UPDATE_DONE */
+	NQD_LIMITED_KINDS,
+};
 
 /* A part of both data planes' sessions, zeroed at first. What belongs to replace.c is so marked. */
 struct nqd_line {
@@ -17,6 +26,7 @@ struct nqd_line {
 	u64 duplicates_reported, duplicate_event_us;
 	u64 congestion_event_us;
 	bool collapse_reported;
+	struct nqd_limit limits[NQD_LIMITED_KINDS];
 
 	/* replace.c: */
 	struct nqd_line *heir;		/* who will take or has taken its place */
@@ -59,6 +69,8 @@ u8 nqd_congestion_state(const struct nq_stats *st, u32 path_mtu);
  * may bring a loss; but that the path has collapsed is told at once.
  */
 bool nqd_congestion_to_report(struct nqd_line *l, u8 state, u64 now_us);
+/* When one of its limits has something to tell; NQ_TIME_NEVER: none. */
+u64 nqd_limits_due_us(const struct nqd_line *l);
 /* NQD_SESSION_* of a session; @conn may be NULL. */
 u8 nqd_session_state_of(const struct nq_conn *conn, bool down);
 /* Is CONNECTION_CLOSE of this end on its way? */

@@ -53,7 +53,8 @@ unsigned int nqd_path_move_flags(const struct nqd_path *active, const union nqd_
 	return how;
 }
 
-bool nqd_path_news(struct nqd_path_report *r, const struct nq_conn *conn)
+bool nqd_path_news(struct nqd_path_report *r, struct nqd_limit *l, const struct nq_conn *conn,
+		   u64 now_us)
 {
 	u8 path = nq_confirmed_path(conn);
 	bool ended = r->migrating_to < NQ_PATHS_MAX &&
@@ -61,8 +62,10 @@ bool nqd_path_news(struct nqd_path_report *r, const struct nq_conn *conn)
 	/* A migration that failed is told as well: the path is the one it was. */
 	bool news = path != r->reported || ended;
 
-	if (ended)
+	if (ended) {
 		r->migrating_to = NQ_PATHS_MAX;
+		nqd_limit_lift(l);
+	}
 	r->reported = path;
-	return news;
+	return nqd_limit_tell(l, news, now_us);
 }

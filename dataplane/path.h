@@ -9,6 +9,7 @@
 
 #include "../quic/nq.h"
 #include "addr.h"
+#include "limit.h"
 
 /* Each data plane's own. */
 struct nqd_socket;
@@ -43,14 +44,17 @@ unsigned int nqd_path_move_flags(const struct nqd_path *active, const union nqd_
 
 /* What the owner of a session knows of its paths. */
 struct nqd_path_report {
-	u8 reported;			/* the confirmed one that he knows of */
+	u8 reported;			/* the confirmed one: he knows of it, or will soon */
 	u8 migrating_to;		/* what he asked for, NQ_PATHS_MAX = nothing */
 };
 
 /*
- * The engine's paths may have changed (NQ_EV_PATH): has the owner to be told of @r->reported? Then he has
- * been. An address that is only claimed is not told: it may be anybody's, and another with each packet.
+ * The engine's paths may have changed (NQ_EV_PATH), or @l is due: has the owner to be told of @r->reported
+ * now? Then he has been. An address that is only claimed is not told: it may be anybody's, and another
+ * with each packet. Nor does a peer with two that are his own change between them for his owner as often
+ * as he does (@l); the end of a move that the owner asked for is told at once.
  */
-bool nqd_path_news(struct nqd_path_report *r, const struct nq_conn *conn);
+bool nqd_path_news(struct nqd_path_report *r, struct nqd_limit *l, const struct nq_conn *conn,
+		   u64 now_us);
 
 #endif /* NQD_PATH_H */

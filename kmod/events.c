@@ -104,7 +104,21 @@ static void closed(struct nqd_session *s)
 	nqd_session_down(s, nqd_down_reason(info.cause), info.code, info.reason);
 }
 
-/* Frames that the data plane does not own, in memory that packets have left to the session. */
+/* Of what a peer can cause with every packet: is it to be told now? */
+static bool may_tell(struct nqd_session *s, enum nqd_limited kind, bool happened)
+{
+	return nqd_limit_tell(&s->line.limits[kind], happened, nqd_now_us());
+}
+
+static bool is_due(const struct nqd_session *s, enum nqd_limited kind)
+{
+	return nqd_now_us() >= nqd_limit_due_us(&s->line.limits[kind]);
+}
+
+/*
+ * Frames that the data plane does not own, in memory that packets have left to the session. While
+ * they wait to be told it is the session's; what has no room in it is not acknowledged.
+ */
 static void punted(struct nqd_session *s)
 {
 	u8 *frames;
@@ -148,12 +162,6 @@ static void next_keys(struct nqd_session *s)
 		net_warn_ratelimited("nexusq: session %llu: no next keys yet: %d\n", s->id, err);
 }
 
-static void keys_changed(struct nqd_session *s)
-{
-	nqd_event(s, NQD_EVENT_KEY_UPDATE_DONE, NULL, NULL, 0);
-	s->keys_due = s->secrets.has_secrets;
-}
-
 static void path_mtu_changed(struct nqd_session *s)
 {
 	struct nqd_last_event info = {};
@@ -191,14 +199,16 @@ static void take_events(struct nqd_session *s)
 	ev = nq_take_events(s->conn);
 	spin_unlock_bh(&s->lock);
 	if (ev & NQ_EV_KEY_UPDATED)
-		keys_changed(s);
+		s->keys_due = s->secrets.has_secrets;
+	if (may_tell(s, NQD_LIMITED_KEYS, ev & NQ_EV_KEY_UPDATED))
+		nqd_event(s, NQD_EVENT_KEY_UPDATE_DONE, NULL, NULL, 0);
 	if (s->keys_due)
 		next_keys(s);
 	if (ev & NQ_EV_KEY_UPDATE_NEEDED)
 		nqd_event(s, NQD_EVENT_KEY_UPDATE_NEEDED, NULL, NULL, 0);
 	if (ev & (NQ_EV_CID_WANTED | NQ_EV_CID_RETIRED))
 		nqd_session_refill_cids(s);
-	if (ev & NQ_EV_PATH)
+	if (ev & NQ_EV_PATH || is_due(s, NQD_LIMITED_PATH))
 		nqd_session_paths(s);
 	if (ev & (NQ_EV_CONGESTION | NQ_EV_DUPLICATE))
 		counted(s, ev);
@@ -206,7 +216,8 @@ static void take_events(struct nqd_session *s)
 		path_mtu_changed(s);
 	if (ev & NQ_EV_SILENT)
 		nqd_event(s, NQD_EVENT_PEER_SILENT, NULL, NULL, 0);
-	if (ev & NQ_EV_PUNT)
+	/* With the end they wait no longer. */
+	if (may_tell(s, NQD_LIMITED_FRAMES, ev & NQ_EV_PUNT) || ev & NQ_EV_CLOSED)
 		punted(s);
 	if (ev & (NQ_EV_CLOSED | NQ_EV_GONE))
 		closed(s);

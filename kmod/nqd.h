@@ -316,7 +316,7 @@ void nqd_session_release(struct kref *ref);
 void nqd_session_kick(struct nqd_session *s);
 /* The same, a little later: what it had no memory for. */
 void nqd_session_try_again(struct nqd_session *s);
-/* Set the control side's next deadline, NQ_TIME_NEVER: none. */
+/* Set the control side's next deadline, NQ_TIME_NEVER: none but those of its limits. */
 void nqd_session_set_deadline(struct nqd_session *s, u64 at_us);
 /* No more inner packets either way; its routes may belong to the next session. */
 void nqd_session_down(struct nqd_session *s, u8 reason, u64 code, const char *text);
@@ -371,7 +371,7 @@ bool nqd_session_on(const struct nqd_session *s, const struct nqd_socket *sock);
  */
 void nqd_path_learn(struct nqd_session *s, u8 number, struct nqd_socket *sock,
 		    const union nqd_addr *local, const union nqd_addr *remote);
-/* NQ_EV_PATH. Under nqd_net.lock. */
+/* NQ_EV_PATH, or NQD_LIMITED_PATH is due. Under nqd_net.lock. */
 void nqd_session_paths(struct nqd_session *s);
 /* Under nqd_net.lock: make @sock one of the session's. 0 or -ENOBUFS. */
 int nqd_session_add_socket(struct nqd_session *s, struct nqd_socket *sock);

@@ -99,7 +99,8 @@ void nqd_session_paths(struct nqd_session *s)
 	u8 i;
 
 	spin_lock_bh(&s->lock);
-	news = nqd_path_news(&s->path_report, s->conn);
+	news = nqd_path_news(&s->path_report, &s->line.limits[NQD_LIMITED_PATH], s->conn,
+			     nqd_now_us());
 	p = &s->paths[s->path_report.reported];
 	info.local = *nqd_path_local(p);
 	info.remote = p->remote;

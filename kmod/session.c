@@ -151,6 +151,7 @@ void nqd_session_set_deadline(struct nqd_session *s, u64 at_us)
 	u64 now_us = nqd_now_us();
 
 	s->deadline_us = at_us;
+	at_us = min(at_us, nqd_limits_due_us(&s->line));
 	if (at_us != NQ_TIME_NEVER)
 		run_in(s, at_us > now_us ? usecs_to_jiffies(at_us - now_us) + 1 : 0);
 }

@@ -348,7 +348,7 @@ bool dp_session_on(const struct dp_session *s, const struct nqd_socket *sock);
 /* The engine has given @number to these addresses. */
 void dp_path_set(struct dp *dp, struct dp_session *s, u8 number, const struct nqd_path *path);
 void dp_paths_free(struct dp *dp, struct dp_session *s);
-/* NQ_EV_PATH */
+/* NQ_EV_PATH, or NQD_LIMITED_PATH is due. */
 void dp_session_paths(struct dp *dp, struct dp_session *s);
 /*
  * A client's session moves to @path; if that is where it is already, it asks the peer whether it

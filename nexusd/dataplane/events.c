@@ -63,6 +63,7 @@ static void closed(struct dp *dp, struct dp_session *s)
 	dp_session_down(dp, s, nqd_down_reason(info.cause), info.code, info.reason);
 }
 
+/* While frames wait to be told, what has no room beside them is not acknowledged. */
 static void punted(struct dp *dp, struct dp_session *s)
 {
 	u32 n;
@@ -90,9 +91,14 @@ static void duplicates(struct dp *dp, struct dp_session *s, const struct nq_stat
 		dp_event(dp, s, NQD_EVENT_REPLAY_OR_DUPLICATE_DROP, &info, NULL, 0);
 }
 
-static void keys_changed(struct dp *dp, struct dp_session *s)
+/* Of what a peer can cause with every packet: is it to be told now? */
+static bool may_tell(struct dp *dp, struct dp_session *s, enum nqd_limited kind, bool happened)
 {
-	dp_event(dp, s, NQD_EVENT_KEY_UPDATE_DONE, NULL, NULL, 0);
+	return nqd_limit_tell(&s->line.limits[kind], happened, dp->now_us);
+}
+
+static void keys_changed(struct dp_session *s)
+{
 	if (!s->secrets.has_secrets)
 		return;
 	if (dp_session_next_keys(s))
@@ -106,17 +112,19 @@ void dp_session_events(struct dp *dp, struct dp_session *s)
 	u32 ev = nq_take_events(s->conn);
 	struct nq_stats st;
 
-	if (!ev)
+	if (!ev && dp->now_us < nqd_limits_due_us(&s->line))
 		return;
 	if (ev & (NQ_EV_CONGESTION | NQ_EV_DUPLICATE))
 		nq_get_stats(s->conn, &st, dp->now_us);
 	if (ev & NQ_EV_KEY_UPDATED)
-		keys_changed(dp, s);
+		keys_changed(s);
+	if (may_tell(dp, s, NQD_LIMITED_KEYS, ev & NQ_EV_KEY_UPDATED))
+		dp_event(dp, s, NQD_EVENT_KEY_UPDATE_DONE, NULL, NULL, 0);
 	if (ev & NQ_EV_KEY_UPDATE_NEEDED)
 		dp_event(dp, s, NQD_EVENT_KEY_UPDATE_NEEDED, NULL, NULL, 0);
 	if (ev & (NQ_EV_CID_WANTED | NQ_EV_CID_RETIRED))
 		dp_session_cids(dp, s);
-	if (ev & NQ_EV_PATH)
+	if (ev & NQ_EV_PATH || dp->now_us >= nqd_limit_due_us(&s->line.limits[NQD_LIMITED_PATH]))
 		dp_session_paths(dp, s);
 	if (ev & NQ_EV_CONGESTION)
 		congestion(dp, s, &st);
@@ -129,7 +137,8 @@ void dp_session_events(struct dp *dp, struct dp_session *s)
 	}
 	if (ev & NQ_EV_SILENT)
 		dp_event(dp, s, NQD_EVENT_PEER_SILENT, NULL, NULL, 0);
-	if (ev & NQ_EV_PUNT)
+	/* With the end they wait no longer. */
+	if (may_tell(dp, s, NQD_LIMITED_FRAMES, ev & NQ_EV_PUNT) || ev & NQ_EV_CLOSED)
 		punted(dp, s);
 	if (ev & NQ_EV_CLOSED)
 		closed(dp, s);

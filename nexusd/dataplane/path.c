@@ -61,7 +61,7 @@ void dp_session_paths(struct dp *dp, struct dp_session *s)
 {
 	u8 i;
 
-	if (nqd_path_news(&s->path_report, s->conn))
+	if (nqd_path_news(&s->path_report, &s->line.limits[NQD_LIMITED_PATH], s->conn, dp->now_us))
 		report(dp, s);
 	for (i = 0; i < NQ_PATHS_MAX; i++)
 		if (s->paths[i].sock && !nq_path_used(s->conn, i))

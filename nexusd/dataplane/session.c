@@ -349,7 +349,8 @@ static void run_session(struct dp *dp, struct dp_session *s)
 		if (at < dp->now_us + BLOCKED_US)
 			at = dp->now_us + BLOCKED_US;
 	}
-	dp_timer_set(dp, s, s->deadline_us < at ? s->deadline_us : at);
+	at = nq_min(at, nqd_limits_due_us(&s->line));
+	dp_timer_set(dp, s, nq_min(at, s->deadline_us));
 }
 
 void dp_run_dirty(struct dp *dp)

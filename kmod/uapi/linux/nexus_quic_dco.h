@@ -78,14 +78,22 @@ enum nqd_event {
 	NQD_EVENT_SESSION_UP,
 	NQD_EVENT_SESSION_DOWN,		/* NQD_A_EVENT_REASON, _ERROR_CODE, _TEXT */
 	NQD_EVENT_KEY_UPDATE_NEEDED,
-	NQD_EVENT_KEY_UPDATE_DONE,
+	NQD_EVENT_KEY_UPDATE_DONE,	/* rate limited; the counter is exact */
 	NQD_EVENT_PATH_MTU_CHANGED,	/* NQD_A_SESSION_PATH_MTU_BYTES */
 	NQD_EVENT_ROUTE_EPOCH_MISMATCH,
 	NQD_EVENT_REPLAY_OR_DUPLICATE_DROP, /* rate limited; the counters are exact */
 	NQD_EVENT_CONGESTION_STATE,	/* NQD_A_EVENT_CONGESTION; rate limited */
 	NQD_EVENT_FATAL_ERROR,
-	NQD_EVENT_FRAMES_PUNTED,	/* NQD_A_EVENT_FRAMES: frames the data plane does not own */
-	/* NQD_A_SESSION_LOCAL_ADDR, _REMOTE_ADDR: the path now; the one before if a move failed */
+	/*
+	 * NQD_A_EVENT_FRAMES: frames the data plane does not own; once a second, all that have come
+	 * until then. Packets with more of them than it keeps (2048 bytes) are not acknowledged, so
+	 * the peer repeats these.
+	 */
+	NQD_EVENT_FRAMES_PUNTED,
+	/*
+	 * NQD_A_SESSION_LOCAL_ADDR, _REMOTE_ADDR: the path now; the one before if a move failed. A
+	 * client that is followed: once a second, the newest; the end of a move of ours: at once.
+	 */
 	NQD_EVENT_PATH_CHANGED,
 	NQD_EVENT_PEER_SILENT,		/* it was asked, nothing comes; once until it is heard */
 	__NQD_EVENT_MAX,

@@ -35,13 +35,24 @@ void abi_put_fd(struct abi *abi, struct nxm *m, uint16_t attr, int fd)
 
 static void note_event(struct abi *abi, const uint8_t *msg, const struct nxm_hdr *hdr)
 {
-	struct nxa top[NQD_A_MAX + 1], ev[NQD_A_EVENT_MAX + 1];
+	struct nxa top[NQD_A_MAX + 1], ev[NQD_A_EVENT_MAX + 1], ses[NQD_A_SESSION_MAX + 1];
+	const struct nxa *frames = &ev[NQD_A_EVENT_FRAMES];
+	const struct nxa *remote = &ses[NQD_A_SESSION_REMOTE_ADDR];
 	struct nxm_error e;
 
 	if (nxa_parse(hdr->attrs, hdr->attrs_len, &nqd_top_set, top, msg, &e) ||
-	    nxa_parse_nest(&top[NQD_A_EVENT], &nqd_event_set, ev, msg, &e))
+	    nxa_parse_nest(&top[NQD_A_EVENT], &nqd_event_set, ev, msg, &e) ||
+	    nxa_parse_nest(&top[NQD_A_SESSION], &nqd_session_set, ses, msg, &e))
 		abort();
 	abi->events[nxa_u8(&ev[NQD_A_EVENT_TYPE])]++;
+	if (remote->present)
+		memcpy(&abi->path_remote, remote->data, remote->len);
+	if (!frames->present)
+		return;
+	if (frames->len > sizeof(abi->frames) - abi->frames_len)
+		abort();
+	memcpy(abi->frames + abi->frames_len, frames->data, frames->len);
+	abi->frames_len += frames->len;
 }
 
 int abi_call(struct abi *abi, struct nxm *m, struct nxm_error *e, abi_answer_fn fn, void *arg)

@@ -57,8 +57,12 @@ struct abi {
 	uint8_t batch[NQD_MSG_MAX_LEN];
 	size_t batch_at, batch_len;
 	uint8_t out[NQD_MSG_MAX_LEN], in[NQD_MSG_MAX_LEN];
-	/* The last event that came while an answer was awaited, by kind. */
+	/* Events that came while an answer was awaited, by kind; */
 	unsigned int events[NQD_EVENT_MAX + 1];
+	/* where the last PATH_CHANGED said the peer is; and what FRAMES_PUNTED brought, in order. */
+	struct sockaddr_storage path_remote;
+	uint8_t frames[8192];
+	size_t frames_len;
 };
 
 extern const struct abi_transport abi_dp, abi_genl;
