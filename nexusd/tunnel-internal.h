@@ -384,6 +384,8 @@ int nx_state_load(int fd, struct nx_endpoint *remote, struct nx_net_offer *offer
 /* Send ADD_SESSION; on the answer nx_client_installed() or nx_server_installed(). */
 int nx_session_install(struct nx_session *s, uint64_t attempt, const struct nxa *hs,
 		       struct nx_dp_session *args);
+/* recount.c: it is gone, or the data plane has named it. */
+void nx_recount_leave(struct nx_session *s);
 struct nx_session *nx_tunnel_find_session(struct nx_tunnel *t, uint64_t id);
 /* Another installed session of the same user, whose place @s takes or that takes its; or NULL. */
 struct nx_session *nx_session_other(const struct nx_session *s);

@@ -36,6 +36,7 @@ void nx_session_free(struct nx_session *s)
 	struct nx_tunnel *t = s->tunnel;
 
 	nx_dp_forget(s->dp, s);
+	nx_recount_leave(s);
 	sd_event_source_disable_unref(s->age_timer);
 	if (s->installed) {
 		if (s == TAILQ_FIRST(&t->sessions))

@@ -20,6 +20,7 @@
 
 struct nx_manager;
 struct nx_dp;
+struct nx_recount;
 
 enum nx_tunnel_state {
 	NX_TUNNEL_DISCONNECTED,
@@ -73,7 +74,8 @@ struct nx_session {
 	bool heard;			/* adopted: the peer has it as well */
 	bool waits;			/* to take the place of another, which carries on */
 	sd_event_source *age_timer;	/* server: when it is too old */
-	bool unlisted;			/* the data plane was asked, and has not named it yet */
+	struct nx_recount *recount;	/* the data plane was asked, and has not named it yet */
+	TAILQ_ENTRY(nx_session) unlisted; /* of @recount */
 	bool superseded;		/* by one whose installation was not answered yet */
 	uint64_t attempt;		/* of nexus-hsd, while it is being installed */
 };
