@@ -92,7 +92,9 @@ struct nqd_session_dp {
 	codel_time_t delay_max;		/* of a packet that waited, since FLUSH_STATS; WRITE_ONCE */
 	codel_time_t sent_at;		/* the last burst of inner packets; WRITE_ONCE */
 	struct dst_cache dst;		/* of the active path */
-	u8 dst_path;			/* whose it is */
+	u8 dst_path;			/* whose it is, */
+	u32 dst_mark;			/* and what its socket had when it was looked up */
+	int dst_oif;
 	u32 overhead;			/* of an inner packet */
 	u64 retry_us;			/* paced until */
 	u32 mtu;			/* largest inner packet; 0: not known yet. Read by all */
@@ -110,7 +112,9 @@ struct nqd_rx_lanes;
 
 struct nqd_socket_dp {
 	struct nqd_rx_lanes *rx;
-	void (*data_ready)(struct sock *sk);	/* as it was before */
+	/* As they were before. */
+	void (*data_ready)(struct sock *sk);
+	bool gro_enabled, accept_l4;
 };
 
 /* ---- module ---- */

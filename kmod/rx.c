@@ -870,10 +870,26 @@ static void init_lane(struct nqd_rx *rx, struct nqd_socket *sock, struct net_dev
 }
 
 /* GRO looks for a socket that wants buffers of several packets. */
-static void accept_gro(struct sock *sk)
+static void accept_gro(struct nqd_socket *sock)
 {
+	struct sock *sk = sock->sk;
+
+	sock->dp.gro_enabled = udp_test_bit(GRO_ENABLED, sk);
+	sock->dp.accept_l4 = udp_test_bit(ACCEPT_L4, sk);
 	udp_set_bit(GRO_ENABLED, sk);
 	udp_set_bit(ACCEPT_L4, sk);
+}
+
+/*
+ * As it was, so that an owner who has not asked for it reads each datagram for itself. What is in
+ * the queue by then stays as it came, as when an owner turns UDP_GRO off.
+ */
+static void restore_gro(struct nqd_socket *sock)
+{
+	struct sock *sk = sock->sk;
+
+	udp_assign_bit(GRO_ENABLED, sk, sock->dp.gro_enabled);
+	udp_assign_bit(ACCEPT_L4, sk, sock->dp.accept_l4);
 }
 
 int nqd_dp_socket_attach(struct nqd_socket *sock)
@@ -892,7 +908,7 @@ int nqd_dp_socket_attach(struct nqd_socket *sock)
 	for (i = 0; i < lanes->n; i++)
 		napi_enable(&lanes->lane[i].napi);
 	sock->dp.rx = lanes;
-	accept_gro(sk);
+	accept_gro(sock);
 	write_lock_bh(&sk->sk_callback_lock);
 	sock->dp.data_ready = sk->sk_data_ready;
 	sk->sk_data_ready = data_ready;
@@ -921,6 +937,7 @@ void nqd_dp_socket_detach(struct nqd_socket *sock)
 	struct sock *sk = sock->sk;
 	unsigned int i;
 
+	restore_gro(sock);
 	write_lock_bh(&sk->sk_callback_lock);
 	sk->sk_data_ready = sock->dp.data_ready;
 	write_unlock_bh(&sk->sk_callback_lock);

@@ -11,6 +11,11 @@
  * NQD_DOWN_SOCKET_ERROR and let go of it. (If the file were held, a session would keep its network
  * namespace alive for ever, since the socket does.)
  *
+ * A socket that is given back is as it was when it was attached: callbacks, user data, UDP_GRO. One
+ * bit stays until it is closed, ENCAP_ENABLED: the UDP layer counts by it on how many sockets it is
+ * to look for a tunnel, as with any owner who has had UDP_GRO on for a while. Nothing else follows
+ * from it.
+ *
  * Detaching against closing. The UDP layer sets SOCK_DEAD under the socket's lock, then reads
  * encap_destroy, then calls it. We detach under the same lock:
  *   - SOCK_DEAD is not set: encap_destroy is cleared before the closer can read it;

@@ -30,16 +30,25 @@ void nqd_way_get(struct nqd_way *way, const struct nqd_session *s, u8 path, bool
 	way->ecn = ecn;
 }
 
-/* The cache, if it is for this path: then it may be used, and filled. */
-static struct dst_cache *cache_of(struct nqd_session *s, const struct nqd_way *way)
+/*
+ * The cache, if it is for this path: then it may be used, and filled. The socket's owner may give
+ * it another mark or device at any time: what was looked up with the one before says nothing then.
+ */
+static struct dst_cache *cache_of(struct nqd_session *s, const struct nqd_way *way,
+				  const struct flowi_common *fl)
 {
+	struct nqd_session_dp *dp = &s->dp;
+
 	if (!way->active)
 		return NULL;
-	if (unlikely(s->dp.dst_path != way->path)) {
-		dst_cache_reset(&s->dp.dst);
-		s->dp.dst_path = way->path;
+	if (unlikely(dp->dst_path != way->path || dp->dst_mark != fl->flowic_mark ||
+		     dp->dst_oif != fl->flowic_oif)) {
+		dst_cache_reset(&dp->dst);
+		dp->dst_path = way->path;
+		dp->dst_mark = fl->flowic_mark;
+		dp->dst_oif = fl->flowic_oif;
 	}
-	return &s->dp.dst;
+	return &dp->dst;
 }
 
 static u8 tos(const struct nqd_way *way)
@@ -60,7 +69,7 @@ static int check_route(const struct nqd_session *s, const struct dst_entry *dst,
 static struct rtable *route4(struct nqd_session *s, const struct nqd_way *way, struct sock *sk,
 			     struct flowi4 *fl)
 {
-	struct dst_cache *cache = cache_of(s, way);
+	struct dst_cache *cache = cache_of(s, way, flowi4_to_flowi_common(fl));
 	struct rtable *rt = NULL;
 
 	if (cache)
@@ -110,7 +119,7 @@ static int send4(struct nqd_session *s, const struct nqd_way *way, struct sock *
 static struct dst_entry *route6(struct nqd_session *s, const struct nqd_way *way, struct sock *sk,
 				struct flowi6 *fl)
 {
-	struct dst_cache *cache = cache_of(s, way);
+	struct dst_cache *cache = cache_of(s, way, flowi6_to_flowi_common(fl));
 	struct dst_entry *dst = NULL;
 
 	if (cache)

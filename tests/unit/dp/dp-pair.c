@@ -12,8 +12,8 @@
  * prints the counters of session 1 that are not 0.
  *
  * Lines of its input: "update" starts a key update at A, "delete" deletes session 1 at both ends,
- * "close" does so at A with CONNECTION_CLOSE, "revoke" deletes all sessions of its user at B. Each is
- * answered with "done" or "refused", and the microseconds that it took.
+ * "close" does so at A with CONNECTION_CLOSE, "revoke" deletes all sessions of its user at B, "mark N" sets
+ * SO_MARK of A's socket. Each is answered with "done" or "refused", and the microseconds that it took.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -163,14 +163,23 @@ static int command(struct end *e, uint8_t cmd, uint16_t attr, uint64_t value)
 	return abi_call(&e->abi, &m, NULL, NULL, NULL);
 }
 
+static int set_mark(int fd, unsigned int mark)
+{
+	return setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0 ? -errno : 0;
+}
+
 static int obey(const char *line)
 {
+	unsigned int mark;
+
 	if (!strcmp(line, "update\n"))
 		return command(&ends[0], NQD_CMD_KEY_UPDATE, 0, 0);
 	if (!strcmp(line, "close\n"))
 		return command(&ends[0], NQD_CMD_DELETE_SESSION, NQD_A_SESSION_CLOSE_CODE, 0);
 	if (!strcmp(line, "revoke\n"))
 		return command(&ends[1], NQD_CMD_DELETE_SESSION, NQD_A_SESSION_USER, USER);
+	if (sscanf(line, "mark %u\n", &mark) == 1)
+		return set_mark(ends[0].session.socket, mark);
 	if (strcmp(line, "delete\n"))
 		return -EINVAL;
 	return command(&ends[0], NQD_CMD_DELETE_SESSION, 0, 0)

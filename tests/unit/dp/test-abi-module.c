@@ -8,7 +8,8 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/netlink.h>
-#include <linux/udp.h>
+#include <netinet/udp.h>
+#include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -163,6 +164,64 @@ static void foreign_sockets(void **state)
 	close(s.socket);
 	assert_int_equal(t_held(), held);
 	assert_int_equal(t_dump(NQD_CMD_GET_STATS).n, 0);
+}
+
+/* How many datagrams its owner reads of 300 bytes that were sent as three of 100. */
+static unsigned int datagrams_of_three(int fd, const struct sockaddr_storage *to)
+{
+	int from = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), segment = 100;
+	unsigned int n = 0, bytes = 0;
+	uint8_t buf[300] = { 0 };
+	ssize_t r;
+
+	assert_int_equal(setsockopt(from, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment)), 0);
+	assert_int_equal(sendto(from, buf, 300, 0, (void *)to, sizeof(struct sockaddr_in)), 300);
+	close(from);
+	while (bytes < 300) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+
+		assert_int_equal(poll(&p, 1, ABI_TIMEOUT_MS), 1);
+		r = recv(fd, buf, sizeof(buf), 0);
+		assert_true(r > 0);
+		bytes += r;
+		n++;
+	}
+	return n;
+}
+
+static int gro_of(int fd)
+{
+	socklen_t len = sizeof(int);
+	int on = -1;
+
+	assert_int_equal(getsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, &len), 0);
+	return on;
+}
+
+/* Whether it has asked for several datagrams at a time or not, its owner has what he had. */
+static void socket_is_given_back(void **state)
+{
+	struct abi_session s = t_session(1);
+	struct sockaddr_storage bound;
+	int had, held, before;
+	struct nxm_error e;
+
+	T_ONLY_MODULE();
+	held = t_held();
+	s.no_keys = true;
+	for (had = 0; had < 2; had++) {
+		s.socket = abi_open_udp("127.0.0.1", 0, &bound);
+		assert_int_equal(setsockopt(s.socket, IPPROTO_UDP, UDP_GRO, &had, sizeof(had)), 0);
+		before = datagrams_of_three(s.socket, &bound);
+		assert_int_equal(before, had ? 1 : 3);
+		t_expect(abi_add_session(&t_abi, &s, &e), 0, &e, NULL);
+		assert_int_equal(gro_of(s.socket), 1);
+		t_expect(t_simple(NQD_CMD_DELETE_SESSION, 1, 0, &e), 0, &e, NULL);
+		await_held(held);
+		assert_int_equal(gro_of(s.socket), had);
+		assert_int_equal(datagrams_of_three(s.socket, &bound), before);
+		close(s.socket);
+	}
 }
 
 /* Sockets have threads and buffers: a namespace has a bounded number of them. */
@@ -735,6 +794,7 @@ int main(int argc, char **argv)
 		CASE(socket_of_devices_is_closed),
 		CASE(process_dies),
 		CASE(foreign_sockets),
+		CASE(socket_is_given_back),
 		CASE(too_many_sockets),
 		CASE(namespaces),
 		CASE(not_an_administrator),
