@@ -18,6 +18,19 @@ union control_buf {
 	struct cmsghdr align;
 };
 
+void hs_udp_allow_fragments(int fd, int family, bool on)
+{
+	const int v4 = on ? IP_PMTUDISC_DONT : IP_PMTUDISC_PROBE, dont = !on;
+	const int v6 = on ? IPV6_PMTUDISC_DONT : IPV6_PMTUDISC_PROBE;
+
+	if (family == AF_INET) {
+		(void)setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof(v4));
+	} else {
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_DONTFRAG, &dont, sizeof(dont));
+	}
+}
+
 int hs_udp_prepare(int fd, union hs_addr *name)
 {
 	socklen_t len = sizeof(*name);
@@ -37,7 +50,11 @@ int hs_udp_prepare(int fd, union hs_addr *name)
 		if (r == 0)
 			r = setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &one, sizeof(one));
 	}
-	return r < 0 ? -errno : 0;
+	if (r < 0)
+		return -errno;
+	/* Who had it before may have been killed while he allowed them. */
+	hs_udp_allow_fragments(fd, name->sa.sa_family, false);
+	return 0;
 }
 
 /* The address the datagram was sent to, with the socket's port. */
@@ -60,19 +77,6 @@ static void local_of(struct msghdr *msg, const union hs_addr *name, union hs_add
 			if (IN6_IS_ADDR_LINKLOCAL(&p6.ipi6_addr))
 				local->in6.sin6_scope_id = p6.ipi6_ifindex;
 		}
-	}
-}
-
-void hs_udp_allow_fragments(int fd, int family, bool on)
-{
-	const int v4 = on ? IP_PMTUDISC_DONT : IP_PMTUDISC_PROBE, dont = !on;
-	const int v6 = on ? IPV6_PMTUDISC_DONT : IPV6_PMTUDISC_PROBE;
-
-	if (family == AF_INET) {
-		(void)setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof(v4));
-	} else {
-		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
-		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_DONTFRAG, &dont, sizeof(dont));
 	}
 }
 

@@ -35,7 +35,10 @@ union hs_ecn_control {
 
 typedef void (*hs_dgram_fn)(void *arg, const struct hs_dgram *d);
 
-/* Ask the kernel for the local address and the mark of every datagram; fills @name with the bound address. */
+/*
+ * Ask the kernel for the local address and the mark of every datagram, and have what is sent carry DF; fills
+ * @name with the bound address.
+ */
 int hs_udp_prepare(int fd, union hs_addr *name);
 /*
  * Read one batch, what comes while it is worked off included, and call @fn, which leaves @fd open, for each
@@ -55,7 +58,11 @@ int hs_udp_send(int fd, const union hs_addr *local, const union hs_addr *remote,
 int hs_udp_send_segments(int fd, const union hs_addr *local, const union hs_addr *remote,
 			 const void *data, size_t len, size_t segment, uint8_t ecn);
 
-/* May what is sent be fragmented from now on? Sockets come with DF on every packet. */
+/*
+ * May what is sent be fragmented from now on? IPv4 has no way to say it of one datagram. But the kernel
+ * decides while it is being sent, and nobody sends on these sockets but this process, which has one thread:
+ * turned on and off around one call it holds for that datagram alone.
+ */
 void hs_udp_allow_fragments(int fd, int family, bool on);
 
 /* Of a received message, whose control data must have been asked for: the mark; */

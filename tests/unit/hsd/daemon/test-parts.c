@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include "addr.h"
 #include "budget.h"
@@ -20,6 +21,7 @@
 #include "timers.h"
 #include "tls.h"
 #include "tunnel.h"
+#include "udp.h"
 
 static bool contains(const struct hs_ranges *s, uint64_t pn)
 {
@@ -632,6 +634,36 @@ static void lately_of_sites(void **state)
 	free(l);
 }
 
+/* How datagrams of @fd that are larger than a packet are dealt with. */
+static int mtu_discover_of(int fd, int family)
+{
+	int v = -1, level = family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
+	int name = family == AF_INET ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER;
+	socklen_t len = sizeof(v);
+
+	assert_int_equal(getsockopt(fd, level, name, &v, &len), 0);
+	return v;
+}
+
+/* A process was killed while it sent in fragments: its successor's packets have DF all the same. */
+static void sockets_of_a_predecessor(void **state)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	union hs_addr name;
+	size_t i;
+	int fd;
+
+	for (i = 0; i < 2; i++) {
+		fd = socket(families[i], SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		assert_true(fd >= 0);
+		hs_udp_allow_fragments(fd, families[i], true);
+		assert_int_equal(mtu_discover_of(fd, families[i]), IP_PMTUDISC_DONT);
+		assert_int_equal(hs_udp_prepare(fd, &name), 0);
+		assert_int_equal(mtu_discover_of(fd, families[i]), IP_PMTUDISC_PROBE);
+		close(fd);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -652,6 +684,7 @@ int main(void)
 		cmocka_unit_test(hybrid_group),
 		cmocka_unit_test(timers_against_model),
 		cmocka_unit_test(sites_are_counted),
+		cmocka_unit_test(sockets_of_a_predecessor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
