@@ -361,6 +361,9 @@ static void check_counters(const struct run *r)
 			fail_msg("%s: %llu", nqd_stats_set.policy[never[i]].name,
 				 (unsigned long long)stat(never[i]));
 	assert_int_equal(stat(NQD_A_STATS_KEY_UPDATES), UPDATES);
+	/* However often a peer updates, its owner hears of it once a second. */
+	assert_in_range(t_abi.events[NQD_EVENT_KEY_UPDATE_DONE], 1,
+			1 + (r->pp.now_us - r->base_us) / 1000000);
 	/* One frame for each packet of the inner side, lost or not. */
 	assert_int_equal(stat(NQD_A_STATS_DATAGRAM_TX_FRAMES), stat(NQD_A_STATS_L3_TX_PACKETS));
 	assert_true(stat(NQD_A_STATS_L3_TX_PACKETS) <= r->sent_by_dp);
