@@ -243,17 +243,23 @@ static void flush_run(struct nqd_rx *rx)
 	list_add_tail(&skb->list, &rx->inner);
 }
 
-/* May this session send this packet? Counted if not. */
+/* Is it an IP packet? Counted if not. */
+static bool inner_sane(const struct nqd_session *s, const u8 *pkt, u32 len,
+		       struct nqd_counters *counters)
+{
+	if (likely(dp_inner_sane(pkt, len)))
+		return true;
+	counters->malformed_drops++;
+	nqd_trace_drop(s, NQD_DROP_MALFORMED);
+	return false;
+}
+
+/* May this session send from and to the addresses of this packet? Counted if not. */
 static bool inner_allowed(const struct nqd_session *s, struct nqd_device *nd, const u8 *pkt,
-			  u32 len, struct nqd_counters *counters)
+			  struct nqd_counters *counters)
 {
 	const struct nqd_session *other;
 
-	if (unlikely(!dp_inner_sane(pkt, len))) {
-		counters->malformed_drops++;
-		nqd_trace_drop(s, NQD_DROP_MALFORMED);
-		return false;
-	}
 	if (unlikely(nqd_session_by_src(nd, pkt) != s)) {
 		counters->source_prefix_drops++;
 		nqd_trace_drop(s, NQD_DROP_SOURCE_PREFIX);
@@ -287,19 +293,22 @@ static void deliver(struct nqd_rx *rx, struct nqd_session *s, u8 *pkt, u32 len, 
 
 	/* One without content only says that the peer's data plane is there. */
 	if (!len || READ_ONCE(s->down) || !nd || !netif_running(nd->dev) ||
-	    !inner_allowed(s, nd, pkt, len, &rx->counters))
+	    !inner_sane(s, pkt, len, &rx->counters))
 		return;
 	if (rx->pkts[number].ecn == INET_ECN_CE)
 		dp_mark_ce(pkt);
-	rx->counters.l3_rx_packets++;
-	rx->counters.l3_rx_bytes += len;
+	/* What joins has the addresses of the first, of the same session and batch. */
 	if (!may_join(rx, nd->dev, origin) || !dp_co_add(&rx->co, pkt, len)) {
+		if (!inner_allowed(s, nd, pkt, &rx->counters))
+			return;
 		flush_run(rx);
 		rx->dev = nd->dev;
 		rx->keeps = origin->page && len >= KEEP_MIN;
 		dp_co_add(&rx->co, pkt, len);
 	}
 	rx->run[rx->co.n - 1] = origin;
+	rx->counters.l3_rx_packets++;
+	rx->counters.l3_rx_bytes += len;
 }
 
 void nqd_dp_rx_inner(struct nqd_session *s, const u8 *data, u32 len)
@@ -310,7 +319,8 @@ void nqd_dp_rx_inner(struct nqd_session *s, const u8 *data, u32 len)
 
 	rcu_read_lock();
 	nd = READ_ONCE(s->nd);
-	if (!len || !nd || !netif_running(nd->dev) || !inner_allowed(s, nd, data, len, &counters))
+	if (!len || !nd || !netif_running(nd->dev) || !inner_sane(s, data, len, &counters) ||
+	    !inner_allowed(s, nd, data, &counters))
 		goto out;
 	skb = alloc_skb(len, GFP_ATOMIC);
 	if (!skb) {
