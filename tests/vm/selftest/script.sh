@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # module: none
-# seconds: 120
+# seconds: 40
 # script.sh NAME: a script that goes wrong in this way.
 case $1 in
 not-ok) printf 'ok 1 - a\nnot ok 2 - b\n1..2\n' ;;
