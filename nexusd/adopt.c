@@ -197,12 +197,12 @@ static bool acceptable(const struct nx_tunnel *t, const struct nx_session *s)
 
 	if (!t->ifindex || !t->priv->n_pairs)
 		return false;
-	if (s->dp == t->priv->coming.dp)
-		return true;
-	if (s->dp != t->priv->dp)
+	if (s->dp != t->priv->dp && s->dp != t->priv->coming.dp)
 		return false;
 	if (t->config->role == NX_ROLE_SERVER)
 		return nx_server_user(t, s->user) && !nx_server_user(t, s->user)->revoked;
+	if (s->dp == t->priv->coming.dp)
+		return true;
 	TAILQ_FOREACH (known, &t->sessions, entry)
 		if (known->dp == s->dp)
 			return false;
@@ -239,6 +239,14 @@ struct history {
 	bool heard; /* a DATAGRAM of the peer's has come */
 };
 
+/* Of a server that moves: for a session of the other data plane. */
+static bool stands_in(const struct nx_tunnel *t, const struct nxa *ses)
+{
+	return t->priv->coming.dp && t->config->role == NX_ROLE_SERVER &&
+	       ses[NQD_A_SESSION_STATE].present &&
+	       nxa_u8(&ses[NQD_A_SESSION_STATE]) == NQD_SESSION_NO_KEYS;
+}
+
 /* One session of the dump: keep it, or delete it. */
 static void adopt_session(struct nx_dp *d, const struct nxa *ses, const struct history *h)
 {
@@ -246,8 +254,13 @@ static void adopt_session(struct nx_dp *d, const struct nxa *ses, const struct h
 	const struct nxa *name = &ses[NQD_A_SESSION_TUNNEL];
 	uint64_t id = nxa_u64(&ses[NQD_A_SESSION_ID]);
 	struct nx_tunnel *t = name->present ? nx_manager_find_tunnel(m, nxa_str(name)) : NULL;
-	struct nx_session *s = t ? nx_session_new(t, id) : NULL;
+	struct nx_session *s;
 
+	if (t && stands_in(t, ses)) {
+		nx_server_move_found(t, d, id);
+		return;
+	}
+	s = t ? nx_session_new(t, id) : NULL;
 	if (s)
 		s->dp = d;
 	/* It ends by itself, and may still take what the peer sends to it. */
@@ -349,8 +362,12 @@ static void settle_device(struct nx_tunnel *t)
 	TAILQ_FOREACH (s, &t->sessions, entry)
 		moved |= p->coming.dp && s->dp == p->coming.dp &&
 			 (s->heard || !nx_session_other(s));
-	if (p->coming.dp)
+	if (p->coming.dp && t->config->role == NX_ROLE_SERVER)
+		nx_server_move_adopt(t);
+	else if (p->coming.dp)
 		nx_move_adopt(t, moved);
+	else if (t->config->role == NX_ROLE_SERVER && t->ifindex)
+		nx_steer_clear(t->manager->priv->nl, t->ifindex);
 	/* Its data sockets are read by one data plane; a client opens others when it needs them. */
 	for (size_t i = 0; i < p->n_pairs; i++)
 		if (t->config->role == NX_ROLE_SERVER)
@@ -378,7 +395,8 @@ static void resume(struct nx_tunnel *t)
 	if (t->config->role == NX_ROLE_SERVER) {
 		TAILQ_FOREACH (s, &t->sessions, entry) {
 			nx_server_limit_age(s, (uint64_t)time(NULL) - s->last_handshake_s);
-			nx_session_bus_added(s);
+			if (!s->waits)
+				nx_session_bus_added(s);
 		}
 		nx_tunnel_set_state(t, NX_TUNNEL_CONNECTING, NX_REASON_NONE, "%s", "");
 	} else if (s) {

@@ -7,11 +7,14 @@
 #include <linux/netlink.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include "lib/hs_proto.h"
 #include "lib/ipc.h"
 #include "lib/log.h"
 #include "dp-client.h"
 #include "prefix.h"
+
+#define STAND_IN_CID_LEN 20
 
 static int transport_send(void *ctx, const void *buf, size_t len, const int *fds,
 			  unsigned int n_fds)
@@ -274,6 +277,50 @@ int nx_dp_add_session(struct nx_dp *d, const struct nx_dp_session *s, const stru
 	nxm_put_str(&m, NQD_A_SESSION_CONGESTION, s->congestion);
 	nxm_nest_end(&m, nest);
 	nxm_put_nest(&m, NQD_A_KEYS, &hs[HS_A_KEYS]);
+	for (size_t i = 0; i < s->n_routes; i++)
+		put_route(&m, &s->routes[i]);
+	return nx_request_send(&d->requests, &m, &s->socket_fd, 1, fn, userdata);
+}
+
+/* One connection ID. */
+static void put_cid(struct nxm *m, uint16_t attr, const uint8_t id[STAND_IN_CID_LEN])
+{
+	size_t nest = nxm_nest_begin(m, attr), cid = nxm_nest_begin(m, NQD_A_CIDS_CID);
+
+	nxm_put_u64(m, NQD_A_CID_SEQ, 0);
+	nxm_put(m, NQD_A_CID_ID, id, STAND_IN_CID_LEN);
+	nxm_nest_end(m, cid);
+	nxm_nest_end(m, nest);
+}
+
+int nx_dp_add_stand_in(struct nx_dp *d, const struct nx_dp_session *s, uint64_t user,
+		       const struct nx_endpoint *remote, nx_reply_fn fn, void *userdata)
+{
+	uint8_t buf[NX_IPC_MAX_LEN], ids[2][STAND_IN_CID_LEN];
+	struct nxm m;
+	size_t nest;
+
+	/* So that nobody knows them. */
+	if (getrandom(ids, sizeof(ids), 0) != sizeof(ids))
+		return -EAGAIN;
+	nx_request_begin(&d->requests, &m, buf, sizeof(buf), NQD_CMD_ADD_SESSION, NLM_F_ACK);
+	put_device(&m, s->ifindex);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_ID, s->id);
+	nxm_put_str(&m, NQD_A_SESSION_TUNNEL, s->tunnel);
+	nxm_put_u64(&m, NQD_A_SESSION_USER, user);
+	nxm_put_u8(&m, NQD_A_SESSION_ROLE, NQD_ROLE_SERVER);
+	nxm_put_u32(&m, NQD_A_SESSION_FLAGS, NQD_SESSION_F_REPLACE);
+	put_fd(d, &m, NQD_A_SESSION_SOCKET_FD, &s->socket_fd, 0);
+	nxm_put(&m, NQD_A_SESSION_REMOTE_ADDR, remote, nx_endpoint_len(remote));
+	put_cid(&m, NQD_A_SESSION_LOCAL_CIDS, ids[0]);
+	put_cid(&m, NQD_A_SESSION_REMOTE_CIDS, ids[1]);
+	nxm_put_u16(&m, NQD_A_SESSION_CIPHER, NQD_CIPHER_AES_128_GCM);
+	nxm_put_u64(&m, NQD_A_SESSION_NEXT_PN, 0);
+	nxm_put_u32(&m, NQD_A_SESSION_PEER_MAX_DATAGRAM_FRAME_BYTES, UINT16_MAX);
+	if (s->peer_group)
+		nxm_put_u32(&m, NQD_A_SESSION_PEER_GROUP, s->peer_group);
+	nxm_nest_end(&m, nest);
 	for (size_t i = 0; i < s->n_routes; i++)
 		put_route(&m, &s->routes[i]);
 	return nx_request_send(&d->requests, &m, &s->socket_fd, 1, fn, userdata);

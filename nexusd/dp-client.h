@@ -92,6 +92,13 @@ int nx_dp_delete_device(struct nx_dp *d, int ifindex, nx_reply_fn fn, void *user
 /* @hs: the top level attributes of an HS_CMD_SESSION message (HS_A_SESSION, HS_A_KEYS). */
 int nx_dp_add_session(struct nx_dp *d, const struct nx_dp_session *s, const struct nxa *hs,
 		      nx_reply_fn fn, void *userdata);
+/*
+ * A session without keys, that no packet belongs to: @s->routes are known to be a peer's, and of which
+ * group, though the peer is reached by other ways. If @user has a session there already, it takes its
+ * place when that ends; it gives its own to one that comes. Of @s, what concerns keys and paths is not used.
+ */
+int nx_dp_add_stand_in(struct nx_dp *d, const struct nx_dp_session *s, uint64_t user,
+		       const struct nx_endpoint *remote, nx_reply_fn fn, void *userdata);
 int nx_dp_set_peer_group(struct nx_dp *d, uint64_t id, uint32_t group);
 /*
  * Move a client's session to the path between these addresses, through data socket @fd; NQD_EVENT_PATH_CHANGED

@@ -4,7 +4,8 @@
  * the roles do differently, tunnel-net.c is the device with its addresses and routes,
  * tunnel-session.c makes sessions out of nexus-hsd's reports, tunnel-renew.c replaces a client's in
  * time, tunnel-roam.c lets a client follow the network, tunnel-plane.c puts a tunnel on a data plane,
- * tunnel-move.c takes a client's session from one to the other, tunnel-stats.c counts.
+ * tunnel-move.c takes a client's session from one to the other, tunnel-server-move.c those of a server,
+ * tunnel-stats.c counts.
  *
  * The machine is level-triggered: nx_tunnel_step() looks at what is there and does the next thing
  * that is missing; every event ends in it. So a restart of nexus-hsd or of nexus-dp needs no path
@@ -16,6 +17,7 @@
 #include "cover.h"
 #include "manager-internal.h"
 #include "net-link.h"
+#include "net-steer.h"
 #include "resolve.h"
 #include "route-plan.h"
 #include "udp-pair.h"
@@ -66,6 +68,12 @@ struct nx_device {
 	int tun_fd; /* of nexus-dp's; -1 = none */
 	uint64_t session; /* leaving: drains; 0 = ended */
 	bool loosened; /* its reverse path filter */
+};
+
+/* One of a server that moves, found by a restarted control process: tunnel-server-move.c. */
+struct nx_stand_in {
+	struct nx_dp *dp;
+	uint64_t id; /* that of the session it stands in for, which is on the other data plane */
 };
 
 /* What a session that is to be moved to will bring. */
@@ -141,6 +149,9 @@ struct nx_tunnel_private {
 	char refusal[120];
 	struct nx_device coming, leaving;
 	struct nx_move_net move_net;
+	struct nx_steer steer; /* server: coming is behind the device in use */
+	struct nx_stand_in *found;
+	size_t n_found;
 	sd_event_source *move_timer; /* of either */
 	uint64_t move_deadline_us;
 	struct nx_planned_route *planned;
@@ -252,6 +263,8 @@ struct nx_dp *nx_tunnel_wanted_plane(struct nx_tunnel *t, char *reason, size_t c
 int nx_tunnel_choose_plane(struct nx_tunnel *t);
 /* It is on @d from now on; says so. */
 void nx_tunnel_set_plane(struct nx_tunnel *t, struct nx_dp *d, const char *reason);
+/* That sessions are on @d, wholly or @reason says how. */
+void nx_tunnel_show_plane(struct nx_tunnel *t, const struct nx_dp *d, const char *reason);
 /* Another may be the wanted one now: move, restart, fail, or start if it waited for that. */
 void nx_tunnel_plane_changed(struct nx_tunnel *t);
 /* The same, but not before the event loop comes round: the caller is in the middle of something. */
@@ -295,12 +308,38 @@ void nx_move_refused(struct nx_tunnel *t, const char *text);
 void nx_move_finish(struct nx_tunnel *t);
 /* Give up what is coming, end what is leaving. */
 void nx_move_cancel(struct nx_tunnel *t);
-/* The same as far as it concerns @d, which is gone. */
-void nx_move_plane_lost(struct nx_tunnel *t, struct nx_dp *d);
+/* The same as far as it concerns @d, which is gone. True: the tunnel goes on, on another. */
+bool nx_move_plane_lost(struct nx_tunnel *t, struct nx_dp *d);
 /* The tunnel is freed: memory and timer, nothing else. */
 void nx_move_free(struct nx_tunnel *t);
 /* After a restart of this process: the device to move to has the session, or not. */
 void nx_move_adopt(struct nx_tunnel *t, bool has_session);
+
+/* ---- tunnel-server-move.c ---- */
+/* Clients are connected, and @to is the wanted data plane: new sessions go there. */
+void nx_server_move_begin(struct nx_tunnel *t, struct nx_dp *to);
+/* There are two devices, and new sessions go to nx_move_target(). */
+bool nx_server_moving(const struct nx_tunnel *t);
+/* Something has changed: say how far it is. */
+void nx_server_move_step(struct nx_tunnel *t);
+/* A session of @user comes: one that still waits for the same place makes room. */
+void nx_server_move_expect(struct nx_tunnel *t, uint64_t user);
+/* @s is installed; and, of one that waits, when it carries packets. */
+void nx_server_move_installed(struct nx_tunnel *t, struct nx_session *s);
+void nx_server_move_carries(struct nx_tunnel *t, struct nx_session *s);
+/* @s is being freed. */
+void nx_server_move_forget(struct nx_session *s);
+/* The user of @s is in another group. */
+void nx_server_move_group(struct nx_tunnel *t, struct nx_session *s, uint32_t group);
+/* Session @id is gone, one that was left for another on the other data plane; false: it was not. */
+bool nx_server_move_left(struct nx_tunnel *t, uint64_t id);
+/* The data plane moved from is gone: true if the tunnel goes on without it. */
+bool nx_server_move_front_lost(struct nx_tunnel *t);
+/* Nothing is steered any more. */
+void nx_server_move_stop(struct nx_tunnel *t);
+/* After a restart of this process: a stand-in of the dump, then all of it. */
+void nx_server_move_found(struct nx_tunnel *t, struct nx_dp *dp, uint64_t id);
+void nx_server_move_adopt(struct nx_tunnel *t);
 
 /* ---- tunnel-roam.c ---- */
 /* Something in this network namespace has changed. */
@@ -325,6 +364,8 @@ void nx_server_change_users(struct nx_tunnel *t, struct nx_tunnel_config *c);
 /* Note in @c who of its users is revoked. */
 void nx_server_mark_revoked(const struct nx_manager *m, struct nx_tunnel_config *c);
 const struct nx_user_config *nx_server_user(const struct nx_tunnel *t, uint64_t short_id);
+/* What the data plane accepts from this user and sends to it: to be freed; NULL without memory. */
+struct nx_prefix *nx_server_user_prefixes(const struct nx_user_config *u, size_t *n);
 void nx_server_user_routes(struct nx_tunnel *t, const struct nx_user_config *u, bool add);
 void nx_server_drop_session(struct nx_tunnel *t, struct nx_session *s);
 /* An installed session whose handshake was @age_s ago: end it when it is too old. */

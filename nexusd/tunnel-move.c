@@ -87,10 +87,14 @@ static void drop_coming(struct nx_tunnel *t)
 		if (s->dp != p->coming.dp)
 			continue;
 		(void)nx_dp_delete_session(s->dp, s->id, NX_CLOSE_NO_ERROR, "", NULL, NULL);
-		nx_session_free(s);
+		if (t->config->role == NX_ROLE_SERVER)
+			nx_server_drop_session(t, s);
+		else
+			nx_session_free(s);
 	}
 	forget_net(t);
 	p->move_timer = sd_event_source_disable_unref(p->move_timer);
+	nx_server_move_stop(t);
 	remove_device(t, &p->coming);
 }
 
@@ -108,6 +112,8 @@ void nx_move_free(struct nx_tunnel *t)
 	struct nx_tunnel_private *p = t->priv;
 
 	forget_net(t);
+	free(p->found);
+	free(p->steer.to);
 	p->move_timer = sd_event_source_disable_unref(p->move_timer);
 }
 
@@ -115,7 +121,12 @@ void nx_move_free(struct nx_tunnel *t)
 
 struct nx_dp *nx_move_target(const struct nx_tunnel *t)
 {
-	return t->priv->coming.dp ? t->priv->coming.dp : t->priv->dp;
+	const struct nx_device *d = &t->priv->coming;
+
+	/* A server's old device will do until the new one is there. */
+	if (!d->dp || (t->config->role == NX_ROLE_SERVER && !nx_server_moving(t)))
+		return t->priv->dp;
+	return d->dp;
 }
 
 void nx_move_begin(struct nx_tunnel *t, struct nx_dp *to)
@@ -264,6 +275,8 @@ void nx_move_session_down(struct nx_manager *m, uint64_t id)
 	struct nx_tunnel *t;
 
 	TAILQ_FOREACH (t, &m->tunnels, entry) {
+		if (nx_server_moving(t) && nx_server_move_left(t, id))
+			return;
 		if (!t->priv->leaving.dp || t->priv->leaving.session != id)
 			continue;
 		t->priv->leaving.session = 0;
@@ -395,24 +408,29 @@ void nx_move_installed(struct nx_tunnel *t, struct nx_session *s)
 
 /* ---- ends of others ---- */
 
-void nx_move_plane_lost(struct nx_tunnel *t, struct nx_dp *d)
+bool nx_move_plane_lost(struct nx_tunnel *t, struct nx_dp *d)
 {
 	struct nx_tunnel_private *p = t->priv;
 	struct nx_session *s = TAILQ_FIRST(&t->sessions);
+	bool server = t->config->role == NX_ROLE_SERVER;
 
 	/* The one in use, and another is there already. */
+	if (p->dp == d && nx_server_moving(t))
+		return nx_server_move_front_lost(t);
 	if (p->dp == d && p->coming.dp && s && nx_move_took_over(t, s))
-		return;
+		return p->dp != d;
 	/* Requests to it go nowhere, but what was opened for it is to be closed. */
 	if (p->coming.dp == d) {
 		drop_coming(t);
-		nx_client_stop_renewal(t);
+		if (!server)
+			nx_client_stop_renewal(t);
 		nx_tunnel_step(t);
 	}
 	if (p->leaving.dp == d) {
 		p->leaving.session = 0;
 		left(t);
 	}
+	return p->dp != d;
 }
 
 void nx_move_adopt(struct nx_tunnel *t, bool has_session)

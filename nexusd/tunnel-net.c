@@ -60,6 +60,8 @@ int nx_tunnel_attach_device(struct nx_tunnel *t)
 		return r;
 	}
 	snprintf(t->ifname, sizeof(t->ifname), "%s", t->config->interface);
+	if (t->config->role == NX_ROLE_SERVER && t->manager->config->dco_mode == NX_DCO_PREFERRED)
+		(void)nx_steer_prepare(t->manager->priv->nl, t->ifindex);
 	if (p->net_lost)
 		nx_tunnel_restore_net(t);
 	nx_tunnel_create_dp_device(t);
@@ -99,6 +101,9 @@ static void on_device_created(void *userdata, const struct nx_chan_msg *msg, int
 	}
 	if (p->dp->kernel)
 		nx_device_record_store(t);
+	/* A server that is to be on another data plane could not begin to move without it. */
+	if (t->config->role == NX_ROLE_SERVER)
+		nx_tunnel_recheck_plane(t);
 	nx_tunnel_step(t);
 }
 
@@ -260,6 +265,8 @@ void nx_tunnel_follow_mtu(struct nx_tunnel *t)
 				    strerror(-r));
 			return;
 		}
+		if (nx_server_moving(t))
+			(void)nx_link_set_mtu(t->manager->priv->nl, t->priv->coming.ifindex, mtu);
 		t->mtu = mtu;
 		nx_log_full(LOG_NOTICE, "MtuChanged", t->config->name,
 			    "the MTU of the interface is %u bytes, was %u", mtu, was);

@@ -3,9 +3,9 @@
  * Which data plane a tunnel is on, and what happens when that changes.
  *
  *   the module comes     a client that is connected moves its session (tunnel-move.c); one that is not
- *                        connects first. A server changes over when nobody is connected: its clients
- *                        cannot be told to shake hands anew, and with dco_mode = "preferred" nobody is
- *                        thrown out for it
+ *                        connects first. A server changes over when nobody is connected; with
+ *                        dco_mode = "preferred" nobody is thrown out for it, and since its clients cannot
+ *                        be told to shake hands anew, each moves when it does (tunnel-server-move.c)
  *   the module goes      its device and its sessions are gone with it. "preferred": the same addresses
  *                        and routes on nexus-dp's device at once, then a new handshake; "required": the
  *                        tunnel fails, and starts when the module is back
@@ -21,9 +21,6 @@
 #include "net-link.h"
 #include "tunnel-internal.h"
 
-#define SERVER_WAITS \
-	"the kernel module is there: it is used when no client is connected, or after a restart of the tunnel"
-
 struct nx_dp *nx_tunnel_wanted_plane(struct nx_tunnel *t, char *reason, size_t cap)
 {
 	struct nx_manager *m = t->manager;
@@ -35,21 +32,25 @@ struct nx_dp *nx_tunnel_wanted_plane(struct nx_tunnel *t, char *reason, size_t c
 	return &m->priv->planes[NX_PLANE_USER];
 }
 
-void nx_tunnel_set_plane(struct nx_tunnel *t, struct nx_dp *d, const char *reason)
+void nx_tunnel_show_plane(struct nx_tunnel *t, const struct nx_dp *d, const char *reason)
 {
 	static char *names[] = { "DataPlane", "DataPlaneReason", NULL };
 	const char *name = d ? d->name : "";
 
-	if (t->priv->dp == d && !strcmp(t->data_plane, name) &&
-	    !strcmp(t->data_plane_reason, reason))
+	if (!strcmp(t->data_plane, name) && !strcmp(t->data_plane_reason, reason))
 		return;
 	if (d && strcmp(t->data_plane, name))
 		nx_log_plane(LOG_NOTICE, "DataPlane", t->config->name, name,
 			     "the data plane is %s%s%s", name, reason[0] ? ": " : "", reason);
-	t->priv->dp = d;
 	t->data_plane = name;
 	snprintf(t->data_plane_reason, sizeof(t->data_plane_reason), "%s", reason);
 	nx_tunnel_bus_properties_changed(t, names);
+}
+
+void nx_tunnel_set_plane(struct nx_tunnel *t, struct nx_dp *d, const char *reason)
+{
+	t->priv->dp = d;
+	nx_tunnel_show_plane(t, d, reason);
 }
 
 int nx_tunnel_choose_plane(struct nx_tunnel *t)
@@ -88,6 +89,7 @@ static void change_idle_server(struct nx_tunnel *t, struct nx_dp *d, const char 
 {
 	struct nx_tunnel_private *p = t->priv;
 
+	nx_move_cancel(t);
 	nx_requests_forget(&p->dp->requests, t);
 	nx_tunnel_remove_device(t);
 	nx_tunnel_set_plane(t, d, reason);
@@ -99,11 +101,15 @@ static void change_idle_server(struct nx_tunnel *t, struct nx_dp *d, const char 
 static void change_server(struct nx_tunnel *t, struct nx_dp *d, const char *reason)
 {
 	bool idle = TAILQ_EMPTY(&t->sessions) && TAILQ_EMPTY(&t->priv->installing);
+	bool preferred = t->manager->config->dco_mode == NX_DCO_PREFERRED;
 
-	if (idle && t->state == NX_TUNNEL_LISTENING)
+	/* A device that is being made has no number yet to take it down by. */
+	if (idle && t->state == NX_TUNNEL_LISTENING && t->priv->coming.phase != NX_DP_CREATING)
 		change_idle_server(t, d, reason);
-	else if (d->kernel && t->manager->config->dco_mode == NX_DCO_PREFERRED)
-		nx_tunnel_set_plane(t, t->priv->dp, SERVER_WAITS);
+	else if (t->priv->coming.dp && preferred)
+		nx_server_move_step(t);
+	else if (d->kernel && preferred)
+		nx_server_move_begin(t, d);
 	else
 		nx_tunnel_restart(t);
 }
@@ -217,8 +223,9 @@ int nx_tunnel_ask_device(struct nx_tunnel *t, struct nx_dp *dp, const char *ifna
 	int socks[NX_PAIRS_MAX];
 	unsigned int n = 0;
 
+	/* Those of a server that moves are read by both: the module leaves what is not its own. */
 	for (size_t i = 0; i < p->n_pairs; i++)
-		if (p->pair_dp[i] == dp)
+		if (p->pair_dp[i] == dp || t->config->role == NX_ROLE_SERVER)
 			socks[n++] = p->pairs[i].dp_fd;
 	return nx_dp_create_device(dp, ifname, ifindex, tun_fd, socks, n, fn, t);
 }

@@ -201,8 +201,7 @@ void nx_server_drop_session(struct nx_tunnel *t, struct nx_session *s)
 		nx_tunnel_recheck_plane(t);
 }
 
-/* What the data plane accepts from this user and sends to it. */
-static struct nx_prefix *user_prefixes(const struct nx_user_config *u, size_t *n)
+struct nx_prefix *nx_server_user_prefixes(const struct nx_user_config *u, size_t *n)
 {
 	struct nx_prefix *list = calloc(u->n_addresses + u->n_allowed_ips + 1, sizeof(*list));
 
@@ -260,15 +259,16 @@ static int install(struct nx_tunnel *t, struct nx_session *s, const struct nxa *
 	u = nx_server_user(t, s->user);
 	if (!u || u->revoked || pair >= p->n_pairs)
 		return -ENOENT;
+	nx_server_move_expect(t, s->user);
 	r = copy_addresses(s, u);
 	if (r)
 		return r;
-	routes = user_prefixes(u, &args.n_routes);
+	routes = nx_server_user_prefixes(u, &args.n_routes);
 	if (!routes)
 		return -ENOMEM;
 	args.routes = routes;
 	args.socket_fd = p->pairs[pair].dp_fd;
-	args.ifindex = t->ifindex;
+	args.ifindex = s->dp == p->dp ? t->ifindex : p->coming.ifindex;
 	args.peer_group = nx_group_id(u->group);
 	args.flags = NQD_SESSION_F_REPLACE;
 	if (nx_user_roams(t->config, u))
@@ -291,6 +291,8 @@ void nx_server_session(struct nx_tunnel *t, const struct nx_chan_msg *msg, const
 		r = nxa_parse_nest(&tb[HS_A_SESSION], &nqd_session_set, ses, msg->buf, &e);
 	if (!r) {
 		s = nx_session_new(t, nx_random_id());
+		if (s)
+			s->dp = nx_move_target(t);
 		r = s ? install(t, s, tb, ses) : -ENOMEM;
 	}
 	if (!r)
@@ -335,6 +337,7 @@ void nx_server_installed(struct nx_tunnel *t, struct nx_session *s)
 
 	if (!s->age_timer)
 		nx_server_limit_age(s, 0);
+	nx_server_move_installed(t, s);
 	if (s->waits)
 		return;
 	if (u)
@@ -346,6 +349,13 @@ void nx_server_installed(struct nx_tunnel *t, struct nx_session *s)
 	nx_session_bus_added(s);
 }
 
+/* Has @other the place of @s, which is down? On the other data plane it goes on whatever ended this one. */
+static bool has_its_place(const struct nx_session *s, const struct nx_session *other,
+			  enum nqd_down_reason reason)
+{
+	return s->dp == other->dp ? reason == NQD_DOWN_REPLACED : other->waits && !s->waits;
+}
+
 /*
  * @s has taken the place of @old. From the same address it is the same connection with fresh keys,
  * and the same object on D-Bus.
@@ -355,6 +365,7 @@ static void replaced(struct nx_tunnel *t, struct nx_session *old, struct nx_sess
 	bool waited = s->waits;
 
 	s->waits = false;
+	nx_server_move_carries(t, s);
 	if (waited && nx_endpoint_equal(&old->remote, &s->remote)) {
 		s->connected_since_s = old->connected_since_s;
 		s->peer_id = old->peer_id;
@@ -375,7 +386,7 @@ void nx_server_session_down(struct nx_tunnel *t, struct nx_session *s, enum nqd_
 {
 	struct nx_session *other = nx_session_other(s);
 
-	if (other && reason == NQD_DOWN_REPLACED) {
+	if (other && has_its_place(s, other, reason)) {
 		replaced(t, s, other);
 		return;
 	}
@@ -402,6 +413,9 @@ static void end_user(struct nx_tunnel *t, const struct nx_user_config *u)
 
 	if (t->ifindex)
 		(void)nx_dp_delete_user(p->dp, t->ifindex, u->short_id, NX_CLOSE_NO_ERROR, "");
+	if (nx_server_moving(t))
+		(void)nx_dp_delete_user(p->coming.dp, p->coming.ifindex, u->short_id,
+					NX_CLOSE_NO_ERROR, "");
 	for (s = TAILQ_FIRST(&t->sessions); s; s = next) {
 		next = TAILQ_NEXT(s, entry);
 		if (s->user != u->short_id)
@@ -442,12 +456,17 @@ static void move_to_group(struct nx_tunnel *t, const struct nx_user_config *u)
 {
 	struct nx_session *s;
 
-	TAILQ_FOREACH (s, &t->sessions, entry)
-		if (s->user == u->short_id)
-			(void)nx_dp_set_peer_group(s->dp, s->id, nx_group_id(u->group));
+	uint32_t group = nx_group_id(u->group);
+
+	TAILQ_FOREACH (s, &t->sessions, entry) {
+		if (s->user != u->short_id)
+			continue;
+		(void)nx_dp_set_peer_group(s->dp, s->id, group);
+		nx_server_move_group(t, s, group);
+	}
 	TAILQ_FOREACH (s, &t->priv->installing, entry)
 		if (s->user == u->short_id)
-			(void)nx_dp_set_peer_group(s->dp, s->id, nx_group_id(u->group));
+			(void)nx_dp_set_peer_group(s->dp, s->id, group);
 }
 
 void nx_server_mark_revoked(const struct nx_manager *m, struct nx_tunnel_config *c)

@@ -35,6 +35,7 @@ void nx_session_free(struct nx_session *s)
 {
 	struct nx_tunnel *t = s->tunnel;
 
+	nx_server_move_forget(s);
 	nx_dp_forget(s->dp, s);
 	nx_recount_leave(s);
 	sd_event_source_disable_unref(s->age_timer);

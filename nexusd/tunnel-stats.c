@@ -40,7 +40,7 @@ static void make_names(void)
 		make_name(hs_names[i], "hs-", hs_stats_set.policy[i].name, strlen("HS_A_STATS_"));
 }
 
-/* One query. Two answers may be outstanding: data plane and nexus-hsd. */
+/* One query. Three answers may be outstanding: the data planes and nexus-hsd. */
 struct query {
 	struct nx_manager *manager;
 	char tunnel[32]; /* the tunnel may go away meanwhile */
@@ -133,7 +133,7 @@ static void finish(struct query *q)
 	free(q);
 }
 
-/* *@ends: it is closing, or what is left of one that was replaced. */
+/* *@ends: it is closing, or what is left of one that was replaced, or one in whose place another stands. */
 static bool is_ours(struct query *q, const struct nxa *tb, const void *base, bool *ends)
 {
 	struct nxa ses[NQD_A_SESSION_MAX + 1];
@@ -146,7 +146,7 @@ static bool is_ours(struct query *q, const struct nxa *tb, const void *base, boo
 	    nxa_parse_nest(&tb[NQD_A_SESSION], &nqd_session_set, ses, base, &e) < 0)
 		return false;
 	*ends = ses[NQD_A_SESSION_STATE].present &&
-		nxa_u8(&ses[NQD_A_SESSION_STATE]) >= NQD_SESSION_CLOSING;
+		nxa_u8(&ses[NQD_A_SESSION_STATE]) != NQD_SESSION_ACTIVE;
 	return ses[NQD_A_SESSION_TUNNEL].present &&
 	       !strcmp(nxa_str(&ses[NQD_A_SESSION_TUNNEL]), q->tunnel);
 }
@@ -159,7 +159,8 @@ static void on_dp(void *userdata, const struct nx_chan_msg *msg, int err, const 
 	bool ends;
 
 	if (!msg) {
-		q->err = err;
+		if (err)
+			q->err = err;
 		finish(q);
 		return;
 	}
@@ -190,6 +191,13 @@ static void on_hsd(void *userdata, const struct nx_chan_msg *msg, int err, const
 	q->has_hs = true;
 }
 
+/* A server that moves has sessions on both. */
+static void ask_other_plane(struct nx_tunnel *t, struct query *q)
+{
+	if (nx_server_moving(t) && !nx_dp_get_stats(t->priv->coming.dp, 0, on_dp, q))
+		q->pending++;
+}
+
 static int start(struct nx_tunnel *t, struct nx_dp *dp, uint64_t session, bool with_rate,
 		 nx_stats_fn done, void *userdata)
 {
@@ -212,6 +220,8 @@ static int start(struct nx_tunnel *t, struct nx_dp *dp, uint64_t session, bool w
 	}
 	q->pending = 1;
 	q->has_dp = q->sum;
+	if (q->sum)
+		ask_other_plane(t, q);
 	/* Until it listens nexus-hsd may not know the tunnel. */
 	if (q->sum && t->state == NX_TUNNEL_LISTENING &&
 	    !nx_hsd_get_stats(&t->manager->priv->hsd, t->config->name, on_hsd, q))

@@ -467,8 +467,7 @@ void nx_tunnel_dp_down(struct nx_tunnel *t, struct nx_dp *d)
 	const char *why = d->kernel ? "the kernel module was unloaded"
 				    : "the data plane was restarted";
 
-	nx_move_plane_lost(t, d);
-	if (p->dp != d)
+	if (nx_move_plane_lost(t, d))
 		return;
 	p->dp_phase = NX_DP_NONE;
 	if (t->state == NX_TUNNEL_DISCONNECTING) {

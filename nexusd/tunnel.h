@@ -76,6 +76,10 @@ struct nx_session {
 	sd_event_source *age_timer;	/* server: when it is too old */
 	struct nx_recount *recount;	/* the data plane was asked, and has not named it yet */
 	TAILQ_ENTRY(nx_session) unlisted; /* of @recount */
+	uint64_t hear_until_us;		/* waits: for a DATAGRAM, on another data plane; 0 = not so */
+	uint64_t left;			/* id on the data plane it came from, where that drains; 0 = none */
+	sd_event_source *left_timer;
+	bool settling, settled;		/* server that moves: the other data plane is told of it, and knows */
 	bool superseded;		/* by one whose installation was not answered yet */
 	uint64_t attempt;		/* of nexus-hsd, while it is being installed */
 };

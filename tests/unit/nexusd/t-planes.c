@@ -131,7 +131,7 @@ void t_module_unload(struct fake *f)
 			close(k->devices[i].fd);
 		k->devices[i] = (struct t_plane_device){ 0 };
 	}
-	k->module.n_sessions = 0;
+	k->module.n_sessions = k->module.n_stand_ins = 0;
 	tell_family(k, k->ev, CTRL_CMD_DELFAMILY, 0);
 	k->version = T_ABSENT;
 	k->joined = 0;
@@ -245,19 +245,51 @@ static int port_of(struct request *r)
 	return ntohs(a.sin_port);
 }
 
+/* The sessions of @list that @r means: by their number, or by their user. */
+static bool is_meant(const struct request *r, const struct t_plane_session *s)
+{
+	const struct nxa *id = &r->ses[NQD_A_SESSION_ID], *user = &r->ses[NQD_A_SESSION_USER];
+
+	return id->present ? s->id == nxa_u64(id) : user->present && s->user == nxa_u64(user);
+}
+
+static void remove_meant(const struct request *r, struct t_plane_session *list, size_t *n)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (is_meant(r, &list[i]))
+			list[i--] = list[--*n];
+}
+
+/* One that comes with keys takes the place of those of its user that have none. */
+static void remove_stand_ins(struct t_plane *p, uint64_t user)
+{
+	for (size_t i = 0; i < p->n_stand_ins; i++)
+		if (user && p->stand_ins[i].user == user)
+			p->stand_ins[i--] = p->stand_ins[--p->n_stand_ins];
+}
+
 static void add_session(struct request *r)
 {
+	const struct nxa *user = &r->ses[NQD_A_SESSION_USER];
+	const struct nxa *group = &r->ses[NQD_A_SESSION_PEER_GROUP];
 	struct t_plane *p = r->p;
-
-	assert_true(p->n_sessions < T_SESSIONS);
-	assert_true(r->top[NQD_A_KEYS].present);
-	p->local_port = port_of(r);
-	p->sessions[p->n_sessions++] = (struct t_plane_session){
+	struct t_plane_session s = {
 		.id = nxa_u64(&r->ses[NQD_A_SESSION_ID]),
 		.ifindex = (int)nxa_u32(&r->dev[NQD_A_DEVICE_IFINDEX]),
 		.flags = nxa_u32(&r->ses[NQD_A_SESSION_FLAGS]),
-		.user = r->k->f->user,
+		.user = user->present ? nxa_u64(user) : 0,
+		.group = group->present ? nxa_u32(group) : 0,
 	};
+
+	assert_true(p->n_sessions < T_SESSIONS && p->n_stand_ins < T_SESSIONS);
+	remove_stand_ins(p, s.user);
+	if (r->top[NQD_A_KEYS].present) {
+		p->local_port = port_of(r);
+		p->sessions[p->n_sessions++] = s;
+	} else {
+		assert_true(r->top[NQD_A_ROUTE].present);
+		p->stand_ins[p->n_stand_ins++] = s;
+	}
 	acknowledge(r->fd, &r->hdr, 0, "");
 }
 
@@ -266,16 +298,30 @@ static void delete_session(struct request *r)
 	struct t_plane *p = r->p;
 
 	p->closes = r->ses[NQD_A_SESSION_CLOSE_REASON].present;
-	for (size_t i = 0; i < p->n_sessions; i++)
-		if (r->ses[NQD_A_SESSION_ID].present &&
-		    p->sessions[i].id == nxa_u64(&r->ses[NQD_A_SESSION_ID]))
-			p->sessions[i--] = p->sessions[--p->n_sessions];
+	remove_meant(r, p->sessions, &p->n_sessions);
+	remove_meant(r, p->stand_ins, &p->n_stand_ins);
+	acknowledge(r->fd, &r->hdr, 0, "");
+}
+
+static void set_group(const struct request *r, struct t_plane_session *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is_meant(r, &list[i]))
+			list[i].group = nxa_u32(&r->ses[NQD_A_SESSION_PEER_GROUP]);
+}
+
+static void update_session(struct request *r)
+{
+	if (r->ses[NQD_A_SESSION_PEER_GROUP].present) {
+		set_group(r, r->p->sessions, r->p->n_sessions);
+		set_group(r, r->p->stand_ins, r->p->n_stand_ins);
+	}
 	acknowledge(r->fd, &r->hdr, 0, "");
 }
 
 /* One session as GET_STATS tells of it. */
 static ssize_t put_session(struct request *r, uint8_t *buf, size_t cap,
-			   const struct t_plane_session *s)
+			   const struct t_plane_session *s, enum nqd_session_state state)
 {
 	struct nx_endpoint remote;
 	struct nxm m;
@@ -290,7 +336,7 @@ static ssize_t put_session(struct request *r, uint8_t *buf, size_t cap,
 	nxm_put(&m, NQD_A_SESSION_REMOTE_ADDR, &remote, sizeof(remote.in));
 	nxm_put_u32(&m, NQD_A_SESSION_FLAGS, s->flags);
 	nxm_put_u32(&m, NQD_A_SESSION_PATH_MTU_BYTES, 1343);
-	nxm_put_u8(&m, NQD_A_SESSION_STATE, NQD_SESSION_ACTIVE);
+	nxm_put_u8(&m, NQD_A_SESSION_STATE, (uint8_t)state);
 	nxm_nest_end(&m, nest);
 	nest = nxm_nest_begin(&m, NQD_A_STATS);
 	nxm_put_u64(&m, NQD_A_STATS_DATAGRAM_RX_FRAMES, r->p->heard);
@@ -318,7 +364,12 @@ static void dump_sessions(struct request *r)
 
 	for (size_t i = 0; i < r->p->n_sessions; i++)
 		len = add_to_dump(r, buf, len,
-				  put_session(r, buf + len, sizeof(buf) - len, &r->p->sessions[i]));
+				  put_session(r, buf + len, sizeof(buf) - len, &r->p->sessions[i],
+					      NQD_SESSION_ACTIVE));
+	for (size_t i = 0; i < r->p->n_stand_ins; i++)
+		len = add_to_dump(r, buf, len,
+				  put_session(r, buf + len, sizeof(buf) - len, &r->p->stand_ins[i],
+					      NQD_SESSION_NO_KEYS));
 	len += (size_t)nxm_build_done(buf + len, sizeof(buf) - len, &r->hdr);
 	send_raw(r->fd, buf, (ssize_t)len);
 }
@@ -334,7 +385,8 @@ static void get_stats(struct request *r)
 	for (size_t i = 0; i < r->p->n_sessions; i++) {
 		if (r->p->sessions[i].id != nxa_u64(&r->ses[NQD_A_SESSION_ID]))
 			continue;
-		send_raw(r->fd, buf, put_session(r, buf, sizeof(buf), &r->p->sessions[i]));
+		send_raw(r->fd, buf,
+			 put_session(r, buf, sizeof(buf), &r->p->sessions[i], NQD_SESSION_ACTIVE));
 		return;
 	}
 	acknowledge(r->fd, &r->hdr, -ENOENT, "no such session");
@@ -386,6 +438,8 @@ static void serve(struct request *r)
 		add_session(r);
 	} else if (r->hdr.cmd == NQD_CMD_DELETE_SESSION) {
 		delete_session(r);
+	} else if (r->hdr.cmd == NQD_CMD_UPDATE_SESSION) {
+		update_session(r);
 	} else if (r->hdr.cmd == NQD_CMD_GET_STATS) {
 		get_stats(r);
 	} else if (r->hdr.cmd == NQD_CMD_GET_EVENTS) {
@@ -607,6 +661,13 @@ void t_planes_start(struct fake *f)
 	t_run_until(f, f->m->priv->started && !f->m->priv->adopting);
 }
 
+void t_user_plane_dies(struct fake *f)
+{
+	f->planes->user.n_sessions = f->planes->user.n_stand_ins = 0;
+	close(f->dp);
+	f->dp = t_connect_peer(f, MON_PEER_DP);
+}
+
 void t_planes_restart(struct fake *f)
 {
 	pump(f);
@@ -620,4 +681,50 @@ uint64_t t_planes_attempt(struct fake *f)
 	t_expect(f, f->hsd, HS_CMD_CONNECT);
 	t_acknowledge(f, f->hsd, 0);
 	return t_attempt_of(f);
+}
+
+struct nx_tunnel *t_office(struct fake *f)
+{
+	return nx_manager_find_tunnel(f->m, "office");
+}
+
+bool t_has_address(struct fake *f, int ifindex, const char *text)
+{
+	struct nx_prefix want, *list;
+	size_t n;
+	bool has;
+
+	assert_int_equal(nx_prefix_parse(text, &want), 0);
+	assert_int_equal(nx_address_list(f->m->priv->nl, ifindex, &list, &n), 0);
+	has = nx_prefix_list_has(list, n, &want);
+	free(list);
+	return has;
+}
+
+/* ---- a server ---- */
+
+void t_expect_setup(struct fake *f, unsigned int n_fds)
+{
+	t_expect(f, f->hsd, HS_CMD_SET_TUNNEL);
+	assert_int_equal(f->n_fds, n_fds);
+	nx_close_fds(f->fds, f->n_fds);
+	t_acknowledge(f, f->hsd, 0);
+}
+
+void t_listen_on(struct fake *f, const char *plane)
+{
+	t_expect_setup(f, strcmp(plane, "nexus-dp") ? 3 : 2);
+	t_expect_state(f, NX_TUNNEL_LISTENING);
+	assert_string_equal(t_office(f)->data_plane, plane);
+}
+
+uint64_t t_user_connects(struct fake *f, struct t_plane *plane, uint64_t user)
+{
+	size_t before = plane->n_sessions;
+
+	f->user = user;
+	t_report_session(f, 1ull << 63 | 1, false);
+	t_run_until(f, plane->n_sessions == before + 1);
+	t_expect(f, f->hsd, HS_CMD_INSTALLED);
+	return plane->sessions[before].id;
 }

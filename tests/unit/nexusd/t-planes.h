@@ -19,7 +19,7 @@
 struct t_plane_session {
 	uint64_t id, user;
 	int ifindex;
-	uint32_t flags;
+	uint32_t flags, group;
 };
 
 struct t_plane_device {
@@ -32,6 +32,8 @@ struct t_plane {
 	bool kernel;
 	struct t_plane_session sessions[T_SESSIONS];
 	size_t n_sessions;
+	struct t_plane_session stand_ins[T_SESSIONS]; /* those without keys */
+	size_t n_stand_ins;
 	unsigned int asked[NQD_CMD_MAX + 1];
 	uint8_t refuse; /* this command, with ENOMEM and "no room" */
 	uint8_t vanish_at; /* the module is unloaded instead of an answer to this command */
@@ -73,10 +75,23 @@ void t_planes_restart(struct fake *f);
 void t_module_load(struct fake *f, uint32_t version);
 void t_module_unload(struct fake *f);
 void t_module_event(struct fake *f, uint64_t id, enum nqd_event type, enum nqd_down_reason reason);
+/* nexus-dp dies, with its sessions, and is started again. */
+void t_user_plane_dies(struct fake *f);
 /* The data plane could not send some events, and says so in its way. */
 void t_events_lost(struct fake *f, struct t_plane *p);
 /* nexus-hsd is configured and asked to connect; the attempt. */
 uint64_t t_planes_attempt(struct fake *f);
 bool t_stored(const struct fake *f, const char *name);
+struct nx_tunnel *t_office(struct fake *f);
+bool t_has_address(struct fake *f, int ifindex, const char *text);
+
+/* ---- a server ---- */
+
+/* nexus-hsd gets the handshake socket, the replay cache, and the data socket if the module has that. */
+void t_expect_setup(struct fake *f, unsigned int n_fds);
+/* It is configured and listens, on this data plane. */
+void t_listen_on(struct fake *f, const char *plane);
+/* @user shakes hands: the number of the session that is installed on @plane. */
+uint64_t t_user_connects(struct fake *f, struct t_plane *plane, uint64_t user);
 
 #endif /* T_PLANES_H */

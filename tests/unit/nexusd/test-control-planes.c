@@ -72,11 +72,6 @@ static int setup_server(void **state)
 	return t_planes_setup(state, SERVER, T_ABSENT);
 }
 
-static struct nx_tunnel *office(struct fake *f)
-{
-	return nx_manager_find_tunnel(f->m, "office");
-}
-
 /* A session is established on @plane and reported; the tunnel is connected. */
 static struct nx_tunnel *connect_on(struct fake *f, struct t_plane *plane)
 {
@@ -86,7 +81,7 @@ static struct nx_tunnel *connect_on(struct fake *f, struct t_plane *plane)
 	t_run_until(f, plane->n_sessions == before + 1);
 	t_expect(f, f->hsd, HS_CMD_INSTALLED);
 	t_expect_state(f, NX_TUNNEL_CONNECTED);
-	return office(f);
+	return t_office(f);
 }
 
 static uint64_t start_on(struct fake *f, struct t_plane *plane)
@@ -106,19 +101,6 @@ static int device_to(struct fake *f, const char *text)
 	return nx_way_find(f->m->priv->nl, &to, 0, &way) == 0 ? way.ifindex : 0;
 }
 
-static bool has_address(struct fake *f, int ifindex, const char *text)
-{
-	struct nx_prefix want, *list;
-	size_t n;
-	bool has;
-
-	assert_int_equal(nx_prefix_parse(text, &want), 0);
-	assert_int_equal(nx_address_list(f->m->priv->nl, ifindex, &list, &n), 0);
-	has = nx_prefix_list_has(list, n, &want);
-	free(list);
-	return has;
-}
-
 static int port_of(const struct nx_tunnel *t, size_t pair)
 {
 	return ntohs(t->priv->pairs[pair].local.in.sin_port);
@@ -134,14 +116,14 @@ static void test_there_at_start(void **state)
 
 	T_NEED(f);
 	start_on(f, &k->module);
-	t = office(f);
+	t = t_office(f);
 	assert_string_equal(t->data_plane, "nexus_quic_dco");
 	assert_string_equal(t->data_plane_reason, "");
 	assert_string_equal(t->ifname, "nxtest0");
 	assert_int_equal(t->ifindex, if_nametoindex("nxtest0"));
 	assert_int_equal(k->module.sessions[0].ifindex, t->ifindex);
 	assert_int_equal(k->module.local_port, port_of(t, 0));
-	assert_true(has_address(f, t->ifindex, "10.66.0.2/32"));
+	assert_true(t_has_address(f, t->ifindex, "10.66.0.2/32"));
 	assert_int_equal(device_to(f, "10.66.0.9:1"), t->ifindex);
 	/* nexus-dp is told nothing, and has no device. */
 	assert_int_equal(k->user.asked[NQD_CMD_CREATE_DEVICE], 0);
@@ -167,8 +149,8 @@ static void test_disabled(void **state)
 
 	T_NEED(f);
 	start_on(f, &k->user);
-	assert_string_equal(office(f)->data_plane, "nexus-dp");
-	assert_string_equal(office(f)->data_plane_reason, "dco_mode is \"disabled\"");
+	assert_string_equal(t_office(f)->data_plane, "nexus-dp");
+	assert_string_equal(t_office(f)->data_plane_reason, "dco_mode is \"disabled\"");
 	/* Nobody has asked the kernel, which would load it; nobody cares that it comes. */
 	t_module_unload(f);
 	t_module_load(f, NQD_GENL_VERSION);
@@ -183,7 +165,7 @@ static void test_disabled(void **state)
 	f->socket = 1;
 	assert_int_equal(nx_manager_reload(f->m, (char[256]){ 0 }, 256), 0);
 	t_report_session(f, t_planes_attempt(f), true);
-	t_run_until(f, !strcmp(office(f)->data_plane, "nexus_quic_dco"));
+	t_run_until(f, !strcmp(t_office(f)->data_plane, "nexus_quic_dco"));
 	/* And no more. */
 	assert_int_equal(t_write_config(f, CLIENT("disabled")), 0);
 	assert_int_equal(nx_manager_reload(f->m, (char[256]){ 0 }, 256), 0);
@@ -192,7 +174,7 @@ static void test_disabled(void **state)
 	t_run_until(f, !k->user.n_sessions && !k->module.n_sessions);
 	f->socket = 0;
 	connect_on(f, &k->user);
-	assert_string_equal(office(f)->data_plane, "nexus-dp");
+	assert_string_equal(t_office(f)->data_plane, "nexus-dp");
 }
 
 /* Of another ABI version: named, and left alone. */
@@ -202,8 +184,8 @@ static void check_not_used(struct fake *f, const char *text)
 	struct t_planes *k = f->planes;
 
 	start_on(f, &k->user);
-	assert_string_equal(office(f)->data_plane, "nexus-dp");
-	assert_string_equal(office(f)->data_plane_reason, text);
+	assert_string_equal(t_office(f)->data_plane, "nexus-dp");
+	assert_string_equal(t_office(f)->data_plane_reason, text);
 	assert_string_equal(info->reason, text);
 	assert_false(info->available);
 	for (unsigned int cmd = 0; cmd <= NQD_CMD_MAX; cmd++)
@@ -226,7 +208,7 @@ static void test_newer(void **state)
 	f->planes->module.heard = true;
 	f->socket = 1;
 	t_report_session(f, t_planes_attempt(f), true);
-	t_run_until(f, !strcmp(office(f)->data_plane, "nexus_quic_dco"));
+	t_run_until(f, !strcmp(t_office(f)->data_plane, "nexus_quic_dco"));
 }
 
 static void test_older(void **state)
@@ -252,9 +234,9 @@ static void test_newer_caps(void **state)
 static void check_failed(struct fake *f, const char *text)
 {
 	t_expect_state(f, NX_TUNNEL_FAILED);
-	assert_int_equal(office(f)->reason, NX_REASON_DATA_PLANE_LOST);
-	assert_string_equal(office(f)->text, text);
-	assert_string_equal(office(f)->data_plane, "");
+	assert_int_equal(t_office(f)->reason, NX_REASON_DATA_PLANE_LOST);
+	assert_string_equal(t_office(f)->text, text);
+	assert_string_equal(t_office(f)->data_plane, "");
 	assert_int_equal(if_nametoindex("nxtest0"), 0);
 }
 
@@ -269,7 +251,7 @@ static void test_required(void **state)
 	/* Closed before anything was opened. */
 	assert_int_equal(k->user.asked[NQD_CMD_CREATE_DEVICE], 0);
 	assert_false(t_stored(f, "tun:office"));
-	assert_int_equal(office(f)->priv->n_pairs, 0);
+	assert_int_equal(t_office(f)->priv->n_pairs, 0);
 
 	/* It comes, goes, and comes. */
 	t_module_load(f, NQD_GENL_VERSION);
@@ -309,7 +291,7 @@ static struct nx_tunnel *begin_move(struct fake *f, uint64_t *old_id)
 	t_report_session(f, t_planes_attempt(f), true);
 	t_run_until(f, k->module.n_sessions == 1);
 	t_expect(f, f->hsd, HS_CMD_INSTALLED);
-	return office(f);
+	return t_office(f);
 }
 
 static void test_loaded_later(void **state)
@@ -336,7 +318,7 @@ static void test_loaded_later(void **state)
 	for (int i = 0; i < 5; i++)
 		t_turn(f);
 	assert_int_equal(device_to(f, "10.66.0.9:1"), old);
-	assert_true(has_address(f, new, "10.66.0.2/32"));
+	assert_true(t_has_address(f, new, "10.66.0.2/32"));
 	assert_string_equal(t->data_plane, "nexus-dp");
 	assert_int_equal(t->state, NX_TUNNEL_CONNECTED);
 
@@ -344,7 +326,7 @@ static void test_loaded_later(void **state)
 	k->module.heard = true;
 	t_run_until(f, t->ifindex == new);
 	assert_int_equal(device_to(f, "10.66.0.9:1"), new);
-	assert_false(has_address(f, old, "10.66.0.2/32"));
+	assert_false(t_has_address(f, old, "10.66.0.2/32"));
 	assert_string_equal(t->data_plane, "nexus_quic_dco");
 	assert_string_equal(t->data_plane_reason, "");
 	assert_int_equal(k->user.n_sessions, 1);
@@ -468,7 +450,7 @@ static void test_move_refused(void **state)
 
 	T_NEED(f);
 	id = start_on(f, &k->user);
-	t = office(f);
+	t = t_office(f);
 	k->module.refuse = NQD_CMD_ADD_SESSION;
 	t_module_load(f, NQD_GENL_VERSION);
 	f->socket = 1;
@@ -497,7 +479,7 @@ static void test_unloaded(void **state)
 
 	T_NEED(f);
 	start_on(f, &k->module);
-	t = office(f);
+	t = t_office(f);
 	t_module_unload(f);
 	t_expect_state(f, NX_TUNNEL_RECONNECTING);
 	assert_int_equal(t->reason, NX_REASON_DATA_PLANE_LOST);
@@ -507,7 +489,7 @@ static void test_unloaded(void **state)
 	/* Addresses and routes are there before any session: nothing leaves beside the tunnel. */
 	t_run_until(f, t->ifindex);
 	assert_int_equal(if_nametoindex("nxtest0"), t->ifindex);
-	assert_true(has_address(f, t->ifindex, "10.66.0.2/32"));
+	assert_true(t_has_address(f, t->ifindex, "10.66.0.2/32"));
 	assert_int_equal(device_to(f, "10.66.0.9:1"), t->ifindex);
 	assert_int_equal(k->user.n_sessions, 0);
 	connect_on(f, &k->user);
@@ -534,8 +516,8 @@ static void test_vanishes_in_add(void **state)
 	t_report_session(f, t_planes_attempt(f), true);
 	t_expect(f, f->hsd, HS_CMD_CANCEL);
 	connect_on(f, &k->user);
-	assert_string_equal(office(f)->data_plane, "nexus-dp");
-	assert_true(TAILQ_EMPTY(&office(f)->priv->installing));
+	assert_string_equal(t_office(f)->data_plane, "nexus-dp");
+	assert_true(TAILQ_EMPTY(&t_office(f)->priv->installing));
 }
 
 static void test_refused(void **state)
@@ -546,8 +528,8 @@ static void test_refused(void **state)
 	T_NEED(f);
 	k->module.refuse = NQD_CMD_CREATE_DEVICE;
 	start_on(f, &k->user);
-	assert_string_equal(office(f)->data_plane, "nexus-dp");
-	assert_string_equal(office(f)->data_plane_reason,
+	assert_string_equal(t_office(f)->data_plane, "nexus-dp");
+	assert_string_equal(t_office(f)->data_plane_reason,
 			    "kernel module: the data plane refused the interface: no room");
 	assert_int_equal(k->module.asked[NQD_CMD_CREATE_DEVICE], 1);
 }
@@ -562,7 +544,7 @@ static void test_session_refused(void **state)
 	t_planes_start(f);
 	t_report_session(f, t_planes_attempt(f), true);
 	connect_on(f, &k->user);
-	assert_string_equal(office(f)->data_plane_reason,
+	assert_string_equal(t_office(f)->data_plane_reason,
 			    "kernel module: the data plane refused the session: no room");
 	assert_int_equal(k->devices[0].ifindex | k->devices[1].ifindex | k->devices[2].ifindex |
 				 k->devices[3].ifindex,
@@ -583,7 +565,7 @@ static void test_answer_lost(void **state)
 	assert_int_equal(k->module.n_sessions, 0);
 	k->module.swallow = 0;
 	connect_on(f, &k->module);
-	assert_string_equal(office(f)->data_plane, "nexus_quic_dco");
+	assert_string_equal(t_office(f)->data_plane, "nexus_quic_dco");
 }
 
 /* Events of @p are lost, among them the end of the only session, or none that matters. */
@@ -599,14 +581,14 @@ static void lose_events(struct fake *f, struct t_plane *p)
 	t_turn(f);
 	t_turn(f);
 	assert_int_equal(p->asked[NQD_CMD_GET_EVENTS], 1);
-	assert_int_equal(office(f)->state, NX_TUNNEL_CONNECTED);
+	assert_int_equal(t_office(f)->state, NX_TUNNEL_CONNECTED);
 
 	/* It ended. */
 	p->n_sessions = 0;
 	k->ended[0] = id;
 	t_events_lost(f, p);
 	t_expect_state(f, NX_TUNNEL_RECONNECTING);
-	assert_int_equal(office(f)->reason, NX_REASON_IDLE_TIMEOUT);
+	assert_int_equal(t_office(f)->reason, NX_REASON_IDLE_TIMEOUT);
 	assert_int_equal(p->asked[NQD_CMD_GET_EVENTS], 2);
 	connect_on(f, p);
 
@@ -618,7 +600,7 @@ static void lose_events(struct fake *f, struct t_plane *p)
 	/* And more are lost while the first are asked for. */
 	t_events_lost(f, p);
 	t_expect_state(f, NX_TUNNEL_RECONNECTING);
-	assert_string_equal(office(f)->text, "the data plane does not have it any more");
+	assert_string_equal(t_office(f)->text, "the data plane does not have it any more");
 	t_run_until(f, p->asked[NQD_CMD_GET_EVENTS] == 4);
 	connect_on(f, p);
 }
@@ -644,7 +626,7 @@ static void test_events_lost(void **state)
 	t_module_unload(f);
 	k->family++;
 	t_expect_state(f, NX_TUNNEL_RECONNECTING);
-	assert_string_equal(office(f)->data_plane, "nexus-dp");
+	assert_string_equal(t_office(f)->data_plane, "nexus-dp");
 	assert_int_equal(k->looked, 1);
 }
 
@@ -661,11 +643,11 @@ static void test_event(void **state)
 	t_send_down(f, id, NQD_DOWN_PEER_CLOSED);
 	t_turn(f);
 	t_turn(f);
-	assert_int_equal(office(f)->state, NX_TUNNEL_CONNECTED);
+	assert_int_equal(t_office(f)->state, NX_TUNNEL_CONNECTED);
 	k->module.n_sessions = 0;
 	t_module_event(f, id, NQD_EVENT_SESSION_DOWN, NQD_DOWN_PEER_CLOSED);
 	t_expect_state(f, NX_TUNNEL_RECONNECTING);
-	assert_int_equal(office(f)->reason, NX_REASON_PEER_CLOSED);
+	assert_int_equal(t_office(f)->reason, NX_REASON_PEER_CLOSED);
 	connect_on(f, &k->module);
 }
 
@@ -681,9 +663,9 @@ static void test_restart(void **state)
 
 	T_NEED(f);
 	id = start_on(f, &k->module);
-	ifindex = office(f)->ifindex;
+	ifindex = t_office(f)->ifindex;
 	t_planes_restart(f);
-	t = office(f);
+	t = t_office(f);
 	t_expect_state(f, NX_TUNNEL_CONNECTED);
 	assert_true(TAILQ_FIRST(&t->sessions)->id == id);
 	assert_int_equal(t->ifindex, ifindex);
@@ -710,9 +692,9 @@ static void restart_without(struct fake *f, uint32_t version)
 	k->version = version;
 	t_planes_restart(f);
 	t_expect_state(f, NX_TUNNEL_RECONNECTING);
-	assert_string_equal(office(f)->data_plane, "nexus-dp");
+	assert_string_equal(t_office(f)->data_plane, "nexus-dp");
 	connect_on(f, &k->user);
-	assert_int_equal(if_nametoindex("nxtest0"), office(f)->ifindex);
+	assert_int_equal(if_nametoindex("nxtest0"), t_office(f)->ifindex);
 	assert_false(t_stored(f, "nexusq:office"));
 }
 
@@ -730,7 +712,7 @@ static void test_restart_newer(void **state)
 
 	T_NEED(f);
 	restart_without(f, NQD_GENL_VERSION + 1);
-	assert_non_null(strstr(office(f)->data_plane_reason, "ABI version 2"));
+	assert_non_null(strstr(t_office(f)->data_plane_reason, "ABI version 2"));
 }
 
 /* In the middle of a move, before the server was heard: all is as before, and the move begins anew. */
@@ -742,7 +724,7 @@ static void restart_not_heard(struct fake *f)
 
 	begin_move(f, &id);
 	t_planes_restart(f);
-	t = office(f);
+	t = t_office(f);
 	t_expect_state(f, NX_TUNNEL_CONNECTED);
 	assert_true(TAILQ_FIRST(&t->sessions)->id == id);
 	assert_string_equal(t->data_plane, "nexus-dp");
@@ -784,7 +766,7 @@ static void test_restart_moving(void **state)
 	id = k->module.sessions[0].id;
 	k->module.heard = true;
 	t_planes_restart(f);
-	t = office(f);
+	t = t_office(f);
 	t_expect_state(f, NX_TUNNEL_CONNECTED);
 	assert_true(TAILQ_FIRST(&t->sessions)->id == id);
 	assert_null(TAILQ_NEXT(TAILQ_FIRST(&t->sessions), entry));
@@ -799,33 +781,6 @@ static void test_restart_moving(void **state)
 
 /* ---- a server ---- */
 
-static uint64_t alice_connects(struct fake *f, struct t_plane *plane)
-{
-	size_t before = plane->n_sessions;
-
-	f->user = ALICE;
-	t_report_session(f, 1ull << 63 | 1, false);
-	t_run_until(f, plane->n_sessions == before + 1);
-	t_expect(f, f->hsd, HS_CMD_INSTALLED);
-	return plane->sessions[before].id;
-}
-
-/* nexus-hsd gets the handshake socket, the replay cache, and the data socket if the module has that. */
-static void expect_setup(struct fake *f, unsigned int n_fds)
-{
-	t_expect(f, f->hsd, HS_CMD_SET_TUNNEL);
-	assert_int_equal(f->n_fds, n_fds);
-	nx_close_fds(f->fds, f->n_fds);
-	t_acknowledge(f, f->hsd, 0);
-}
-
-static void listen_on(struct fake *f, const char *plane)
-{
-	expect_setup(f, strcmp(plane, "nexus-dp") ? 3 : 2);
-	t_expect_state(f, NX_TUNNEL_LISTENING);
-	assert_string_equal(office(f)->data_plane, plane);
-}
-
 static void test_server(void **state)
 {
 	struct fake *f = *state;
@@ -835,34 +790,34 @@ static void test_server(void **state)
 
 	T_NEED(f);
 	t_planes_start(f);
-	listen_on(f, "nexus-dp");
-	t = office(f);
-	id = alice_connects(f, &k->user);
+	t_listen_on(f, "nexus-dp");
+	t = t_office(f);
+	id = t_user_connects(f, &k->user, ALICE);
 
-	/* Nobody is thrown out for it. */
+	/* Nobody is thrown out for it (test-server-move.c). */
 	t_module_load(f, NQD_GENL_VERSION);
-	t_run_until(f, strstr(t->data_plane_reason, "when no client is connected"));
+	t_run_until(f, strstr(t->data_plane_reason, "1 left"));
 	assert_string_equal(t->data_plane, "nexus-dp");
 	assert_int_equal(k->user.n_sessions, 1);
 	k->user.n_sessions = 0;
 	t_send_down(f, id, NQD_DOWN_PEER_CLOSED);
-	expect_setup(f, 3);
+	t_expect_setup(f, 3);
 	t_run_until(f, !strcmp(t->data_plane, "nexus_quic_dco") && t->n_addresses);
 	assert_int_equal(t->state, NX_TUNNEL_LISTENING);
 	assert_int_equal(if_nametoindex("nxtest0"), t->ifindex);
-	assert_true(has_address(f, t->ifindex, "10.9.0.1/24"));
+	assert_true(t_has_address(f, t->ifindex, "10.9.0.1/24"));
 	assert_int_equal(k->user.asked[NQD_CMD_DELETE_DEVICE], 1);
-	alice_connects(f, &k->module);
+	t_user_connects(f, &k->module, ALICE);
 	assert_int_equal(k->module.local_port, 4433);
 
 	/* It goes: the same port is served by nexus-dp. */
 	t_module_unload(f);
-	expect_setup(f, 2);
+	t_expect_setup(f, 2);
 	t_run_until(f, !strcmp(t->data_plane, "nexus-dp") && t->n_addresses);
 	assert_true(TAILQ_EMPTY(&t->sessions));
-	assert_true(has_address(f, t->ifindex, "10.9.0.1/24"));
+	assert_true(t_has_address(f, t->ifindex, "10.9.0.1/24"));
 	assert_int_equal(t->state, NX_TUNNEL_LISTENING);
-	alice_connects(f, &k->user);
+	t_user_connects(f, &k->user, ALICE);
 	assert_int_equal(k->user.local_port, 4433);
 }
 
@@ -875,13 +830,13 @@ static void test_server_restart(void **state)
 	T_NEED(f);
 	k->version = k->caps_version = NQD_GENL_VERSION;
 	t_planes_start(f);
-	listen_on(f, "nexus_quic_dco");
-	id = alice_connects(f, &k->module);
+	t_listen_on(f, "nexus_quic_dco");
+	id = t_user_connects(f, &k->module, ALICE);
 	t_planes_restart(f);
-	listen_on(f, "nexus_quic_dco");
-	assert_true(TAILQ_FIRST(&office(f)->sessions)->id == id);
+	t_listen_on(f, "nexus_quic_dco");
+	assert_true(TAILQ_FIRST(&t_office(f)->sessions)->id == id);
 	assert_int_equal(k->module.n_sessions, 1);
-	assert_int_equal(office(f)->ifindex, k->module.sessions[0].ifindex);
+	assert_int_equal(t_office(f)->ifindex, k->module.sessions[0].ifindex);
 }
 
 #define TEST(name, setup) cmocka_unit_test_setup_teardown(name, setup, t_planes_teardown)

@@ -19,7 +19,7 @@ guest_programs=(bash sh basename cat chmod chown cmp cp cut date dd dirname env 
 
 # Modules that are packed, with all they depend on, where the kernel has them.
 guest_modules=(veth tun dummy bridge ifb udp_tunnel ip6_udp_tunnel wireguard ovpn tls
-	sch_netem sch_fq sch_fq_codel sch_tbf sch_htb tcp_bbr
+	sch_netem sch_fq sch_fq_codel sch_tbf sch_htb sch_ingress cls_u32 act_mirred tcp_bbr
 	nf_tables nft_ct nft_reject_inet nft_limit nft_masq nft_nat nft_chain_nat nf_conntrack
 	aesni-intel gcm ccm ecb ctr cmac hmac chacha20poly1305 chacha-x86_64 poly1305-x86_64 chacha libchacha
 	ghash-clmulni-intel sha256_ssse3 sha512_ssse3 sha256_generic sha512_generic cryptd crypto_simd authenc
