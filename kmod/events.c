@@ -162,7 +162,8 @@ static void next_keys(struct nqd_session *s)
 		net_warn_ratelimited("nexusq: session %llu: no next keys yet: %d\n", s->id, err);
 }
 
-static void path_mtu_changed(struct nqd_session *s)
+/* @happened: now. Or it is due. */
+static void path_mtu_changed(struct nqd_session *s, bool happened)
 {
 	struct nqd_last_event info = {};
 
@@ -170,7 +171,8 @@ static void path_mtu_changed(struct nqd_session *s)
 	info.path_mtu = nq_max_payload_bytes(s->conn) + nq_tx_overhead_bytes(s->conn);
 	s->path_mtu = info.path_mtu;
 	spin_unlock_bh(&s->lock);
-	nqd_event(s, NQD_EVENT_PATH_MTU_CHANGED, &info, NULL, 0);
+	if (may_tell(s, NQD_LIMITED_MTU, happened))
+		nqd_event(s, NQD_EVENT_PATH_MTU_CHANGED, &info, NULL, 0);
 }
 
 /*
@@ -212,8 +214,8 @@ static void take_events(struct nqd_session *s)
 		nqd_session_paths(s);
 	if (ev & (NQ_EV_CONGESTION | NQ_EV_DUPLICATE))
 		counted(s, ev);
-	if (ev & NQ_EV_MTU)
-		path_mtu_changed(s);
+	if (ev & NQ_EV_MTU || is_due(s, NQD_LIMITED_MTU))
+		path_mtu_changed(s, ev & NQ_EV_MTU);
 	if (ev & NQ_EV_SILENT)
 		nqd_event(s, NQD_EVENT_PEER_SILENT, NULL, NULL, 0);
 	/* With the end they wait no longer. */

@@ -97,6 +97,11 @@ static bool may_tell(struct dp *dp, struct dp_session *s, enum nqd_limited kind,
 	return nqd_limit_tell(&s->line.limits[kind], happened, dp->now_us);
 }
 
+static bool is_due(const struct dp *dp, const struct dp_session *s, enum nqd_limited kind)
+{
+	return dp->now_us >= nqd_limit_due_us(&s->line.limits[kind]);
+}
+
 static void keys_changed(struct dp_session *s)
 {
 	if (!s->secrets.has_secrets)
@@ -106,9 +111,19 @@ static void keys_changed(struct dp_session *s)
 			(unsigned long long)s->id);
 }
 
+/* @happened: now. Or it is due. */
+static void path_mtu_changed(struct dp *dp, struct dp_session *s, bool happened)
+{
+	struct dp_last_event info = { 0 };
+
+	info.path_mtu = nq_max_payload_bytes(s->conn) + nq_tx_overhead_bytes(s->conn);
+	s->path_mtu = info.path_mtu;
+	if (may_tell(dp, s, NQD_LIMITED_MTU, happened))
+		dp_event(dp, s, NQD_EVENT_PATH_MTU_CHANGED, &info, NULL, 0);
+}
+
 void dp_session_events(struct dp *dp, struct dp_session *s)
 {
-	struct dp_last_event mtu = { 0 };
 	u32 ev = nq_take_events(s->conn);
 	struct nq_stats st;
 
@@ -124,17 +139,14 @@ void dp_session_events(struct dp *dp, struct dp_session *s)
 		dp_event(dp, s, NQD_EVENT_KEY_UPDATE_NEEDED, NULL, NULL, 0);
 	if (ev & (NQ_EV_CID_WANTED | NQ_EV_CID_RETIRED))
 		dp_session_cids(dp, s);
-	if (ev & NQ_EV_PATH || dp->now_us >= nqd_limit_due_us(&s->line.limits[NQD_LIMITED_PATH]))
+	if (ev & NQ_EV_PATH || is_due(dp, s, NQD_LIMITED_PATH))
 		dp_session_paths(dp, s);
 	if (ev & NQ_EV_CONGESTION)
 		congestion(dp, s, &st);
 	if (ev & NQ_EV_DUPLICATE)
 		duplicates(dp, s, &st);
-	if (ev & NQ_EV_MTU) {
-		mtu.path_mtu = nq_max_payload_bytes(s->conn) + nq_tx_overhead_bytes(s->conn);
-		s->path_mtu = mtu.path_mtu;
-		dp_event(dp, s, NQD_EVENT_PATH_MTU_CHANGED, &mtu, NULL, 0);
-	}
+	if (ev & NQ_EV_MTU || is_due(dp, s, NQD_LIMITED_MTU))
+		path_mtu_changed(dp, s, ev & NQ_EV_MTU);
 	if (ev & NQ_EV_SILENT)
 		dp_event(dp, s, NQD_EVENT_PEER_SILENT, NULL, NULL, 0);
 	/* With the end they wait no longer. */

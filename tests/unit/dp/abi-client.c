@@ -47,6 +47,8 @@ static void note_event(struct abi *abi, const uint8_t *msg, const struct nxm_hdr
 	abi->events[nxa_u8(&ev[NQD_A_EVENT_TYPE])]++;
 	if (remote->present)
 		memcpy(&abi->path_remote, remote->data, remote->len);
+	if (ses[NQD_A_SESSION_PATH_MTU_BYTES].present)
+		abi->path_mtu = nxa_u32(&ses[NQD_A_SESSION_PATH_MTU_BYTES]);
 	if (!frames->present)
 		return;
 	if (frames->len > sizeof(abi->frames) - abi->frames_len)
@@ -227,25 +229,29 @@ int abi_add_session(struct abi *abi, const struct abi_session *s, struct nxm_err
 	return abi_call(abi, &m, e, NULL, NULL);
 }
 
+/* What is asked of a session: one of its counters, and what its path takes. */
 struct stat_query {
 	uint16_t stat;
 	uint64_t value;
+	uint32_t path_mtu;
 };
 
 static void take_stat(void *arg, const uint8_t *msg, const struct nxm_hdr *hdr)
 {
-	struct nxa top[NQD_A_MAX + 1], st[NQD_A_STATS_MAX + 1];
+	struct nxa top[NQD_A_MAX + 1], st[NQD_A_STATS_MAX + 1], ses[NQD_A_SESSION_MAX + 1];
 	struct stat_query *q = arg;
 	struct nxm_error e;
 
 	if (nxa_parse(hdr->attrs, hdr->attrs_len, &nqd_top_set, top, msg, &e) ||
-	    !top[NQD_A_STATS].present ||
-	    nxa_parse_nest(&top[NQD_A_STATS], &nqd_stats_set, st, msg, &e))
+	    !top[NQD_A_STATS].present || !top[NQD_A_SESSION].present ||
+	    nxa_parse_nest(&top[NQD_A_STATS], &nqd_stats_set, st, msg, &e) ||
+	    nxa_parse_nest(&top[NQD_A_SESSION], &nqd_session_set, ses, msg, &e))
 		abort();
 	q->value = nxa_u64(&st[q->stat]);
+	q->path_mtu = nxa_u32(&ses[NQD_A_SESSION_PATH_MTU_BYTES]);
 }
 
-uint64_t abi_stat(struct abi *abi, uint64_t session, uint16_t stat)
+static struct stat_query ask(struct abi *abi, uint64_t session, uint16_t stat)
 {
 	struct stat_query q = { .stat = stat, .value = UINT64_MAX };
 	struct nxm m;
@@ -256,7 +262,17 @@ uint64_t abi_stat(struct abi *abi, uint64_t session, uint16_t stat)
 	nxm_put_u64(&m, NQD_A_SESSION_ID, session);
 	nxm_nest_end(&m, nest);
 	abi_call(abi, &m, NULL, take_stat, &q);
-	return q.value;
+	return q;
+}
+
+uint64_t abi_stat(struct abi *abi, uint64_t session, uint16_t stat)
+{
+	return ask(abi, session, stat).value;
+}
+
+uint32_t abi_path_mtu(struct abi *abi, uint64_t session)
+{
+	return ask(abi, session, NQD_A_STATS_UPTIME_MS).path_mtu;
 }
 
 unsigned long abi_cpu_ticks(const struct abi *abi)

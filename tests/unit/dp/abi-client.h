@@ -52,6 +52,8 @@ void abi_put_keys(struct nxm *m, const struct abi_session *s);
 int abi_add_session(struct abi *abi, const struct abi_session *s, struct nxm_error *e);
 /* One counter of a session. */
 uint64_t abi_stat(struct abi *abi, uint64_t session, uint16_t stat);
+/* Bytes that packets on the path of a session may have; 0: there is no such session. */
+uint32_t abi_path_mtu(struct abi *abi, uint64_t session);
 
 /* CPU time that a data plane of a process has used, in ticks of 10 ms; 0 if it is gone. */
 unsigned long abi_cpu_ticks(const struct abi *abi);

@@ -59,8 +59,9 @@ struct abi {
 	uint8_t out[NQD_MSG_MAX_LEN], in[NQD_MSG_MAX_LEN];
 	/* Events that came while an answer was awaited, by kind; */
 	unsigned int events[NQD_EVENT_MAX + 1];
-	/* where the last PATH_CHANGED said the peer is; and what FRAMES_PUNTED brought, in order. */
+	/* what the last PATH_CHANGED and PATH_MTU_CHANGED said; and what FRAMES_PUNTED brought, in order. */
 	struct sockaddr_storage path_remote;
+	uint32_t path_mtu;
 	uint8_t frames[8192];
 	size_t frames_len;
 };

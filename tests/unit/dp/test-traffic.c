@@ -47,6 +47,7 @@ struct peer {
 	int fd;
 	struct sockaddr_storage addr;
 	struct sockaddr_in paths[NQ_PATHS_MAX]; /* where nexus-dp is, by the peer's numbers */
+	u32 takes; /* what is longer does not reach it while it serves; 0: everything does */
 	u8 buf[70000];
 };
 
@@ -549,6 +550,8 @@ static unsigned int serve(struct peer *p, int fd)
 	while ((r = recvfrom(fd, p->buf, sizeof(p->buf), 0, (void *)&from, &len)) > 0) {
 		struct nq_rx_pkt pkt = { .data = p->buf, .len = r, .path = path_of(p, &from) };
 
+		if (p->takes && r > p->takes)
+			continue;
 		nq_rx_open(p->conn, &pkt, 1, d, NQ_BURST_MAX, &n, now_us());
 		if (pkt.path < NQ_PATHS_MAX)
 			p->paths[pkt.path] = from;
@@ -668,6 +671,68 @@ static void restless_client_is_told_of_rarely(void **state)
 	assert_true(abi_stat(&abi, FOLLOWED + 1, NQD_A_STATS_MIGRATIONS) >= moves + i / 2);
 	wait_told(&addr[(i - 1) % 2]);
 	expect_rare(NQD_EVENT_PATH_CHANGED, events, since_us);
+	for (i = 0; i < 2; i++)
+		close(fd[i]);
+}
+
+/* A packet of @p from @fd, which is the other host's, and what follows until @mtu is what passes. */
+static void visit(struct peer *p, int fd, u64 *got, u32 mtu)
+{
+	u64 deadline = now_us() + TIMEOUT_MS * 1000ull;
+	u8 pkt[1500];
+
+	send_wire(fd, p->buf, seal(p, pkt, udp_packet(pkt, 5 + FOLLOWED, 1, 100)));
+	expect_stat(FOLLOWED + 1, NQD_A_STATS_L3_RX_PACKETS, ++*got);
+	do {
+		serve(p, fd);
+		assert_true(now_us() < deadline);
+	} while (abi_path_mtu(&abi, FOLLOWED + 1) != mtu);
+}
+
+/*
+ * A client that is in a wide and in a narrow network with every packet: what passes changes as often, and
+ * is told of once a second, in the end what it stayed with.
+ */
+static void restless_mtu_is_told_of_rarely(void **state)
+{
+	static const struct {
+		const char *host;
+		u32 takes;
+	} nets[2] = { { "127.0.0.5", MTU }, { "127.0.0.6", NQ_MIN_UDP_PAYLOAD } };
+	struct peer *p = &peers[FOLLOWED];
+	struct sockaddr_storage addr;
+	unsigned int events, i;
+	u64 got, since_us, deadline;
+	int fd[2];
+
+	NEED_ROOT();
+	got = abi_stat(&abi, FOLLOWED + 1, NQD_A_STATS_L3_RX_PACKETS);
+	for (i = 0; i < 2; i++) {
+		fd[i] = abi_open_udp(nets[i].host, 0, &addr);
+		assert_true(fd[i] >= 0);
+	}
+	/* Of both it is known what passes when it goes on. */
+	for (i = 0; i < 2; i++) {
+		p->takes = nets[i].takes;
+		visit(p, fd[i], &got, nets[i].takes);
+	}
+	events = abi.events[NQD_EVENT_PATH_MTU_CHANGED];
+	since_us = now_us();
+	deadline = since_us + TIMEOUT_MS * 1000ull;
+	for (i = 0; i < 40 || abi.events[NQD_EVENT_PATH_MTU_CHANGED] == events; i++) {
+		p->takes = nets[i % 2].takes;
+		visit(p, fd[i % 2], &got, p->takes);
+		assert_true(now_us() < deadline);
+	}
+	/* Just after one was told. */
+	p->takes = nets[i % 2].takes;
+	visit(p, fd[i % 2], &got, p->takes);
+	while (abi.path_mtu != p->takes) {
+		abi_path_mtu(&abi, FOLLOWED + 1);
+		assert_true(now_us() < deadline);
+	}
+	expect_rare(NQD_EVENT_PATH_MTU_CHANGED, events, since_us);
+	p->takes = 0;
 	for (i = 0; i < 2; i++)
 		close(fd[i]);
 }
@@ -1287,6 +1352,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(silent_peer_holds_up_nobody),
 		cmocka_unit_test(client_is_followed),
 		cmocka_unit_test(restless_client_is_told_of_rarely),
+		cmocka_unit_test(restless_mtu_is_told_of_rarely),
 		cmocka_unit_test(frames_for_the_owner_come_rarely),
 		cmocka_unit_test(client_is_followed_behind_hsd),
 		cmocka_unit_test(client_migrates),
