@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Packets through a running data plane: this process is the kernel's user on one side (sockets
- * behind the device) and the QUIC peer on the other (the engine itself, with mirrored keys). Needs
- * root for the device, which is made in a network namespace of this process.
+ * Packets through a running data plane, whose peers and users this process is (t-traffic.h). How rarely
+ * their doings are told: test-rare.c.
  *
  * Usage: test-traffic NEXUS_DP|module
  */
@@ -11,7 +10,6 @@
 #include <linux/sockios.h>
 #include <netinet/udp.h>
 #include <poll.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -26,38 +24,13 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "abi-client.h"
-#include "hand-peer.h"
 #include "hs_proto.h"
 #include "packets.h"
-
-#define MTU 1400
-#define TIMEOUT_MS 10000
-
-static const char *program;
-static bool module;
-static struct abi abi;
-static char ifname[IFNAMSIZ];
-static int tun, udp, inner;
-static struct sockaddr_storage bound;
-
-struct peer {
-	struct nq_conn *conn;
-	void *mem;
-	int fd;
-	struct sockaddr_storage addr;
-	struct sockaddr_in paths[NQ_PATHS_MAX]; /* where nexus-dp is, by the peer's numbers */
-	u32 takes; /* what is longer does not reach it while it serves; 0: everything does */
-	u8 buf[70000];
-};
+#include "t-traffic.h"
 
 /* Whose server IDs are the same four bytes, and of those the longer one's first. */
 enum { SHORT = 2, LONG, SHORT_TOO, MOVING, FOLLOWED, SERVER, PEERS };
-static const struct {
-	u8 number, cid_len;
-	u32 flags;
-	bool server; /* the peer is */
-} kinds[PEERS] = {
+static const struct peer_kind kinds[PEERS] = {
 	{ 1, 20, 0 },
 	{ 2, 20, 0 },
 	{ 3, 4, 0 },
@@ -67,159 +40,10 @@ static const struct {
 	{ 5, 20, NQD_SESSION_F_MIGRATION },
 	{ 6, 20, 0, true },
 };
-static struct peer peers[PEERS];
 
-static u64 now_us(void)
-{
-	return hand_peer_now_us();
-}
-
-static void set_addr(int fd, unsigned long what, const char *addr)
-{
-	struct ifreq ifr = { 0 };
-	struct sockaddr_in *in = (struct sockaddr_in *)&ifr.ifr_addr;
-
-	memcpy(ifr.ifr_name, ifname, IFNAMSIZ);
-	in->sin_family = AF_INET;
-	inet_pton(AF_INET, addr, &in->sin_addr);
-	assert_int_equal(ioctl(fd, what, &ifr), 0);
-}
-
-static void bring_up(const char *name)
-{
-	struct ifreq ifr = { .ifr_flags = IFF_UP | IFF_RUNNING };
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-	snprintf(ifr.ifr_name, IFNAMSIZ, "%s", name);
-	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &ifr), 0);
-	close(fd);
-}
-
-/* The other end of a session of @number, the server's IDs of @cid_len. */
-static void make_peer(struct peer *p, unsigned int number, u8 cid_len, bool server)
-{
-	const struct hand_peer how = {
-		.number = number, .cid_len = cid_len, .server = server, .path_mtu = MTU
-	};
-
-	p->conn = hand_peer_make(&how, now_us(), &p->mem);
-	assert_non_null(p->conn);
-	p->fd = abi_open_udp("127.0.0.1", 0, &p->addr);
-	assert_true(p->fd >= 0);
-	memcpy(&p->paths[0], &bound, sizeof(p->paths[0]));
-}
-
-static void add_route(struct abi_session *s, u8 host, u8 len)
-{
-	s->routes[s->n_routes].family = AF_INET;
-	s->routes[s->n_routes].len = len;
-	memcpy(s->routes[s->n_routes++].addr, (u8[]){ 10, 7, 0, host }, 4);
-}
-
-/* Sessions on one device: 10.7.0.5, 10.7.0.6 and so on. The device itself is 10.7.0.1. */
 static int group_setup(void **state)
 {
-	struct sockaddr_in local = { .sin_family = AF_INET, .sin_port = htons(2000) };
-	struct nxm_error e;
-	unsigned int i;
-
-	if (geteuid() || unshare(CLONE_NEWNET))
-		return 0;
-	bring_up("lo");
-	strcpy(ifname, "nxt0");
-	tun = module ? -1 : abi_open_tun(ifname);
-	if (!module && tun < 0)
-		return 0;
-	assert_int_equal(abi_transport_for(program)->open(&abi, program), 0);
-	assert_int_equal(abi_create_device(&abi, tun, ifname, &e), 0);
-	udp = abi_open_udp("127.0.0.1", 0, &bound);
-	inner = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bring_up(ifname);
-	set_addr(inner, SIOCSIFADDR, "10.7.0.1");
-	set_addr(inner, SIOCSIFNETMASK, "255.255.255.0");
-	inet_pton(AF_INET, "10.7.0.1", &local.sin_addr);
-	assert_int_equal(bind(inner, (struct sockaddr *)&local, sizeof(local)), 0);
-	for (i = 0; i < PEERS; i++) {
-		struct abi_session s = { .id = i + 1,
-					 .server = !kinds[i].server,
-					 .number = kinds[i].number,
-					 .server_cid_len = kinds[i].cid_len,
-					 .flags = kinds[i].flags,
-					 .cipher = NQD_CIPHER_AES_128_GCM,
-					 .mtu = MTU,
-					 .ifname = ifname,
-					 .socket = udp };
-
-		make_peer(&peers[i], kinds[i].number, kinds[i].cid_len, kinds[i].server);
-		s.remote = peers[i].addr;
-		add_route(&s, 5 + i, 32);
-		assert_int_equal(abi_add_session(&abi, &s, &e), 0);
-	}
-	return 0;
-}
-
-static int group_teardown(void **state)
-{
-	unsigned int i;
-
-	if (!peers[0].conn)
-		return 0;
-	abi.ops->close(&abi);
-	for (i = 0; i < PEERS; i++) {
-		nq_conn_fini(peers[i].conn);
-		free(peers[i].mem);
-	}
-	return 0;
-}
-
-#define NEED_ROOT()                 \
-	do {                        \
-		if (!peers[0].conn) \
-			skip();     \
-	} while (0)
-
-/* What only a process with a channel to nexus-hsd, or with sockets that fill, can do. */
-#define NEED_PROCESS()                        \
-	do {                                  \
-		if (!peers[0].conn || module) \
-			skip();               \
-	} while (0)
-
-/* Seal @pkt as a DATAGRAM of @p; the wire bytes are left in p->buf, their number returned. */
-static u32 seal_context(struct peer *p, u8 context, const u8 *pkt, u32 len)
-{
-	len = hand_peer_seal(p->conn, p->buf, context, pkt, len);
-	assert_true(len > 0);
-	return len;
-}
-
-static u32 seal(struct peer *p, const u8 *pkt, u32 len)
-{
-	return seal_context(p, 0, pkt, len);
-}
-
-static void send_wire(int fd, const u8 *wire, u32 len)
-{
-	assert_int_equal(
-		sendto(fd, wire, len, 0, (struct sockaddr *)&bound, sizeof(struct sockaddr_in)),
-		len);
-}
-
-static void send_inner(struct peer *p, const u8 *pkt, u32 len)
-{
-	send_wire(p->fd, p->buf, seal(p, pkt, len));
-}
-
-static void expect_stat(uint64_t session, uint16_t stat, uint64_t want)
-{
-	u64 deadline = now_us() + TIMEOUT_MS * 1000ull, v;
-
-	do {
-		v = abi_stat(&abi, session, stat);
-	} while (v < want && now_us() < deadline);
-	if (v != want)
-		fail_msg("%s is %llu instead of %llu", nqd_stats_set.policy[stat].name,
-			 (unsigned long long)v, (unsigned long long)want);
+	return traffic_setup(kinds, PEERS);
 }
 
 static bool inner_receives(void *buf, u32 len, int timeout_ms)
@@ -505,90 +329,6 @@ static void copies_of_doubtful_packets(void **state)
 
 /* ---- paths: peers that answer ---- */
 
-/* The number of @from, or NQ_PATH_NEW. */
-static u8 path_of(const struct peer *p, const struct sockaddr_in *from)
-{
-	u8 i;
-
-	for (i = 0; i < NQ_PATHS_MAX; i++)
-		if (p->paths[i].sin_port == from->sin_port &&
-		    p->paths[i].sin_addr.s_addr == from->sin_addr.s_addr)
-			return i;
-	return NQ_PATH_NEW;
-}
-
-static void send_path(struct peer *p, int fd, u8 path, const u8 *wire, u32 len)
-{
-	sendto(fd, wire, len, 0, (void *)&p->paths[path], sizeof(p->paths[path]));
-}
-
-/* Replace the IDs that nexus-dp has retired. */
-static void refill(struct peer *p)
-{
-	struct nq_cid cid = { 0 };
-	static u8 next = 0xc0;
-
-	while (nq_take_retired_cid(p->conn, &cid)) {
-		memset(cid.id, next++, cid.len);
-		assert_int_equal(nq_add_local_cid(p->conn, &cid), 0);
-	}
-}
-
-/* Receive on @fd what is there, and answer from there. Returns the DATAGRAMs among it. */
-static unsigned int serve(struct peer *p, int fd)
-{
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	struct nq_rx_datagram d[NQ_BURST_MAX];
-	unsigned int n = 0, datagrams = 0;
-	struct sockaddr_in from = { 0 };
-	socklen_t len = sizeof(from);
-	u8 buf[1500], path;
-	ssize_t r;
-	int size;
-
-	poll(&pfd, 1, 20);
-	while ((r = recvfrom(fd, p->buf, sizeof(p->buf), 0, (void *)&from, &len)) > 0) {
-		struct nq_rx_pkt pkt = { .data = p->buf, .len = r, .path = path_of(p, &from) };
-
-		if (p->takes && r > p->takes)
-			continue;
-		nq_rx_open(p->conn, &pkt, 1, d, NQ_BURST_MAX, &n, now_us());
-		if (pkt.path < NQ_PATHS_MAX)
-			p->paths[pkt.path] = from;
-		datagrams += n;
-	}
-	if (nq_next_timeout_us(p->conn) <= now_us())
-		nq_on_timeout(p->conn, now_us());
-	refill(p);
-	while ((size = nq_tx_control(p->conn, buf, sizeof(buf), now_us())) > 0)
-		send_path(p, fd, nq_active_path(p->conn), buf, size);
-	while ((size = nq_tx_alone(p->conn, buf, sizeof(buf), now_us(), &path)) > 0)
-		send_path(p, fd, path, buf, size);
-	return datagrams;
-}
-
-static void serve_until(struct peer *p, int fd, uint64_t session, uint16_t stat, uint64_t want)
-{
-	u64 deadline = now_us() + TIMEOUT_MS * 1000ull;
-
-	while (abi_stat(&abi, session, stat) < want) {
-		serve(p, fd);
-		assert_true(now_us() < deadline);
-	}
-	expect_stat(session, stat, want);
-}
-
-/* An answer may overtake the event of the same round. */
-static void wait_event(u8 type, int want)
-{
-	u64 deadline = now_us() + TIMEOUT_MS * 1000ull;
-
-	while (abi.events[type] < want) {
-		abi_stat(&abi, 1, NQD_A_STATS_UPTIME_MS);
-		assert_true(now_us() < deadline);
-	}
-}
-
 /* A client whose NAT gives it another port: it is asked, followed, and reported. */
 static void client_is_followed(void **state)
 {
@@ -620,199 +360,6 @@ static void client_is_followed(void **state)
 		assert_true(now_us() < deadline);
 	} while (!serve(p, fd));
 	close(fd);
-}
-
-/* How many events of a kind, of which there were @before at @since_us, may have come by now. */
-static void expect_rare(u8 type, unsigned int before, u64 since_us)
-{
-	assert_in_range(abi.events[type] - before, 1, 1 + (now_us() - since_us) / 1000000);
-}
-
-/* Until the last that was told of the followed client is that it is at @addr. */
-static void wait_told(const struct sockaddr_storage *addr)
-{
-	u64 deadline = now_us() + TIMEOUT_MS * 1000ull;
-
-	while (memcmp(&abi.path_remote, addr, sizeof(struct sockaddr_in))) {
-		abi_stat(&abi, FOLLOWED + 1, NQD_A_STATS_UPTIME_MS);
-		assert_true(now_us() < deadline);
-	}
-}
-
-/* A client that is here and there with every packet: once a second, and in the end where it stayed. */
-static void restless_client_is_told_of_rarely(void **state)
-{
-	struct sockaddr_storage addr[2];
-	struct peer *p = &peers[FOLLOWED];
-	u64 moves, got, since_us, deadline;
-	unsigned int events, i;
-	u8 pkt[1500];
-	int fd[2];
-
-	NEED_ROOT();
-	for (i = 0; i < 2; i++) {
-		moves = abi_stat(&abi, FOLLOWED + 1, NQD_A_STATS_MIGRATIONS);
-		fd[i] = abi_open_udp("127.0.0.1", 0, &addr[i]);
-		send_wire(fd[i], p->buf, seal(p, pkt, udp_packet(pkt, 5 + FOLLOWED, 1, 100)));
-		serve_until(p, fd[i], FOLLOWED + 1, NQD_A_STATS_MIGRATIONS, moves + 1);
-	}
-	wait_told(&addr[1]);
-	moves = abi_stat(&abi, FOLLOWED + 1, NQD_A_STATS_MIGRATIONS);
-	got = abi_stat(&abi, FOLLOWED + 1, NQD_A_STATS_L3_RX_PACKETS);
-	events = abi.events[NQD_EVENT_PATH_CHANGED];
-	since_us = now_us();
-	deadline = since_us + TIMEOUT_MS * 1000ull;
-	for (i = 0; i < 40 || abi.events[NQD_EVENT_PATH_CHANGED] == events; i++) {
-		send_wire(fd[i % 2], p->buf, seal(p, pkt, udp_packet(pkt, 5 + FOLLOWED, 1, 100)));
-		expect_stat(FOLLOWED + 1, NQD_A_STATS_L3_RX_PACKETS, ++got);
-		serve(p, fd[i % 2]);
-		assert_true(now_us() < deadline);
-	}
-	assert_true(abi_stat(&abi, FOLLOWED + 1, NQD_A_STATS_MIGRATIONS) >= moves + i / 2);
-	wait_told(&addr[(i - 1) % 2]);
-	expect_rare(NQD_EVENT_PATH_CHANGED, events, since_us);
-	for (i = 0; i < 2; i++)
-		close(fd[i]);
-}
-
-/* A packet of @p from @fd, which is the other host's, and what follows until @mtu is what passes. */
-static void visit(struct peer *p, int fd, u64 *got, u32 mtu)
-{
-	u64 deadline = now_us() + TIMEOUT_MS * 1000ull;
-	u8 pkt[1500];
-
-	send_wire(fd, p->buf, seal(p, pkt, udp_packet(pkt, 5 + FOLLOWED, 1, 100)));
-	expect_stat(FOLLOWED + 1, NQD_A_STATS_L3_RX_PACKETS, ++*got);
-	do {
-		serve(p, fd);
-		assert_true(now_us() < deadline);
-	} while (abi_path_mtu(&abi, FOLLOWED + 1) != mtu);
-}
-
-/*
- * A client that is in a wide and in a narrow network with every packet: what passes changes as often, and
- * is told of once a second, in the end what it stayed with.
- */
-static void restless_mtu_is_told_of_rarely(void **state)
-{
-	static const struct {
-		const char *host;
-		u32 takes;
-	} nets[2] = { { "127.0.0.5", MTU }, { "127.0.0.6", NQ_MIN_UDP_PAYLOAD } };
-	struct peer *p = &peers[FOLLOWED];
-	struct sockaddr_storage addr;
-	unsigned int events, i;
-	u64 got, since_us, deadline;
-	int fd[2];
-
-	NEED_ROOT();
-	got = abi_stat(&abi, FOLLOWED + 1, NQD_A_STATS_L3_RX_PACKETS);
-	for (i = 0; i < 2; i++) {
-		fd[i] = abi_open_udp(nets[i].host, 0, &addr);
-		assert_true(fd[i] >= 0);
-	}
-	/* Of both it is known what passes when it goes on. */
-	for (i = 0; i < 2; i++) {
-		p->takes = nets[i].takes;
-		visit(p, fd[i], &got, nets[i].takes);
-	}
-	events = abi.events[NQD_EVENT_PATH_MTU_CHANGED];
-	since_us = now_us();
-	deadline = since_us + TIMEOUT_MS * 1000ull;
-	for (i = 0; i < 40 || abi.events[NQD_EVENT_PATH_MTU_CHANGED] == events; i++) {
-		p->takes = nets[i % 2].takes;
-		visit(p, fd[i % 2], &got, p->takes);
-		assert_true(now_us() < deadline);
-	}
-	/* Just after one was told. */
-	p->takes = nets[i % 2].takes;
-	visit(p, fd[i % 2], &got, p->takes);
-	while (abi.path_mtu != p->takes) {
-		abi_path_mtu(&abi, FOLLOWED + 1);
-		assert_true(now_us() < deadline);
-	}
-	expect_rare(NQD_EVENT_PATH_MTU_CHANGED, events, since_us);
-	p->takes = 0;
-	for (i = 0; i < 2; i++)
-		close(fd[i]);
-}
-
-/* STREAM 4 with a length of 900 bytes, all of them @fill. */
-static u32 stream_frame(u8 *p, u8 fill)
-{
-	const u8 head[] = { 0x0a, 0x04, 0x43, 0x84 };
-
-	memcpy(p, head, sizeof(head));
-	memset(p + sizeof(head), fill, 900);
-	return sizeof(head) + 900;
-}
-
-static void send_stream(struct peer *p, u8 fill)
-{
-	u8 frame[1000];
-	u32 n = hand_peer_seal_frames(p->conn, p->buf, frame, stream_frame(frame, fill));
-
-	assert_true(n > 0);
-	send_wire(p->fd, p->buf, n);
-}
-
-/* The frames that came are these and no others, each once. */
-static void expect_frames(const char *fills)
-{
-	u8 frame[1000];
-	u32 at = 0, n;
-
-	for (; *fills; fills++, at += n) {
-		n = stream_frame(frame, *fills);
-		assert_true(at + n <= abi.frames_len);
-		assert_memory_equal(abi.frames + at, frame, n);
-	}
-	assert_int_equal(at, abi.frames_len);
-}
-
-/* Until @p knows what has become of everything it has sent: how many packets never came. */
-static u64 count_lost(struct peer *p)
-{
-	u64 deadline = now_us() + TIMEOUT_MS * 1000ull;
-	struct nq_stats st;
-
-	do {
-		serve(p, p->fd);
-		nq_get_stats(p->conn, &st, now_us());
-		assert_true(now_us() < deadline);
-	} while (st.bytes_in_flight);
-	return st.count.packets_lost;
-}
-
-/*
- * Frames for the owner: the first at once, others when its second is over. What has no room meanwhile is
- * not acknowledged, so that its sender says it again: none is told twice, none is lost.
- */
-static void frames_for_the_owner_come_rarely(void **state)
-{
-	struct peer *p = &peers[0];
-	u64 since_us, lost;
-	unsigned int events;
-
-	NEED_ROOT();
-	lost = count_lost(p);
-	events = abi.events[NQD_EVENT_FRAMES_PUNTED];
-	since_us = now_us();
-	send_stream(p, 'a');
-	wait_event(NQD_EVENT_FRAMES_PUNTED, events + 1);
-	expect_frames("a");
-	send_stream(p, 'b');
-	send_stream(p, 'c');
-	send_stream(p, 'd');
-	assert_int_equal(count_lost(p), lost + 1);
-	wait_event(NQD_EVENT_FRAMES_PUNTED, events + 2);
-	assert_true(now_us() - since_us >= 1000000);
-	expect_frames("abc");
-	send_stream(p, 'd');
-	assert_int_equal(count_lost(p), lost + 1);
-	wait_event(NQD_EVENT_FRAMES_PUNTED, events + 3);
-	expect_frames("abcd");
-	expect_rare(NQD_EVENT_FRAMES_PUNTED, events, since_us);
 }
 
 /*
@@ -1351,9 +898,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(answers_and_acks),
 		cmocka_unit_test(silent_peer_holds_up_nobody),
 		cmocka_unit_test(client_is_followed),
-		cmocka_unit_test(restless_client_is_told_of_rarely),
-		cmocka_unit_test(restless_mtu_is_told_of_rarely),
-		cmocka_unit_test(frames_for_the_owner_come_rarely),
 		cmocka_unit_test(client_is_followed_behind_hsd),
 		cmocka_unit_test(client_migrates),
 		cmocka_unit_test(source_vanishes),
@@ -1367,5 +911,5 @@ int main(int argc, char **argv)
 	}
 	program = argv[1];
 	module = abi_transport_for(program)->module;
-	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+	return cmocka_run_group_tests(tests, group_setup, traffic_teardown);
 }
