@@ -281,9 +281,7 @@ static void adopt_session(struct nx_dp *d, const struct nxa *ses, const struct h
 		(void)nx_dp_set_peer_group(d, id, nx_group_id(nx_server_user(t, s->user)->group));
 	}
 	s->heard = h->heard;
-	TAILQ_REMOVE(&t->priv->installing, s, entry);
-	TAILQ_INSERT_TAIL(&t->sessions, s, entry);
-	s->installed = true;
+	nx_session_set_installed(s);
 	s->connected_since_s = (uint64_t)time(NULL) - h->uptime_ms / 1000;
 	s->last_handshake_s = (uint64_t)time(NULL) - h->handshake_ms / 1000;
 	nx_log_full(LOG_NOTICE, "SessionAdopted", t->config->name, "session of %s goes on",

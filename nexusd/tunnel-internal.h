@@ -161,6 +161,8 @@ struct nx_tunnel_private {
 	bool mtu_warned;
 
 	TAILQ_HEAD(, nx_session) installing; /* ADD_SESSION sent */
+	struct nx_id_index by_id; /* all sessions: there may be thousands, and all end at once */
+	struct nx_id_index by_user; /* those that are installed, as in struct nx_tunnel */
 	struct nx_rate rate;
 
 	/* client */
@@ -410,6 +412,8 @@ void nx_tunnel_create_dp_device(struct nx_tunnel *t);
 
 /* ---- tunnel-session.c ---- */
 struct nx_session *nx_session_new(struct nx_tunnel *t, uint64_t id);
+/* The data plane has it. What nx_session_fill() tells of it does not change any more. */
+void nx_session_set_installed(struct nx_session *s);
 void nx_session_free(struct nx_session *s);
 /* Fill what parsed NQD_A_SESSION attributes tell: of a report, or of a dump. */
 int nx_session_fill(struct nx_session *s, const struct nxa *ses);
@@ -428,6 +432,8 @@ int nx_session_install(struct nx_session *s, uint64_t attempt, const struct nxa 
 /* recount.c: it is gone, or the data plane has named it. */
 void nx_recount_leave(struct nx_session *s);
 struct nx_session *nx_tunnel_find_session(struct nx_tunnel *t, uint64_t id);
+/* The first installed session of a user; or NULL. */
+struct nx_session *nx_session_of_user(const struct nx_tunnel *t, uint64_t user);
 /* Another installed session of the same user, whose place @s takes or that takes its; or NULL. */
 struct nx_session *nx_session_other(const struct nx_session *s);
 /* Is one of that user being installed? */

@@ -187,13 +187,11 @@ void nx_server_drop_session(struct nx_tunnel *t, struct nx_session *s)
 {
 	const struct nx_user_config *u = nx_server_user(t, s->user);
 	uint64_t user = s->user;
-	struct nx_session *other;
 
 	nx_session_free(s);
 	nx_tunnel_follow_mtu(t);
-	TAILQ_FOREACH (other, &t->sessions, entry)
-		if (other->user == user)
-			return;
+	if (nx_session_of_user(t, user))
+		return;
 	if (u && t->ifindex)
 		nx_server_user_routes(t, u, false);
 	/* The module may have waited for the last one to leave. */

@@ -6,6 +6,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,18 @@ struct nx_session *nx_session_new(struct nx_tunnel *t, uint64_t id)
 	s->dp = t->priv->dp;
 	s->id = s->peer_id = id;
 	TAILQ_INSERT_TAIL(&t->priv->installing, s, entry);
+	nx_id_add(&t->priv->by_id, &s->by_id, id);
 	return s;
+}
+
+void nx_session_set_installed(struct nx_session *s)
+{
+	struct nx_tunnel *t = s->tunnel;
+
+	TAILQ_REMOVE(&t->priv->installing, s, entry);
+	TAILQ_INSERT_TAIL(&t->sessions, s, entry);
+	nx_id_add(&t->priv->by_user, &s->by_user, s->user);
+	s->installed = true;
 }
 
 void nx_session_free(struct nx_session *s)
@@ -39,7 +51,9 @@ void nx_session_free(struct nx_session *s)
 	nx_dp_forget(s->dp, s);
 	nx_recount_leave(s);
 	sd_event_source_disable_unref(s->age_timer);
+	nx_id_remove(&t->priv->by_id, &s->by_id);
 	if (s->installed) {
+		nx_id_remove(&t->priv->by_user, &s->by_user);
 		if (s == TAILQ_FIRST(&t->sessions))
 			nx_roam_session_gone(t);
 		TAILQ_REMOVE(&t->sessions, s, entry);
@@ -66,27 +80,37 @@ void nx_tunnel_drop_sessions(struct nx_tunnel *t)
 		nx_session_free(s);
 }
 
+static struct nx_session *by_id(struct nx_id_node *node)
+{
+	return (void *)((char *)node - offsetof(struct nx_session, by_id));
+}
+
+static struct nx_session *by_user(struct nx_id_node *node)
+{
+	return (void *)((char *)node - offsetof(struct nx_session, by_user));
+}
+
 struct nx_session *nx_tunnel_find_session(struct nx_tunnel *t, uint64_t id)
 {
-	struct nx_session *s;
+	struct nx_id_node *node = nx_id_first(&t->priv->by_id, id);
 
-	TAILQ_FOREACH (s, &t->sessions, entry)
-		if (s->id == id)
-			return s;
-	TAILQ_FOREACH (s, &t->priv->installing, entry)
-		if (s->id == id)
-			return s;
-	return NULL;
+	return node ? by_id(node) : NULL;
+}
+
+struct nx_session *nx_session_of_user(const struct nx_tunnel *t, uint64_t user)
+{
+	struct nx_id_node *node = nx_id_first(&t->priv->by_user, user);
+
+	return node ? by_user(node) : NULL;
 }
 
 struct nx_session *nx_session_other(const struct nx_session *s)
 {
-	struct nx_session *other;
+	struct nx_id_node *node = nx_id_first(&s->tunnel->priv->by_user, s->user);
 
-	TAILQ_FOREACH (other, &s->tunnel->sessions, entry)
-		if (other != s && other->user == s->user)
-			return other;
-	return NULL;
+	if (node == &s->by_user)
+		node = nx_id_next(node);
+	return node ? by_user(node) : NULL;
 }
 
 bool nx_session_installing(const struct nx_tunnel *t, uint64_t user)
@@ -306,9 +330,7 @@ static void on_installed(void *userdata, const struct nx_chan_msg *msg, int err,
 	if (msg)
 		return;
 	if (!err) {
-		TAILQ_REMOVE(&t->priv->installing, s, entry);
-		TAILQ_INSERT_TAIL(&t->sessions, s, entry);
-		s->installed = true;
+		nx_session_set_installed(s);
 		s->connected_since_s = s->last_handshake_s = (uint64_t)time(NULL);
 		other = nx_session_other(s);
 		s->waits = other;

@@ -16,6 +16,7 @@
 #include <systemd/sd-event.h>
 #include "config.h"
 #include "cover-profile.h"
+#include "id-index.h"
 #include "net.h"
 
 struct nx_manager;
@@ -52,6 +53,7 @@ enum nx_reason {
 /* One established session: a client tunnel has at most one, a server one per connected client. */
 struct nx_session {
 	TAILQ_ENTRY(nx_session) entry;
+	struct nx_id_node by_id, by_user; /* of the tunnel's; by_user: when it is installed */
 	struct nx_tunnel *tunnel;
 	uint64_t id;			/* NQD_A_SESSION_ID */
 	struct nx_dp *dp;		/* who carries it */
