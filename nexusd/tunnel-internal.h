@@ -157,6 +157,7 @@ struct nx_tunnel_private {
 	struct nx_planned_route *planned;
 	size_t n_planned;
 	bool rules4, rules6;
+	sd_event_source *mtu_follow; /* server: sessions have come, gone, or found another path MTU */
 	sd_event_source *mtu_timer; /* a path that is too small for IPv6: is it still? */
 	bool mtu_warned;
 
@@ -269,7 +270,7 @@ void nx_tunnel_set_plane(struct nx_tunnel *t, struct nx_dp *d, const char *reaso
 void nx_tunnel_show_plane(struct nx_tunnel *t, const struct nx_dp *d, const char *reason);
 /* Another may be the wanted one now: move, restart, fail, or start if it waited for that. */
 void nx_tunnel_plane_changed(struct nx_tunnel *t);
-/* The same, but not before the event loop comes round: the caller is in the middle of something. */
+/* The same, when there is nothing else to do: the caller is in the middle of something. */
 void nx_tunnel_recheck_plane(struct nx_tunnel *t);
 /* The device in use is gone with its data plane. False: the tunnel has failed. */
 bool nx_tunnel_plane_lost(struct nx_tunnel *t, const char *why);
@@ -403,7 +404,10 @@ void nx_tunnel_remove_device(struct nx_tunnel *t);
  */
 uint32_t nx_device_mtu(const struct nx_prefix *addresses, size_t n, uint32_t carried,
 		       uint32_t limit);
-/* Sessions have come, gone, or found another path MTU: the device has what the best of them carries. */
+/*
+ * Sessions have come, gone, or found another path MTU: the device gets what the best of them carries, a
+ * server's when there is nothing else to do.
+ */
 void nx_tunnel_follow_mtu(struct nx_tunnel *t);
 /* The path of @s carries UDP payloads of so many bytes. */
 void nx_tunnel_path_mtu(struct nx_tunnel *t, struct nx_session *s, uint32_t payload_bytes);

@@ -246,7 +246,7 @@ static uint32_t carried_mtu(struct nx_tunnel *t)
 	return mtu;
 }
 
-void nx_tunnel_follow_mtu(struct nx_tunnel *t)
+static void follow_mtu(struct nx_tunnel *t)
 {
 	static char *names[] = { "Mtu", NULL };
 	bool server = t->config->role == NX_ROLE_SERVER;
@@ -273,6 +273,34 @@ void nx_tunnel_follow_mtu(struct nx_tunnel *t)
 		nx_tunnel_bus_properties_changed(t, names);
 	}
 	watch_narrow_paths(t);
+}
+
+static int on_follow(sd_event_source *s, void *userdata)
+{
+	struct nx_tunnel *t = userdata;
+
+	t->priv->mtu_follow = sd_event_source_disable_unref(t->priv->mtu_follow);
+	follow_mtu(t);
+	return 0;
+}
+
+/* A server looks at all its sessions: once for all that has come to it. */
+static int follow_mtu_later(struct nx_tunnel *t)
+{
+	sd_event_source **s = &t->priv->mtu_follow;
+
+	if (*s)
+		return 0;
+	if (sd_event_add_defer(t->manager->event, s, on_follow, t) < 0)
+		return -ENOMEM;
+	(void)sd_event_source_set_priority(*s, SD_EVENT_PRIORITY_IDLE);
+	return 0;
+}
+
+void nx_tunnel_follow_mtu(struct nx_tunnel *t)
+{
+	if (t->config->role != NX_ROLE_SERVER || follow_mtu_later(t) < 0)
+		follow_mtu(t);
 }
 
 void nx_tunnel_path_mtu(struct nx_tunnel *t, struct nx_session *s, uint32_t payload_bytes)

@@ -153,7 +153,7 @@ void nx_tunnel_plane_changed(struct nx_tunnel *t)
 		change_client(t, d);
 }
 
-static int on_recheck(sd_event_source *s, uint64_t usec, void *userdata)
+static int on_recheck(sd_event_source *s, void *userdata)
 {
 	struct nx_tunnel *t = userdata;
 
@@ -164,9 +164,12 @@ static int on_recheck(sd_event_source *s, uint64_t usec, void *userdata)
 
 void nx_tunnel_recheck_plane(struct nx_tunnel *t)
 {
-	if (!t->priv->recheck)
-		(void)sd_event_add_time_relative(t->manager->event, &t->priv->recheck,
-						 CLOCK_MONOTONIC, 0, 0, on_recheck, t);
+	sd_event_source **s = &t->priv->recheck;
+
+	if (*s || sd_event_add_defer(t->manager->event, s, on_recheck, t) < 0)
+		return;
+	/* A server that moves looks at all its sessions. */
+	(void)sd_event_source_set_priority(*s, SD_EVENT_PRIORITY_IDLE);
 }
 
 /* ---- the one in use is gone, or will not do ---- */

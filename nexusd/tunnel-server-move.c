@@ -322,13 +322,13 @@ static void listen_again(struct nx_tunnel *t)
 
 void nx_server_move_expect(struct nx_tunnel *t, uint64_t user)
 {
-	struct nx_session *s, *next;
+	struct nx_session *first = nx_session_of_user(t, user);
+	struct nx_session *other = first ? nx_session_other(first) : NULL;
 
-	for (s = TAILQ_FIRST(&t->sessions); s; s = next) {
-		next = TAILQ_NEXT(s, entry);
-		if (s->user == user && listens_for(s))
-			not_heard(s);
-	}
+	if (other && listens_for(other))
+		not_heard(other);
+	else if (other && listens_for(first))
+		not_heard(first);
 }
 
 void nx_server_move_installed(struct nx_tunnel *t, struct nx_session *s)
