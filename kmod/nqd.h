@@ -207,6 +207,7 @@ struct nqd_session {
 	struct nqd_secrets secrets;	/* of the phase whose keys are installed as "next" */
 	bool keys_due;			/* the next ones, of our secrets */
 	u8 key_seat;			/* nqd_keys_load() */
+	struct mem_cgroup *memcg;	/* of who made it: rings that grow are charged to it */
 	void *ring_mem;			/* the engine's ring */
 	size_t ring_bytes;		/* of one that grew */
 	u32 happened;			/* BIT() of the kinds of events that did */

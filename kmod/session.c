@@ -12,7 +12,9 @@
  *   4. its worker may still wait for nqd_net.lock. It holds a reference, and sees !linked.
  *   5. the last reference frees it after a grace period.
  */
+#include <linux/memcontrol.h>
 #include <linux/random.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
@@ -83,7 +85,10 @@ int nqd_session_link(struct nqd_session *s)
 
 static void free_session(struct rcu_head *rcu)
 {
-	kmem_cache_free(sessions, container_of(rcu, struct nqd_session, rcu));
+	struct nqd_session *s = container_of(rcu, struct nqd_session, rcu);
+
+	mem_cgroup_put(s->memcg);
+	kmem_cache_free(sessions, s);
 }
 
 void nqd_session_release(struct kref *ref)
@@ -174,6 +179,22 @@ static void ring_free(struct nqd_session *s)
 	s->ring_bytes = 0;
 }
 
+/*
+ * The worker is nobody's process: the memory is charged to the cgroup of the session's creator. For
+ * want of a larger ring nobody is killed, there or elsewhere. Otherwise as kvzalloc() does it.
+ */
+static void *ring_alloc(struct nqd_session *s, size_t bytes)
+{
+	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN;
+	struct mem_cgroup *before = set_active_memcg(s->memcg);
+	void *mem = kmalloc(bytes, gfp | __GFP_NORETRY);
+
+	if (!mem)
+		mem = __vmalloc(bytes, gfp | __GFP_RETRY_MAYFAIL);
+	set_active_memcg(before);
+	return mem;
+}
+
 /* Beyond what all of them may have, and without memory, it goes on with the window it has. */
 void nqd_ring_grow(struct nqd_session *s, u32 packets)
 {
@@ -185,7 +206,7 @@ void nqd_ring_grow(struct nqd_session *s, u32 packets)
 	lockdep_assert_held(&nn->lock);
 	if (nn->ring_bytes - s->ring_bytes + bytes > NQD_RINGS_MAX_BYTES)
 		return;
-	mem = kvzalloc(bytes, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	mem = ring_alloc(s, bytes);
 	if (!mem)
 		return;
 	spin_lock_bh(&s->lock);
@@ -325,6 +346,7 @@ struct nqd_session *nqd_session_alloc(struct nqd_net *nn)
 	if (!s)
 		return NULL;
 	s->nn = nn;
+	s->memcg = get_mem_cgroup_from_mm(current->mm);
 	s->path_report.migrating_to = NQ_PATHS_MAX;
 	s->deadline_us = NQ_TIME_NEVER;
 	INIT_LIST_HEAD(&s->entry);
