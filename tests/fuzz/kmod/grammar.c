@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness.h"
 #include "nlcodec.h"
 #include <linux/genetlink.h>
 #include <linux/nexus_quic_dco.h>
@@ -40,16 +41,6 @@ static struct message messages[MAX_MESSAGES];
 static unsigned int n_messages;
 static uint8_t arena[1 << 18];
 static size_t arena_used;
-static uint32_t random_state;
-
-/* xorshift32: the fuzzer's seed alone decides. */
-static uint32_t any(uint32_t below)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 17;
-	random_state ^= random_state << 5;
-	return below ? random_state % below : random_state;
-}
 
 static uint8_t *arena_get(size_t len)
 {
@@ -460,8 +451,7 @@ size_t grammar_mutate(uint8_t *data, size_t size, size_t cap, uint32_t seed,
 	uint8_t *at = after, *next;
 	unsigned int i;
 
-	random_state = seed | 1;
-	any(0);
+	chance_seed(seed);
 	arena_used = 0;
 	/* Now and then without any sense. */
 	if (size > sizeof(before) || !any(20))

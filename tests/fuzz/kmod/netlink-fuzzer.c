@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The control messages of the kernel module, with its coverage as feedback. Runs as root in a guest of
- * tests/vm whose kernel has KCOV and a module built with it; a kernel that complains should panic, so
- * that the input which did it is the one in the file NETLINK_FUZZER_LAST.
+ * The control messages of the kernel module, with its coverage as feedback (see harness.h).
  *
  * The device fuzz0 and two UDP sockets, descriptors 0 and 1, are there before every input, as the corpus
  * of fuzz-dp-control expects; all sessions and other devices are gone after it. Every input runs in the
- * order of its messages, in one task, so what KCOV counts is what they did.
+ * order of its messages, in one task, and what that executes is what is counted.
  *
  * With NETLINK_FUZZER_FAULTS set an allocation fails in most messages; which one follows from the input.
  */
@@ -20,18 +18,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "grammar.h"
+#include "harness.h"
 #include "nlcodec.h"
-#include <linux/kcov.h>
 #include <linux/nexus_quic_dco.h>
 
-#define COVER_WORDS (64 << 10)
-#define COUNTERS (64 << 10)
 #define DEVICE "fuzz0"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -39,41 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 
-/* libFuzzer reads these after each input, as if they were counters of its own coverage. */
-__attribute__((section("__libfuzzer_extra_counters"))) static uint8_t counters[COUNTERS];
-
 static struct nl_sock *sock;
-static int family, kcov, last_input = -1, fail_nth = -1;
-static unsigned long *cover;
-
-static void fatal(const char *what)
-{
-	perror(what);
-	exit(2);
-}
-
-static void cover_start(void)
-{
-	__atomic_store_n(&cover[0], 0, __ATOMIC_RELAXED);
-	if (ioctl(kcov, KCOV_ENABLE, KCOV_TRACE_PC))
-		fatal("KCOV_ENABLE");
-}
-
-static void cover_stop(void)
-{
-	unsigned long i, n;
-
-	if (ioctl(kcov, KCOV_DISABLE, 0))
-		fatal("KCOV_DISABLE");
-	n = __atomic_load_n(&cover[0], __ATOMIC_RELAXED);
-	for (i = 1; i <= n && i < COVER_WORDS; i++) {
-		unsigned long pc = cover[i];
-		uint8_t *counter = &counters[(pc ^ pc >> 16) % COUNTERS];
-
-		if (*counter < UINT8_MAX)
-			++*counter;
-	}
-}
+static int family, fail_nth = -1;
 
 /* Take all answers; a dump has more of them with each read. */
 static void drain(void)
@@ -166,26 +127,16 @@ static void open_sockets(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	const char *name = getenv("NETLINK_FUZZER_LAST");
-
 	(void)argc;
 	(void)argv;
 	open_sockets();
-	kcov = open("/sys/kernel/debug/kcov", O_RDWR | O_CLOEXEC);
-	if (kcov < 0 || ioctl(kcov, KCOV_INIT_TRACE, COVER_WORDS))
-		fatal("/sys/kernel/debug/kcov");
-	cover = mmap(NULL, COVER_WORDS * sizeof(*cover), PROT_READ | PROT_WRITE, MAP_SHARED, kcov,
-		     0);
-	if (cover == MAP_FAILED)
-		fatal("coverage");
+	harness_open();
 	sock = nl_socket_alloc();
 	if (!sock || genl_connect(sock))
 		fatal("netlink");
 	family = genl_ctrl_resolve(sock, NQD_GENL_NAME);
 	if (family < 0)
 		fatal("the module's family");
-	if (name)
-		last_input = open(name, O_RDWR | O_CREAT | O_TRUNC | O_SYNC | O_CLOEXEC, 0600);
 	if (getenv("NETLINK_FUZZER_FAULTS"))
 		fail_nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	device_command(NQD_CMD_CREATE_DEVICE, DEVICE);
@@ -205,10 +156,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool devices = false;
 	uint32_t hash = 2166136261u;
 
-	if (last_input >= 0 &&
-	    (ftruncate(last_input, 0) || pwrite(last_input, data, size, 0) != (ssize_t)size))
-		fatal("NETLINK_FUZZER_LAST");
-	cover_start();
+	harness_note(data, size);
+	coverage_start(COVERAGE_TASK);
 	while (size >= 2) {
 		size_t len = data[0] << 8 | data[1];
 
@@ -228,7 +177,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data += len;
 		size -= len;
 	}
-	cover_stop();
+	coverage_stop();
 	tidy_up(devices);
 	return 0;
 }

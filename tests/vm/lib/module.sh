@@ -36,8 +36,11 @@ in_root() {
 }
 
 # What only modules have, because it would make a whole debug kernel slow: UBSAN's checks, and coverage for
-# the fuzzer.
+# the fuzzers. User-Mode Linux, where they run, gets the hook that counts it as one more object of the module,
+# and is not told of comparisons, which nobody asks for.
 module_checks=(UBSAN_SANITIZE=y KCOV_INSTRUMENT=y)
+module_coverage=(CFLAGS_KCOV=-fsanitize-coverage=trace-pc nexus_quic_dco-objs=../tests/fuzz/kmod/module/coverage.o
+	{KCOV_INSTRUMENT,KASAN_SANITIZE,UBSAN_SANITIZE}_coverage.o=n)
 
 # module_build FOLDER: all modules of that folder of the tree; sets module_files. What the compiler
 # said is in $module_log; a warning is not an error here, but module_warnings shows it.
@@ -51,7 +54,8 @@ module_build() {
 	exec {lock}>"$farm_dir/lock"
 	flock "$lock"
 	if [ "$kernel_name" = uml ]; then
-		nice -n 10 "${kbuild[@]}" -C "$kernel_dir/build" ARCH=um "${module_checks[@]}"
+		nice -n 10 "${kbuild[@]}" -C "$kernel_dir/build" ARCH=um "${module_checks[@]}" \
+			"${module_coverage[@]}"
 	elif [ "$kernel_name" = dbg ]; then
 		# The folder had another name when it was built, which its Makefile remembers.
 		nice -n 10 "${kbuild[@]}" -C "$kernel_dir/build" O="$kernel_dir/build" "${module_checks[@]}"
