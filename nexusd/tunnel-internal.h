@@ -157,7 +157,7 @@ struct nx_tunnel_private {
 	struct nx_planned_route *planned;
 	size_t n_planned;
 	bool rules4, rules6;
-	sd_event_source *mtu_follow; /* server: sessions have come, gone, or found another path MTU */
+	sd_event_source *mtu_due; /* server: sessions have come, gone, or found another path MTU */
 	sd_event_source *mtu_timer; /* a path that is too small for IPv6: is it still? */
 	bool mtu_warned;
 

@@ -279,7 +279,7 @@ static int on_follow(sd_event_source *s, void *userdata)
 {
 	struct nx_tunnel *t = userdata;
 
-	t->priv->mtu_follow = sd_event_source_disable_unref(t->priv->mtu_follow);
+	t->priv->mtu_due = sd_event_source_disable_unref(t->priv->mtu_due);
 	follow_mtu(t);
 	return 0;
 }
@@ -287,7 +287,7 @@ static int on_follow(sd_event_source *s, void *userdata)
 /* A server looks at all its sessions: once for all that has come to it. */
 static int follow_mtu_later(struct nx_tunnel *t)
 {
-	sd_event_source **s = &t->priv->mtu_follow;
+	sd_event_source **s = &t->priv->mtu_due;
 
 	if (*s)
 		return 0;

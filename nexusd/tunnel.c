@@ -112,7 +112,7 @@ void nx_tunnel_free(struct nx_tunnel *t)
 	nx_roam_stop(t);
 	nx_move_free(t);
 	p->recheck = sd_event_source_disable_unref(p->recheck);
-	p->mtu_follow = sd_event_source_disable_unref(p->mtu_follow);
+	p->mtu_due = sd_event_source_disable_unref(p->mtu_due);
 	p->mtu_timer = sd_event_source_disable_unref(p->mtu_timer);
 	nx_client_renew_stop(t);
 	nx_cover_stop(t);

@@ -143,11 +143,31 @@ static void three_of_a_user(void **state)
 	assert_null(nx_session_of_user(&tunnel, 7));
 }
 
+/* All of a server's sessions end: what the others carry is looked at once, when that is over. */
+static void all_end_at_once(void **state)
+{
+	unsigned int i;
+
+	begin();
+	config.role = NX_ROLE_SERVER;
+	assert_true(sd_event_new(&manager.event) >= 0);
+	for (i = 0; i < MANY; i++)
+		nx_session_set_installed(new_session(i, i));
+	nx_tunnel_drop_sessions(&tunnel);
+	assert_non_null(private.mtu_due);
+	assert_true(sd_event_run(manager.event, 0) > 0);
+	assert_null(private.mtu_due);
+	assert_int_equal(sd_event_run(manager.event, 0), 0);
+	manager.event = sd_event_unref(manager.event);
+	config.role = NX_ROLE_CLIENT;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(come_and_go),
 		cmocka_unit_test(three_of_a_user),
+		cmocka_unit_test(all_end_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
