@@ -245,6 +245,8 @@ static void check_server(struct nx_reader *rd, const config_setting_t *s,
 	check_groups(rd, s, t, keys);
 	check_user_addresses(rd, s, t);
 	check_overlaps(rd, s, t);
+	for (size_t i = 0; i < t->n_users; i++)
+		nx_id_add(&t->by_short_id, &t->users[i].by_short_id, t->users[i].short_id);
 	free(keys);
 }
 

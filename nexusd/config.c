@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -528,8 +529,11 @@ void nx_tunnel_config_free(struct nx_tunnel_config *t)
 {
 	if (!t)
 		return;
-	for (size_t i = 0; i < t->n_users; i++)
+	for (size_t i = 0; i < t->n_users; i++) {
+		if (t->by_short_id.n)
+			nx_id_remove(&t->by_short_id, &t->users[i].by_short_id);
 		free_user(&t->users[i]);
+	}
 	free(t->users);
 	free(t->name);
 	free(t->interface);
@@ -550,6 +554,13 @@ void nx_tunnel_config_free(struct nx_tunnel_config *t)
 	nx_texts_free(t->dns);
 	nx_texts_free(t->dns_domains);
 	free(t);
+}
+
+const struct nx_user_config *nx_config_user(const struct nx_tunnel_config *t, uint64_t short_id)
+{
+	struct nx_id_node *node = nx_id_first(&t->by_short_id, short_id);
+
+	return node ? (void *)((char *)node - offsetof(struct nx_user_config, by_short_id)) : NULL;
 }
 
 void nx_config_free(struct nx_config *c)

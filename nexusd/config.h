@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "id-index.h"
 #include "net.h"
 
 enum nx_dco_mode { NX_DCO_DISABLED, NX_DCO_PREFERRED, NX_DCO_REQUIRED };
@@ -29,6 +30,7 @@ struct nx_user_config {
 	char *group;			/* NULL = reaches nobody */
 	enum nx_choice roaming;		/* NX_CHOICE_NONE: as the tunnel has it */
 	bool revoked;			/* not of the file: locked out for now (revoked.h) */
+	struct nx_id_node by_short_id;	/* of the tunnel's */
 };
 
 /* Bounds of a server's relay to its cover. */
@@ -83,6 +85,7 @@ struct nx_tunnel_config {
 	struct nx_gate_config gate;
 	struct nx_user_config *users;
 	size_t n_users;
+	struct nx_id_index by_short_id;	/* the users, when all have been checked */
 };
 
 struct nx_config {
@@ -104,6 +107,8 @@ enum nx_insecure {
 int nx_config_load(const char *path, unsigned int insecure, struct nx_config **out, char *error,
 		   size_t error_len);
 void nx_config_free(struct nx_config *c);
+/* The user with this short id; or NULL. */
+const struct nx_user_config *nx_config_user(const struct nx_tunnel_config *t, uint64_t short_id);
 /* Are two tunnels configured alike (so that a reload leaves the running one alone)? */
 bool nx_tunnel_config_equal(const struct nx_tunnel_config *a, const struct nx_tunnel_config *b);
 

@@ -141,10 +141,7 @@ void nx_server_step(struct nx_tunnel *t)
 
 const struct nx_user_config *nx_server_user(const struct nx_tunnel *t, uint64_t short_id)
 {
-	for (size_t i = 0; i < t->config->n_users; i++)
-		if (t->config->users[i].short_id == short_id)
-			return &t->config->users[i];
-	return NULL;
+	return nx_config_user(t->config, short_id);
 }
 
 /* ---- kernel routes behind the device's own subnets ---- */
@@ -414,10 +411,7 @@ static void end_user(struct nx_tunnel *t, const struct nx_user_config *u)
 	if (nx_server_moving(t))
 		(void)nx_dp_delete_user(p->coming.dp, p->coming.ifindex, u->short_id,
 					NX_CLOSE_NO_ERROR, "");
-	for (s = TAILQ_FIRST(&t->sessions); s; s = next) {
-		next = TAILQ_NEXT(s, entry);
-		if (s->user != u->short_id)
-			continue;
+	while ((s = nx_session_of_user(t, u->short_id))) {
 		any = true;
 		nx_server_drop_session(t, s);
 	}
@@ -429,14 +423,6 @@ static void end_user(struct nx_tunnel *t, const struct nx_user_config *u)
 	if (any)
 		nx_log_full(LOG_NOTICE, "SessionRevoked", t->config->name,
 			    "session of %s ended: %s", u->name, nx_reason_str(NX_REASON_REVOKED));
-}
-
-static const struct nx_user_config *find_user(const struct nx_tunnel_config *c, uint64_t short_id)
-{
-	for (size_t i = 0; i < c->n_users; i++)
-		if (c->users[i].short_id == short_id)
-			return &c->users[i];
-	return NULL;
 }
 
 /* Same but for the group: the session may stay. Where it may be counts, however that was written. */
@@ -452,15 +438,13 @@ static bool same_but_group(const struct nx_tunnel_config *t, const struct nx_use
 
 static void move_to_group(struct nx_tunnel *t, const struct nx_user_config *u)
 {
-	struct nx_session *s;
-
+	struct nx_session *first = nx_session_of_user(t, u->short_id), *s;
+	struct nx_session *both[] = { first, first ? nx_session_other(first) : NULL };
 	uint32_t group = nx_group_id(u->group);
 
-	TAILQ_FOREACH (s, &t->sessions, entry) {
-		if (s->user != u->short_id)
-			continue;
-		(void)nx_dp_set_peer_group(s->dp, s->id, group);
-		nx_server_move_group(t, s, group);
+	for (size_t i = 0; i < 2 && both[i]; i++) {
+		(void)nx_dp_set_peer_group(both[i]->dp, both[i]->id, group);
+		nx_server_move_group(t, both[i], group);
 	}
 	TAILQ_FOREACH (s, &t->priv->installing, entry)
 		if (s->user == u->short_id)
@@ -506,7 +490,7 @@ void nx_server_change_users(struct nx_tunnel *t, struct nx_tunnel_config *c)
 	nx_server_mark_revoked(t->manager, c);
 	/* Users are known by their short id; whoever lost it, its key or its addresses is out now. */
 	for (size_t i = 0; i < old->n_users; i++) {
-		const struct nx_user_config *now = find_user(c, old->users[i].short_id);
+		const struct nx_user_config *now = nx_config_user(c, old->users[i].short_id);
 
 		if (!now || !same_but_group(old, &old->users[i], c, now))
 			end_user(t, &old->users[i]);

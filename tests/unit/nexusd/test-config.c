@@ -353,6 +353,9 @@ static void test_server(void **state)
 	assert_int_equal(t->gate.max_auth_per_s, 500);
 	assert_int_equal(t->gate.max_auth_per_site_per_s, 200);
 	assert_true(t->users[1].short_id == 255);
+	assert_ptr_equal(nx_config_user(t, 255), &t->users[1]);
+	assert_ptr_equal(nx_config_user(t, t->users[0].short_id), &t->users[0]);
+	assert_null(nx_config_user(t, 254));
 	assert_string_equal(t->users[1].group, "staff");
 	assert_int_equal(t->users[1].allowed_ips[0].len, 24);
 	assert_int_equal(t->users[0].addresses[0].len, 32);
