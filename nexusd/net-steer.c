@@ -146,15 +146,16 @@ static bool put_redirect(struct nl_msg *msg, int ifindex, int direction)
 	return true;
 }
 
-struct selector {
+/* Room for the words of an IPv6 address. */
+union selector {
 	struct tc_u32_sel sel;
-	struct tc_u32_key keys[4];
+	uint8_t room[sizeof(struct tc_u32_sel) + 4 * sizeof(struct tc_u32_key)];
 };
 
-static bool put_selector(struct nl_msg *msg, const struct selector *s)
+static bool put_selector(struct nl_msg *msg, const union selector *s)
 {
-	return nla_put(msg, TCA_U32_SEL, (int)(sizeof(s->sel) + s->sel.nkeys * sizeof(s->keys[0])),
-		       s) >= 0;
+	return nla_put(msg, TCA_U32_SEL,
+		       (int)(sizeof(s->sel) + s->sel.nkeys * sizeof(s->sel.keys[0])), s) >= 0;
 }
 
 /* ---- filters ---- */
@@ -178,7 +179,7 @@ int nx_steer_prepare(struct nl_sock *sk, int ifindex)
 /* Everything. */
 static int redirect_ingress(struct nl_sock *sk, const struct nx_steer *st)
 {
-	struct selector s = { .sel = { .flags = TC_U32_TERMINAL, .nkeys = 1 } };
+	union selector s = { .room = { 0 } };
 	struct list l = ingress(st);
 	struct nl_msg *msg = begin_filter(&l, 0);
 	struct nlattr *options = msg ? nla_nest_start(msg, TCA_OPTIONS) : NULL;
@@ -186,6 +187,8 @@ static int redirect_ingress(struct nl_sock *sk, const struct nx_steer *st)
 
 	if (!msg)
 		return -ENOMEM;
+	s.sel.flags = TC_U32_TERMINAL;
+	s.sel.nkeys = 1;
 	complete = options && put_selector(msg, &s) &&
 		   put_redirect(msg, st->front, TCA_INGRESS_REDIR);
 	if (complete)
@@ -210,18 +213,17 @@ static int add_table(struct nl_sock *sk, const struct list *l, int family)
 /* The first entry of a list: look into the table. */
 static int add_link(struct nl_sock *sk, const struct list *l, int family)
 {
-	/* The last byte of the address, which the mask counts from the word's first. */
-	struct selector s = {
-		.sel = { .nkeys = 1,
-			 .hmask = htonl(0xff),
-			 .hoff = family == AF_INET ? IPV4_DST_OFFSET : IPV6_DST_OFFSET + 12 },
-	};
+	union selector s = { .room = { 0 } };
 	struct nl_msg *msg = begin_filter(l, 0);
 	struct nlattr *options = msg ? nla_nest_start(msg, TCA_OPTIONS) : NULL;
 	bool complete;
 
 	if (!msg)
 		return -ENOMEM;
+	s.sel.nkeys = 1;
+	/* The last byte of the address, which the mask counts from the word's first. */
+	s.sel.hmask = htonl(0xff);
+	s.sel.hoff = family == AF_INET ? IPV4_DST_OFFSET : IPV6_DST_OFFSET + 12;
 	complete = options && put_selector(msg, &s) &&
 		   nla_put_u32(msg, TCA_U32_LINK, table_handle(family)) >= 0;
 	if (complete)
@@ -229,16 +231,17 @@ static int add_link(struct nl_sock *sk, const struct list *l, int family)
 	return as_errno(finish(sk, msg, complete));
 }
 
-static struct selector to_prefix(const struct nx_prefix *p)
+static union selector to_prefix(const struct nx_prefix *p)
 {
 	unsigned int offset = p->family == AF_INET ? IPV4_DST_OFFSET : IPV6_DST_OFFSET;
 	struct nx_prefix net = nx_prefix_network(p);
-	struct selector s = { .sel = { .flags = TC_U32_TERMINAL } };
+	union selector s = { .room = { 0 } };
 	unsigned int bits = net.len;
 
+	s.sel.flags = TC_U32_TERMINAL;
 	/* One key at least: the default route of an IP version is a network like others. */
 	do {
-		struct tc_u32_key *key = &s.keys[s.sel.nkeys];
+		struct tc_u32_key *key = &s.sel.keys[s.sel.nkeys];
 		unsigned int here = bits < 32 ? bits : 32;
 
 		key->mask = htonl(here ? 0xffffffffu << (32 - here) : 0);
@@ -254,7 +257,7 @@ static int add_filter(struct nl_sock *sk, const struct nx_steer *st, const struc
 {
 	unsigned int bytes = nx_family_bytes(p->family);
 	struct list l = egress(st, p->family);
-	struct selector s = to_prefix(p);
+	union selector s = to_prefix(p);
 	struct nl_msg *msg = begin_filter(&l, 0);
 	struct nlattr *options = msg ? nla_nest_start(msg, TCA_OPTIONS) : NULL;
 	uint32_t bucket = table_handle(p->family) | (uint32_t)p->addr[bytes - 1] << 12;
