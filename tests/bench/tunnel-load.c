@@ -140,12 +140,26 @@ static uint64_t drain(const struct flow *f, uint64_t *messages)
 	return bytes;
 }
 
-/* Writes as much as each takes; a flow gets its share of @total and no more. */
+/* One write to @f, of what is left for it, if TCP takes any: bytes. */
+static size_t write_some(const struct flow *f, uint64_t left, size_t size)
+{
+	ssize_t n = left ? send(f->out, buf, left < size ? left : size, 0) : 0;
+
+	if (n < 0 && errno != EAGAIN)
+		fail("send");
+	return n > 0 ? n : 0;
+}
+
+/*
+ * A write to each flow, then what has come of it is read, and so on: a flow gets its share of @total
+ * and no more. As many writes as a flow takes would be as many as the state allows that TCP happens
+ * to be in.
+ */
 static void run_tcp(uint64_t total, size_t size, uint64_t *got, uint64_t *messages)
 {
-	uint64_t *left = calloc(n_flows, sizeof(*left)), before;
+	uint64_t *left = calloc(n_flows, sizeof(*left)), came, wrote;
 	unsigned long i;
-	ssize_t n;
+	size_t n;
 
 	if (!left)
 		fail("memory");
@@ -153,19 +167,15 @@ static void run_tcp(uint64_t total, size_t size, uint64_t *got, uint64_t *messag
 		left[i] = total / n_flows;
 	total = total / n_flows * n_flows;
 	while (*got < total) {
-		before = *got;
+		came = wrote = 0;
 		for (i = 0; i < n_flows; i++) {
-			while (left[i]) {
-				n = send(flows[i].out, buf, left[i] < size ? left[i] : size, 0);
-				if (n < 0 && errno != EAGAIN)
-					fail("send");
-				if (n <= 0)
-					break;
-				left[i] -= n;
-			}
-			*got += drain(&flows[i], messages);
+			n = write_some(&flows[i], left[i], size);
+			left[i] -= n;
+			wrote += n;
+			came += drain(&flows[i], messages);
 		}
-		if (*got == before)
+		*got += came;
+		if (!came && !wrote)
 			wait_ready(left);
 	}
 	free(left);
