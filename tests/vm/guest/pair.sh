@@ -64,12 +64,12 @@ pair_count() {
 	awk -v e="$1" -v n="$2" '$1 == e && $2 == n { v = $3 } END { print v + 0 }' /tmp/pair.out
 }
 
-# transfer ARGUMENTS...: iperf3 from a to b, which ends by itself. The result is in /tmp/iperf.json. $receiver: words before
+# transfer ARGUMENTS...: iperf3 from a to b, which ends by itself. The result is in /tmp/iperf.json. $transfer_by: words before
 # the command of who receives.
 transfer() {
 	local server status
 	# Not by in_b, whose process would be a shell: the server would outlive it, and be busy next time.
-	ip netns exec b ${receiver:-} iperf3 -s -1 >/dev/null 2>&1 &
+	ip netns exec b ${transfer_by:-} iperf3 -s -1 >/dev/null 2>&1 &
 	server=$!
 	wait_until 60 listens && in_a timeout 120 iperf3 -J "$@" >/tmp/iperf.json
 	status=$?
