@@ -66,6 +66,7 @@ struct nx_device {
 	int ifindex; /* 0: not made yet */
 	char ifname[16];
 	int tun_fd; /* of nexus-dp's; -1 = none */
+	uint64_t serial; /* coming: of the request it comes from */
 	uint64_t session; /* leaving: drains; 0 = ended */
 	bool loosened; /* its reverse path filter */
 };
@@ -280,7 +281,7 @@ bool nx_tunnel_fall_back(struct nx_tunnel *t, const char *why);
 void nx_tunnel_forget_requests(struct nx_tunnel *t);
 /* Ask @dp for its device @dev, with the sockets that are read by it. 0 or -errno. */
 int nx_tunnel_ask_device(struct nx_tunnel *t, struct nx_dp *dp, const char *ifname, int ifindex,
-			 int tun_fd, nx_reply_fn fn);
+			 int tun_fd, nx_reply_fn fn, void *userdata);
 /* The device of an answer to that; others are left alone. */
 void nx_tunnel_take_device(const struct nx_chan_msg *msg, int *ifindex, char ifname[16]);
 /* The record "nexusq:TUNNEL" at the monitor: the module's device, which is no descriptor. */
@@ -294,6 +295,8 @@ int nx_device_record_load(struct nx_manager *m, int fd, int *ifindex, char ifnam
 void nx_move_begin(struct nx_tunnel *t, struct nx_dp *to);
 /* The data plane that the next session is for. */
 struct nx_dp *nx_move_target(const struct nx_tunnel *t);
+/* Ask for the device to move to: 0 or -errno. */
+int nx_move_ask(struct nx_tunnel *t);
 /* Make the device to move to ready; true when it is. */
 bool nx_move_ready(struct nx_tunnel *t);
 /* Set it up as @o says, to be used when the session is heard. 0 or -errno. */
@@ -321,6 +324,8 @@ void nx_move_adopt(struct nx_tunnel *t, bool has_session);
 /* ---- tunnel-server-move.c ---- */
 /* Clients are connected, and @to is the wanted data plane: new sessions go there. */
 void nx_server_move_begin(struct nx_tunnel *t, struct nx_dp *to);
+/* The device that was asked for is there, or (@text) it will not be. */
+void nx_server_move_made(struct nx_tunnel *t, const char *text);
 /* There are two devices, and new sessions go to nx_move_target(). */
 bool nx_server_moving(const struct nx_tunnel *t);
 /* Something has changed: say how far it is. */

@@ -156,36 +156,87 @@ void nx_move_refused(struct nx_tunnel *t, const char *text)
 	nx_tunnel_plane_changed(t);
 }
 
-static void on_coming_made(void *userdata, const struct nx_chan_msg *msg, int err, const char *text)
+static void coming_made(struct nx_tunnel *t, int err, const char *text)
 {
-	struct nx_tunnel *t = userdata;
 	struct nx_device *d = &t->priv->coming;
 
-	if (d->phase != NX_DP_CREATING)
-		return;
-	if (msg) {
-		nx_tunnel_take_device(msg, &d->ifindex, d->ifname);
+	if (err == -EPIPE) {
+		d->phase = NX_DP_NONE;
 		return;
 	}
-	d->phase = err || !d->ifindex ? NX_DP_NONE : NX_DP_READY;
-	if (err == -EPIPE)
+	if (!err && !d->ifindex)
+		text = "no interface was made";
+	if (t->config->role == NX_ROLE_SERVER) {
+		nx_server_move_made(t, d->ifindex ? NULL : text);
 		return;
-	if (d->phase != NX_DP_READY) {
-		nx_move_refused(t, text[0] ? text : err ? strerror(-err) : "no interface was made");
+	}
+	d->phase = d->ifindex ? NX_DP_READY : NX_DP_NONE;
+	if (!d->ifindex) {
+		nx_move_refused(t, text);
 		return;
 	}
 	nx_device_record_store(t);
 	nx_tunnel_step(t);
 }
 
+/* The module was asked for a device. It outlives the tunnel, if that goes before the answer comes. */
+struct asked {
+	struct nx_manager *manager;
+	struct nx_dp *dp;
+	char tunnel[32];
+	uint64_t serial; /* of struct nx_device */
+	int ifindex;
+	char ifname[16];
+};
+
+static void on_coming(void *userdata, const struct nx_chan_msg *msg, int err, const char *text)
+{
+	struct asked *a = userdata;
+	struct nx_tunnel *t;
+
+	if (msg) {
+		nx_tunnel_take_device(msg, &a->ifindex, a->ifname);
+		return;
+	}
+	t = nx_manager_find_tunnel(a->manager, a->tunnel);
+	if (t && t->priv->coming.phase == NX_DP_CREATING && t->priv->coming.serial == a->serial) {
+		t->priv->coming.ifindex = err ? 0 : a->ifindex;
+		memcpy(t->priv->coming.ifname, a->ifname, sizeof(a->ifname));
+		coming_made(t, err, text[0] ? text : strerror(-err));
+	} else if (a->ifindex) {
+		/* Nobody wants it any more. */
+		(void)nx_dp_delete_device(a->dp, a->ifindex, NULL, NULL);
+	}
+	free(a);
+}
+
+int nx_move_ask(struct nx_tunnel *t)
+{
+	struct nx_device *d = &t->priv->coming;
+	struct asked *a = calloc(1, sizeof(*a));
+	int r;
+
+	if (!a)
+		return -ENOMEM;
+	d->serial = nx_random_id();
+	*a = (struct asked){ .manager = t->manager, .dp = d->dp, .serial = d->serial };
+	snprintf(a->tunnel, sizeof(a->tunnel), "%s", t->config->name);
+	/* The configured name is still the other one's. */
+	r = nx_tunnel_ask_device(t, d->dp, NULL, d->ifindex, -1, on_coming, a);
+	if (r) {
+		free(a);
+		return r;
+	}
+	d->phase = NX_DP_CREATING;
+	return 0;
+}
+
 bool nx_move_ready(struct nx_tunnel *t)
 {
 	struct nx_device *d = &t->priv->coming;
 
-	/* The configured name is still the other one's. */
-	if (d->phase == NX_DP_NONE &&
-	    nx_tunnel_ask_device(t, d->dp, NULL, d->ifindex, -1, on_coming_made) == 0)
-		d->phase = NX_DP_CREATING;
+	if (d->phase == NX_DP_NONE)
+		(void)nx_move_ask(t);
 	return d->phase == NX_DP_READY;
 }
 

@@ -114,7 +114,7 @@ void nx_tunnel_create_dp_device(struct nx_tunnel *t)
 	if ((!t->ifindex && !p->dp->kernel) || p->dp_phase != NX_DP_NONE || !p->wanted)
 		return;
 	if (nx_tunnel_ask_device(t, p->dp, t->ifindex ? t->ifname : t->config->interface,
-				 t->ifindex, p->tun_fd, on_device_created) == 0)
+				 t->ifindex, p->tun_fd, on_device_created, t) == 0)
 		p->dp_phase = NX_DP_CREATING;
 }
 

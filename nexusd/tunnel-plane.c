@@ -220,7 +220,7 @@ void nx_tunnel_forget_requests(struct nx_tunnel *t)
 }
 
 int nx_tunnel_ask_device(struct nx_tunnel *t, struct nx_dp *dp, const char *ifname, int ifindex,
-			 int tun_fd, nx_reply_fn fn)
+			 int tun_fd, nx_reply_fn fn, void *userdata)
 {
 	struct nx_tunnel_private *p = t->priv;
 	int socks[NX_PAIRS_MAX];
@@ -230,7 +230,7 @@ int nx_tunnel_ask_device(struct nx_tunnel *t, struct nx_dp *dp, const char *ifna
 	for (size_t i = 0; i < p->n_pairs; i++)
 		if (p->pair_dp[i] == dp || t->config->role == NX_ROLE_SERVER)
 			socks[n++] = p->pairs[i].dp_fd;
-	return nx_dp_create_device(dp, ifname, ifindex, tun_fd, socks, n, fn, t);
+	return nx_dp_create_device(dp, ifname, ifindex, tun_fd, socks, n, fn, userdata);
 }
 
 void nx_tunnel_take_device(const struct nx_chan_msg *msg, int *ifindex, char ifname[16])

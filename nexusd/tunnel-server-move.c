@@ -388,19 +388,10 @@ static void begin(struct nx_tunnel *t)
 	nx_tunnel_recheck_plane(t);
 }
 
-static void on_made(void *userdata, const struct nx_chan_msg *msg, int err, const char *text)
+void nx_server_move_made(struct nx_tunnel *t, const char *text)
 {
-	struct nx_tunnel *t = userdata;
-	struct nx_device *d = &t->priv->coming;
-
-	if (d->phase != NX_DP_CREATING || t->config->role != NX_ROLE_SERVER)
-		return;
-	if (msg)
-		nx_tunnel_take_device(msg, &d->ifindex, d->ifname);
-	else if (err == -EPIPE)
-		return; /* the end of the module, which is told of as well */
-	else if (err || !d->ifindex)
-		give_up(t, text[0] ? text : err ? strerror(-err) : "no interface was made");
+	if (text)
+		give_up(t, text);
 	else
 		begin(t);
 }
@@ -413,9 +404,7 @@ void nx_server_move_begin(struct nx_tunnel *t, struct nx_dp *to)
 	if (!t->ifindex || p->dp_phase != NX_DP_READY)
 		return;
 	p->coming = (struct nx_device){ .dp = to, .tun_fd = -1 };
-	if (nx_tunnel_ask_device(t, to, NULL, 0, -1, on_made) == 0)
-		p->coming.phase = NX_DP_CREATING;
-	else
+	if (nx_move_ask(t) < 0)
 		p->coming.dp = NULL;
 }
 

@@ -478,6 +478,27 @@ static void test_refused(void **state)
 	assert_int_equal(t->ifindex, if_nametoindex("nxtest0"));
 }
 
+/* It is given up while the module makes the device, whose number nobody knows yet. */
+static void test_cancelled(void **state)
+{
+	struct fake *f = *state;
+	struct t_planes *k = f->planes;
+	struct nx_tunnel *t;
+	uint64_t alice;
+
+	T_NEED(f);
+	listen_with(f, ALICE, &alice);
+	t = t_office(f);
+	t_module_load(f, NQD_GENL_VERSION);
+	t_run_until(f, t->priv->coming.phase == NX_DP_CREATING);
+	assert_non_null(module_device(f));
+	nx_move_cancel(t);
+	t_run_until(f, k->module.asked[NQD_CMD_DELETE_DEVICE] == 1);
+	for (size_t i = 0; i < T_DEVICES; i++)
+		assert_int_equal(k->devices[i].ifindex, 0);
+	assert_non_null(session_of(t, alice));
+}
+
 /* nexus-dp has none: the session on the module ends, closed, before a packet goes there. */
 static void test_not_kept_apart(void **state)
 {
@@ -663,20 +684,11 @@ static void test_restart_unloaded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_two_devices),
-		TEST(test_renewal),
-		TEST(test_other_address),
-		TEST(test_not_heard),
-		TEST(test_left),
-		TEST(test_unloaded),
-		TEST(test_front_dies),
-		TEST(test_refused),
-		TEST(test_not_kept_apart),
-		TEST(test_users),
-		TEST(test_disconnect),
-		TEST(test_required),
-		TEST(test_restart),
-		TEST(test_restart_orphans),
+		TEST(test_two_devices),	     TEST(test_renewal), TEST(test_other_address),
+		TEST(test_not_heard),	     TEST(test_left),	 TEST(test_unloaded),
+		TEST(test_front_dies),	     TEST(test_refused), TEST(test_cancelled),
+		TEST(test_not_kept_apart),   TEST(test_users),	 TEST(test_disconnect),
+		TEST(test_required),	     TEST(test_restart), TEST(test_restart_orphans),
 		TEST(test_restart_unloaded),
 	};
 
