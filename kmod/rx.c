@@ -258,9 +258,10 @@ static bool inner_sane(const struct nqd_session *s, const u8 *pkt, u32 len,
 static bool inner_allowed(const struct nqd_session *s, struct nqd_device *nd, const u8 *pkt,
 			  struct nqd_counters *counters)
 {
-	const struct nqd_session *other;
+	const struct nqd_session *other = nqd_session_by_src(nd, pkt);
 
-	if (unlikely(nqd_session_by_src(nd, pkt) != s)) {
+	/* Its heir has them first, then it is seen that what comes here is the heir's. */
+	if (unlikely(other != s && (!other || other != READ_ONCE(s->heir)))) {
 		counters->source_prefix_drops++;
 		nqd_trace_drop(s, NQD_DROP_SOURCE_PREFIX);
 		return false;
@@ -289,10 +290,14 @@ static bool may_join(const struct nqd_rx *rx, const struct net_device *dev,
 static void deliver(struct nqd_rx *rx, struct nqd_session *s, u8 *pkt, u32 len, unsigned int number)
 {
 	const struct rx_origin *origin = &rx->origins[number];
-	struct nqd_device *nd = READ_ONCE(s->nd);
+	struct nqd_device *nd;
 
+	/* Replaced since the caller looked: pairs with nqd_session_down(). */
+	if (unlikely(smp_load_acquire(&s->down)) && READ_ONCE(s->replaced))
+		s = READ_ONCE(s->heir);
+	nd = s ? READ_ONCE(s->nd) : NULL;
 	/* One without content only says that the peer's data plane is there. */
-	if (!len || READ_ONCE(s->down) || !nd || !netif_running(nd->dev) ||
+	if (!len || !nd || READ_ONCE(s->down) || !netif_running(nd->dev) ||
 	    !inner_sane(s, pkt, len, &rx->counters))
 		return;
 	if (rx->pkts[number].ecn == INET_ECN_CE)
