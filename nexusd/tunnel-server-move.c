@@ -66,14 +66,16 @@ void nx_server_move_stop(struct nx_tunnel *t)
 	p->n_found = 0;
 }
 
-/* The module will not do: the old one carries on, until it is loaded anew. */
+/*
+ * The module will not do: the old one carries on, until it is loaded anew. The callers are in the middle
+ * of sessions that end with it, so that is left to the recheck.
+ */
 static void give_up(struct nx_tunnel *t, const char *text)
 {
 	struct nx_tunnel_private *p = t->priv;
 
 	p->plane_refused = true;
 	snprintf(p->refusal, sizeof(p->refusal), "%s", text);
-	nx_move_cancel(t);
 	nx_log_full(LOG_WARNING, "MoveRefused", t->config->name, "the sessions stay with %s: %s",
 		    p->dp->name, p->refusal);
 	nx_tunnel_recheck_plane(t);
@@ -175,8 +177,10 @@ static void settle(struct nx_session *s)
 	r = s->settled ? steer(s) : add_stand_in(s);
 	if (!r)
 		return;
-	if (on_new(s))
-		end_session(s, strerror(-r));
+	/* Its callers still use it: nx_server_move_step() ends it. */
+	s->refused = on_new(s) ? -r : 0;
+	if (s->refused)
+		nx_tunnel_recheck_plane(s->tunnel);
 	else
 		give_up(s->tunnel, strerror(-r));
 }
@@ -423,13 +427,26 @@ static unsigned int left_behind(const struct nx_tunnel *t)
 	return n;
 }
 
+static void end_refused(struct nx_tunnel *t)
+{
+	struct nx_session *s, *next;
+
+	for (s = TAILQ_FIRST(&t->sessions); s; s = next) {
+		next = TAILQ_NEXT(s, entry);
+		if (s->refused)
+			end_session(s, strerror(s->refused));
+	}
+}
+
 void nx_server_move_step(struct nx_tunnel *t)
 {
 	char reason[sizeof(t->data_plane_reason)];
-	unsigned int n = left_behind(t);
+	unsigned int n;
 
 	if (!nx_server_moving(t))
 		return;
+	end_refused(t);
+	n = left_behind(t);
 	if (n)
 		snprintf(reason, sizeof(reason),
 			 "moving to the kernel module as clients shake hands: %u left", n);
@@ -448,6 +465,7 @@ bool nx_server_move_front_lost(struct nx_tunnel *t)
 	for (s = TAILQ_FIRST(&t->sessions); s; s = next) {
 		next = TAILQ_NEXT(s, entry);
 		s->left = 0;
+		s->left_timer = sd_event_source_disable_unref(s->left_timer);
 		/* Whoever waited for its place is next. */
 		if (!on_new(s))
 			nx_server_session_down(t, s, NQD_DOWN_DELETED, "nexus-dp has ended");

@@ -82,6 +82,7 @@ struct nx_session {
 	uint64_t left;			/* id on the data plane it came from, where that drains; 0 = none */
 	sd_event_source *left_timer;
 	bool settling, settled;		/* server that moves: the other data plane is told of it, and knows */
+	int refused;			/* errno: the other data plane cannot be told; it ends. 0 = not so */
 	bool superseded;		/* by one whose installation was not answered yet */
 	uint64_t attempt;		/* of nexus-hsd, while it is being installed */
 };

@@ -521,6 +521,31 @@ static void test_not_kept_apart(void **state)
 	assert_true(goes_to_module(f, "10.9.0.3"));
 }
 
+/* The same before anybody could be asked: there is no socket to say it with. */
+static void test_no_socket(void **state)
+{
+	struct fake *f = *state;
+	struct t_planes *k = f->planes;
+	struct nx_tunnel *t;
+	uint64_t alice, bob;
+
+	T_NEED(f);
+	t = begin_move(f, &alice);
+	t->priv->pairs[0].local.sa.sa_family = AF_INET6;
+	bob = t_user_connects(f, &k->module, BOB);
+	t_run_until(f, k->module.n_sessions == 0);
+	assert_null(session_of(t, bob));
+	assert_true(k->module.closes);
+	assert_false(goes_to_module(f, "10.9.0.3"));
+	/* In the place of another one. */
+	k->module.heard = true;
+	t_user_connects(f, &k->module, ALICE);
+	t_run_until(f, k->module.n_sessions == 0);
+	t->priv->pairs[0].local.sa.sa_family = AF_INET;
+	arrives(f, BOB);
+	assert_true(goes_to_module(f, "10.9.0.3"));
+}
+
 /* Users are thrown out, and put into other groups, on both. */
 static void test_users(void **state)
 {
@@ -684,11 +709,22 @@ static void test_restart_unloaded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_two_devices),	     TEST(test_renewal), TEST(test_other_address),
-		TEST(test_not_heard),	     TEST(test_left),	 TEST(test_unloaded),
-		TEST(test_front_dies),	     TEST(test_refused), TEST(test_cancelled),
-		TEST(test_not_kept_apart),   TEST(test_users),	 TEST(test_disconnect),
-		TEST(test_required),	     TEST(test_restart), TEST(test_restart_orphans),
+		TEST(test_two_devices),
+		TEST(test_renewal),
+		TEST(test_other_address),
+		TEST(test_not_heard),
+		TEST(test_left),
+		TEST(test_unloaded),
+		TEST(test_front_dies),
+		TEST(test_refused),
+		TEST(test_cancelled),
+		TEST(test_not_kept_apart),
+		TEST(test_no_socket),
+		TEST(test_users),
+		TEST(test_disconnect),
+		TEST(test_required),
+		TEST(test_restart),
+		TEST(test_restart_orphans),
 		TEST(test_restart_unloaded),
 	};
 
