@@ -13,9 +13,7 @@
  *
  * There is no encap_rcv: the UDP layer would take GRO buffers apart for it. A packet of ours that
  * cannot be opened is silence: counted, never answered. What is nobody's is left to the socket's
- * owner, who reads it as from any other socket: what the UDP layer has put into sk_receive_queue is
- * taken from there at once, and what is the owner's goes where his system calls look first,
- * reader_queue. Until then it stays in the socket's account.
+ * owner (owner.c): a buffer as it came, or a copy of each packet of one in which others are ours.
  *
  * Lanes. A socket has several polls, each a thread of its own if there are several CPUs, which the
  * scheduler moves to where there is time: so opening goes on beside sealing, and sessions of one
@@ -40,6 +38,7 @@
 #include "burst.h"
 #include "compat/napi.h"
 #include "crypto.h"
+#include "owner.h"
 #include "run.h"
 #include "rx.h"
 #include "trace.h"
@@ -48,8 +47,6 @@
 /* Where packets are copied that do not lie in one piece, or not in memory of ours. */
 #define BOUNCE_ORDER 4
 #define BOUNCE_BYTES (PAGE_SIZE << BOUNCE_ORDER)
-/* What waits for the socket's owner takes one part in so many of its receive buffer. */
-#define OWNER_SHARE 4
 /* So many packets count as one of the NAPI budget. */
 #define PACKETS_PER_WORK 8
 /* Inner packets up to this are linear, of those that stay alone and of joined ones. */
@@ -96,7 +93,7 @@ struct nqd_rx {
 	u32 bounce_used;
 	struct sk_buff_head todo
 		____cacheline_aligned_in_smp; /* off the socket's queue; own lock */
-	int charged; /* to the socket, for what was taken off todo */
+	int charged; /* to the socket, for what was taken off todo, but its owner's */
 	struct sk_buff_head held; /* whose packets are in the batch */
 	/* The buffer in hand. */
 	union nqd_addr from, local;
@@ -649,29 +646,48 @@ static bool bounce(struct nqd_rx *rx, const struct sk_buff *skb, u32 at, u32 len
 	return true;
 }
 
-/*
- * Nobody's, as its first packet shows: for whoever has the socket, if he reads. What waits for him
- * stays in the socket's account, and may take a part of its receive buffer only, so that sessions
- * do not suffer.
- */
-static void leave_to_owner(struct nqd_rx *rx, struct sk_buff *skb)
+/* @skb, of whose charge @charge is a part, is for whoever has the socket. */
+static void leave_to_owner(struct nqd_rx *rx, struct sk_buff *skb, u32 charge)
 {
-	struct sock *sk = rx->sock->sk;
-	struct sk_buff_head *queue = &udp_sk(sk)->reader_queue;
-
-	if (sk_rmem_alloc_get(sk) > READ_ONCE(sk->sk_rcvbuf) / OWNER_SHARE + rx->charged) {
-		trace_nqd_drop(0, 0, NQD_DROP_UNKNOWN_CID);
-		rx->charged += skb->truesize;
-		kfree_skb(skb);
+	rx->charged -= charge;
+	if (likely(nqd_owner_take(rx->sock, skb, rx->charged)))
 		return;
-	}
-	spin_lock(&queue->lock);
-	__skb_queue_tail(queue, skb);
-	spin_unlock(&queue->lock);
-	rx->sock->dp.data_ready(sk);
+	trace_nqd_drop(0, 0, NQD_DROP_UNKNOWN_CID);
+	rx->charged += charge;
+	kfree_skb(skb);
 }
 
-/* False: it is nobody's, and as it was. */
+/* The same with one packet of a buffer that has others. */
+static void leave_packet(struct nqd_rx *rx, const struct sk_buff *skb, const u8 *data, u32 len)
+{
+	struct sk_buff *copy = nqd_owner_copy(skb, data, len, rx->truesize);
+
+	if (likely(copy))
+		leave_to_owner(rx, copy, rx->truesize);
+	else
+		trace_nqd_drop(0, 0, NQD_DROP_NO_MEMORY);
+}
+
+/* Is a packet of @skb behind its first, which is nobody's, a session's? */
+static bool others_known(struct nqd_rx *rx, const struct sk_buff *skb, u32 segment)
+{
+	struct nqd_session *s = NULL;
+	u8 head[1 + NQ_CID_MAX_LEN];
+	u32 at, n;
+
+	for (at = segment; at < skb->len && !s; at += segment) {
+		n = min_t(u32, min(segment, skb->len - at), sizeof(head));
+		if (!skb_copy_bits(skb, at, head, n))
+			s = find_session(rx, head, n);
+	}
+	rx->last = NULL;
+	return s;
+}
+
+/*
+ * False: all of it is nobody's, and as it was. A client that renews on its port while its server's
+ * sessions move here from nexus-dp has packets of either in one buffer.
+ */
 static bool rx_packets(struct nqd_rx *rx, struct sk_buff *skb)
 {
 	u32 len = skb->len, segment = skb_is_gso(skb) ? skb_shinfo(skb)->gso_size : len, at, n;
@@ -692,9 +708,9 @@ static bool rx_packets(struct nqd_rx *rx, struct sk_buff *skb)
 		}
 		if (nqd_reset_received(rx->sock->nn, &rx->from, place.data, n))
 			continue;
-		if (!at)
+		if (!at && !others_known(rx, skb, segment))
 			return false;
-		trace_nqd_drop(0, 0, NQD_DROP_UNKNOWN_CID);
+		leave_packet(rx, skb, place.data, n);
 	}
 	return true;
 }
@@ -705,8 +721,8 @@ static void rx_skb(struct nqd_rx *rx, struct sk_buff *skb)
 	u8 ip_summed = skb->ip_summed;
 	__wsum csum = skb->csum;
 
+	rx->charged += skb->truesize;
 	if (unlikely(!skb->len || udp_lib_checksum_complete(skb))) {
-		rx->charged += skb->truesize;
 		kfree_skb(skb);
 		return;
 	}
@@ -714,17 +730,16 @@ static void rx_skb(struct nqd_rx *rx, struct sk_buff *skb)
 	if (rx->bounce_used + skb->len > BOUNCE_BYTES)
 		finish(rx);
 	set_addresses(rx, skb);
-	if (unlikely(!rx_packets(rx, skb))) {
-		/* The UDP layer has noted that it is not verified, and begins with these. */
-		skb->csum = csum;
-		skb->ip_summed = ip_summed;
-		skb->csum_valid = valid;
-		skb->csum_complete_sw = by_software;
-		leave_to_owner(rx, skb);
+	if (likely(rx_packets(rx, skb))) {
+		__skb_queue_tail(&rx->held, skb);
 		return;
 	}
-	rx->charged += skb->truesize;
-	__skb_queue_tail(&rx->held, skb);
+	/* The UDP layer has noted that it is not verified, and begins with these. */
+	skb->csum = csum;
+	skb->ip_summed = ip_summed;
+	skb->csum_valid = valid;
+	skb->csum_complete_sw = by_software;
+	leave_to_owner(rx, skb, skb->truesize);
 }
 
 /* ---- the socket ---- */

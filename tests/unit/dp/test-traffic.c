@@ -327,6 +327,76 @@ static void copies_of_doubtful_packets(void **state)
 	assert_false(copied(wire, n));
 }
 
+/* ---- buffers that the receiving machine has joined ---- */
+
+/* As many packets as @kinds has letters leave @p in one call: 's' is of its session, 'n' nobody's. */
+static u32 send_joined(struct peer *p, const char *kinds_of, u8 *nobodys)
+{
+	u8 pkt[200], wire[16 * 400];
+	int segment, off = 0;
+	u32 len = 0, all = 0;
+
+	segment = seal(p, pkt, udp_packet(pkt, 5, 1, 100));
+	for (; *kinds_of; kinds_of++, all += len) {
+		len = seal(p, pkt, udp_packet(pkt, 5, 1, 100));
+		assert_int_equal(len, segment);
+		if (*kinds_of == 's') {
+			memcpy(wire + all, p->buf, len);
+			continue;
+		}
+		memset(wire + all, ++*nobodys, len);
+		wire[all] = 0x40;
+	}
+	assert_int_equal(setsockopt(p->fd, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(int)), 0);
+	send_wire(p->fd, wire, all);
+	assert_int_equal(setsockopt(p->fd, IPPROTO_UDP, UDP_SEGMENT, &off, sizeof(int)), 0);
+	return len;
+}
+
+/* The next that is nobody's is one datagram of @len bytes of @value, from @p. */
+static void expect_nobodys(const struct peer *p, u8 value, u32 len)
+{
+	struct sockaddr_storage from;
+	u8 got[2000], want[2000];
+
+	memset(want, value, len);
+	want[0] = 0x40;
+	assert_int_equal(abi.ops->punted(&abi, udp, got, sizeof(got), &from, TIMEOUT_MS), len);
+	assert_memory_equal(got, want, len);
+	assert_int_equal(((struct sockaddr_in *)&from)->sin_port,
+			 ((const struct sockaddr_in *)&p->addr)->sin_port);
+}
+
+/* One buffer with packets of a session and others, in whatever order: everybody has his own. */
+static void joined_with_others(void **state)
+{
+	static const char *const buffers[] = { "sns", "nss", "ssn", "nsnn", "nnns", "nsnsnsns" };
+	struct peer *p = &peers[0];
+	static u8 got[65536];
+	u64 received = abi_stat(&abi, 1, NQD_A_STATS_L3_RX_PACKETS);
+	u8 sent = 0xe0, seen = 0xe0; /* no ID begins with these */
+	struct sockaddr_storage from;
+	const char *kind;
+	u32 i, len;
+
+	NEED_ROOT();
+	while (abi.ops->punted(&abi, udp, got, sizeof(got), &from, 0) > 0)
+		;
+	for (i = 0; i < sizeof(buffers) / sizeof(*buffers); i++) {
+		len = send_joined(p, buffers[i], &sent);
+		for (kind = buffers[i]; *kind; kind++) {
+			if (*kind == 'n')
+				expect_nobodys(p, ++seen, len);
+			else
+				received++;
+		}
+		expect_stat(1, NQD_A_STATS_L3_RX_PACKETS, received);
+	}
+	assert_true(abi.ops->punted(&abi, udp, got, sizeof(got), &from, 0) < 0);
+	while (inner_receives(got, 100, 0))
+		;
+}
+
 /* ---- paths: peers that answer ---- */
 
 /* A client whose NAT gives it another port: it is asked, followed, and reported. */
@@ -892,6 +962,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(bad_packets_do_not),
 		cmocka_unit_test(same_beginnings),
 		cmocka_unit_test(copies_of_doubtful_packets),
+		cmocka_unit_test(joined_with_others),
 		cmocka_unit_test(make_before_break),
 		cmocka_unit_test(heir_without_keys),
 		cmocka_unit_test(packets_leave),
