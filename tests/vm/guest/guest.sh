@@ -38,12 +38,14 @@ kunit_results() {
 	[ $cases -gt 0 ] || tap_fail "$1: no case was run" "$(cat "$file")"
 }
 
-# faults_ready: from now on "echo N >/proc/thread-self/fail-nth" makes the N-th allocation of that task fail,
-# of whatever kind, and only that; nothing is said about it in the log. Debug kernels only.
+# faults_ready: from now on "echo N >/proc/thread-self/fail-nth" makes the N-th of what can fail in that task fail
+# (allocations of whatever kind, copies from and to it), and only that; nothing is said about it in the log. Debug
+# kernels only.
 faults_ready() {
-	local kind
-	for kind in failslab fail_page_alloc; do
-		echo N >"/sys/kernel/debug/$kind/ignore-gfp-wait" && echo 0 >"/sys/kernel/debug/$kind/verbose" || return
+	local fault
+	for fault in /sys/kernel/debug/{failslab,fail_page_alloc,fail_usercopy}; do
+		echo 0 >"$fault/verbose" || return
+		[ ! -e "$fault/ignore-gfp-wait" ] || echo N >"$fault/ignore-gfp-wait" || return
+		[ ! -e "$fault/min-order" ] || echo 0 >"$fault/min-order" || return
 	done
-	echo 0 >/sys/kernel/debug/fail_page_alloc/min-order
 }

@@ -2,8 +2,9 @@
 # Decides what a run was worth. The script's TAP is passed on as it comes, without its plan; what the
 # lab itself finds is added as one more result, and a plan for all of it ends the output.
 
-# A line of the kernel's log that must not be there. KUnit's results appear there too.
-log_faults='BUG:|WARNING:|KASAN|KCSAN|KFENCE|UBSAN|Oops|Kernel panic|general protection fault|kmemleak: [0-9]|INFO: |possible .*deadlock|suspicious RCU|refcount_t|leaked reference|unreferenced object|list_(add|del) corruption|unregister_netdevice: waiting|blocked for more than|detected stall|\] +not ok '
+# A line of the kernel's log that must not be there. KUnit's results appear there too. Words, for the module names
+# what it refuses, and there is an NQD_A_DEBUG.
+log_faults='\bBUG:|\bWARNING:|KASAN|KCSAN|KFENCE|UBSAN|Oops|Kernel panic|general protection fault|kmemleak: [0-9]|INFO: |possible .*deadlock|suspicious RCU|refcount_t|leaked reference|unreferenced object|list_(add|del) corruption|unregister_netdevice: waiting|blocked for more than|detected stall|\] +not ok '
 
 # log_findings FILE: from the start of the script on. What a kernel has to complain about before that is its
 # own: 6.1 as User-Mode Linux walks its address space without a lock when it forks for the first time.
