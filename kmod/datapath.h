@@ -144,7 +144,7 @@ void nqd_dp_session_drop_queue(struct nqd_session *s);
 void nqd_dp_rx_inner(struct nqd_session *s, const u8 *data, u32 len);
 
 /* ---- sockets: the caller holds lock_sock ---- */
-/* Take over what arrives: 0 or -ENOMEM. sk_user_data is set already. */
+/* Take over what arrives: 0, -ENOMEM, or -EBUSY. sk_user_data is set already. */
 int nqd_dp_socket_attach(struct nqd_socket *sock);
 /* Give it back; may sleep. Afterwards nothing of the data path touches the socket. */
 void nqd_dp_socket_detach(struct nqd_socket *sock);

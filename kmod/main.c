@@ -4,8 +4,9 @@
  *
  * Unloading, with sessions or without: the family goes first, so that no request is handled or can
  * begin; then the link kind, which deletes every device and with it every session and the uses of
- * sockets; then the namespaces' own part. Memory that RCU readers may still look at is waited for
- * last. Nothing of this can be refused, and rmmod is not held up by sessions that exist.
+ * sockets; then the namespaces' own part; then who was reading from one of those. Memory that RCU
+ * readers may still look at is waited for last. Nothing of this can be refused, and rmmod is not
+ * held up by sessions that exist.
  */
 #include <linux/module.h>
 #include <linux/wait_bit.h>
@@ -14,6 +15,7 @@
 
 #include "crypto.h"
 #include "nqd.h"
+#include "owner.h"
 
 struct workqueue_struct *nqd_wq;
 unsigned int nqd_net_id __read_mostly;
@@ -109,6 +111,7 @@ static void __exit nqd_exit(void)
 	nqd_netlink_exit();
 	nqd_device_exit();
 	unregister_pernet_subsys(&nqd_net_ops);
+	nqd_owner_exit();
 	nqd_debugfs_exit();
 	destroy_workqueue(nqd_wq);
 	nqd_dp_exit();

@@ -107,6 +107,8 @@ struct nqd_socket {
 	bool closed;			/* set by encap_destroy without a lock */
 	bool reaped;			/* what used it when it was closed has let go */
 	struct completion destroyed;	/* encap_destroy has been here */
+	refcount_t kept;		/* its memory: attached, and by who reads it */
+	struct mutex reading;		/* of what is left to its owner (owner.c) */
 	struct rcu_head rcu;
 	struct nqd_socket_dp dp;
 };
@@ -290,6 +292,8 @@ struct nqd_socket *nqd_socket_get(struct nqd_request *r, int fd, const char *att
 void nqd_socket_hold(struct nqd_socket *sock);
 /* NULL is fine. The last reference gives the socket back to its owner. */
 void nqd_socket_put(struct nqd_socket *sock);
+/* Of nqd_socket.kept, which whoever reads the socket has. Any context. */
+void nqd_socket_forget(struct nqd_socket *sock);
 /* @sock is used from now on by something that was not there when nqd_net.lock was let go. */
 void nqd_socket_check_closed(struct nqd_socket *sock);
 void nqd_reap_sockets(struct work_struct *work);

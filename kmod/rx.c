@@ -756,22 +756,46 @@ static struct nqd_rx *lane_of(struct nqd_rx_lanes *lanes, const struct sk_buff *
 	return &lanes->lane[reciprocal_scale(jhash_2words(from, port, lanes->key), lanes->n)];
 }
 
-/* What the UDP layer has queued is ours now, before a reader comes. */
-static void take_queue(struct nqd_rx_lanes *lanes, struct sock *sk)
+void nqd_rx_take(struct nqd_socket *sock, struct sk_buff *skb)
 {
-	struct sk_buff_head *queue = &sk->sk_receive_queue;
+	struct nqd_rx *rx = lane_of(sock->dp.rx, skb);
+
+	spin_lock(&rx->todo.lock);
+	__skb_queue_tail(&rx->todo, skb);
+	spin_unlock(&rx->todo.lock);
+	napi_schedule(&rx->napi);
+}
+
+static void take_all(struct nqd_socket *sock, struct sk_buff_head *queue)
+{
 	struct sk_buff *skb;
-	struct nqd_rx *rx;
+
+	while ((skb = __skb_dequeue(queue)))
+		nqd_rx_take(sock, skb);
+}
+
+/*
+ * What the UDP layer has queued is ours now. A reader who was there first has moved it to what is
+ * left to him, under this lock.
+ */
+static void take_queue(struct nqd_socket *sock)
+{
+	struct sk_buff_head *queue = &sock->sk->sk_receive_queue;
+	struct sk_buff_head *left = &udp_sk(sock->sk)->reader_queue;
 
 	spin_lock_bh(&queue->lock);
-	while ((skb = __skb_dequeue(queue))) {
-		rx = lane_of(lanes, skb);
-		spin_lock(&rx->todo.lock);
-		__skb_queue_tail(&rx->todo, skb);
-		spin_unlock(&rx->todo.lock);
-		napi_schedule(&rx->napi);
+	if (likely(skb_queue_empty_lockless(left))) {
+		take_all(sock, queue);
+		spin_unlock_bh(&queue->lock);
+		return;
 	}
 	spin_unlock_bh(&queue->lock);
+	spin_lock_bh(&left->lock);
+	spin_lock(&queue->lock);
+	nqd_owner_sweep(sock);
+	take_all(sock, queue);
+	spin_unlock(&queue->lock);
+	spin_unlock_bh(&left->lock);
 }
 
 static void data_ready(struct sock *sk)
@@ -781,7 +805,7 @@ static void data_ready(struct sock *sk)
 	rcu_read_lock();
 	sock = rcu_dereference_sk_user_data(sk);
 	if (likely(sock))
-		take_queue(sock->dp.rx, sk);
+		take_queue(sock);
 	rcu_read_unlock();
 }
 
@@ -927,9 +951,15 @@ int nqd_dp_socket_attach(struct nqd_socket *sock)
 	struct nqd_rx_lanes *lanes = alloc_lanes();
 	struct sock *sk = sock->sk;
 	unsigned int i;
+	int err;
 
 	if (!lanes)
 		return -ENOMEM;
+	err = nqd_owner_attach(sk);
+	if (err) {
+		free_lanes(lanes);
+		return err;
+	}
 	for (i = 0; i < lanes->n; i++)
 		init_lane(&lanes->lane[i], sock, lanes->netdev);
 	/* If there can be no threads, softirqs do it. */
@@ -945,7 +975,7 @@ int nqd_dp_socket_attach(struct nqd_socket *sock)
 	write_unlock_bh(&sk->sk_callback_lock);
 	/* What has come before. */
 	local_bh_disable();
-	take_queue(lanes, sk);
+	take_queue(sock);
 	local_bh_enable();
 	return 0;
 }
@@ -977,8 +1007,9 @@ void nqd_dp_socket_detach(struct nqd_socket *sock)
 		stop_lane(&lanes->lane[i], &sk->sk_receive_queue);
 	/* One for all that __netif_napi_del() has taken off, instead of one each. */
 	synchronize_net();
-	/* Nobody has told him yet. */
-	if (!skb_queue_empty_lockless(&sk->sk_receive_queue))
+	nqd_owner_detach(sk);
+	/* Nobody has told him yet of what there is; and who waits does so at the wrong place. */
+	if (!sock_flag(sk, SOCK_DEAD))
 		sock->dp.data_ready(sk);
 	free_lanes(lanes);
 	sock->dp.rx = NULL;

@@ -11,10 +11,10 @@
  * NQD_DOWN_SOCKET_ERROR and let go of it. (If the file were held, a session would keep its network
  * namespace alive for ever, since the socket does.)
  *
- * A socket that is given back is as it was when it was attached: callbacks, user data, UDP_GRO. One
- * bit stays until it is closed, ENCAP_ENABLED: the UDP layer counts by it on how many sockets it is
- * to look for a tunnel, as with any owner who has had UDP_GRO on for a while. Nothing else follows
- * from it.
+ * A socket that is given back is as it was when it was attached: callbacks, protocol, user data,
+ * UDP_GRO. One bit stays until it is closed, ENCAP_ENABLED: the UDP layer counts by it on how many
+ * sockets it is to look for a tunnel, as with any owner who has had UDP_GRO on for a while. Nothing
+ * else follows from it.
  *
  * Detaching against closing. The UDP layer sets SOCK_DEAD under the socket's lock, then reads
  * encap_destroy, then calls it. We detach under the same lock:
@@ -79,10 +79,15 @@ static int attach(struct nqd_socket *sock)
 		return -ESHUTDOWN;
 	if (!inet_sk(sk)->inet_num)
 		return -EDESTADDRREQ;
-	if (up->encap_type || rcu_access_pointer(sk->sk_user_data))
-		return -EBUSY;
 	set_bound(sock);
-	rcu_assign_sk_user_data(sk, sock);
+	/* Others who want a socket hold this one. */
+	write_lock_bh(&sk->sk_callback_lock);
+	err = up->encap_type || rcu_access_pointer(sk->sk_user_data) ? -EBUSY : 0;
+	if (!err)
+		rcu_assign_sk_user_data(sk, sock);
+	write_unlock_bh(&sk->sk_callback_lock);
+	if (err)
+		return err;
 	WRITE_ONCE(up->encap_destroy, nqd_encap_destroy);
 	WRITE_ONCE(up->encap_type, NQD_UDP_ENCAP);
 	udp_tunnel_encap_enable(sk);
@@ -114,7 +119,13 @@ static void detach(struct nqd_socket *sock)
 	list_del(&sock->entry);
 	sock->nn->n_sockets--;
 	sock_put(sk);
-	kfree_rcu(sock, rcu);
+	nqd_socket_forget(sock);
+}
+
+void nqd_socket_forget(struct nqd_socket *sock)
+{
+	if (refcount_dec_and_test(&sock->kept))
+		kfree_rcu(sock, rcu);
 }
 
 static struct nqd_socket *find(struct nqd_net *nn, const struct sock *sk)
@@ -141,6 +152,8 @@ static struct nqd_socket *make(struct nqd_net *nn, struct sock *sk)
 	sock->sk = sk;
 	sock->refs = 1;
 	init_completion(&sock->destroyed);
+	refcount_set(&sock->kept, 1);
+	mutex_init(&sock->reading);
 	sock_hold(sk);
 	lock_sock(sk);
 	err = attach(sock);
@@ -148,7 +161,7 @@ static struct nqd_socket *make(struct nqd_net *nn, struct sock *sk)
 	if (err) {
 		sock_put(sk);
 		/* encap_destroy may have seen it for a moment. */
-		kfree_rcu(sock, rcu);
+		nqd_socket_forget(sock);
 		return ERR_PTR(err);
 	}
 	list_add_tail(&sock->entry, &nn->sockets);

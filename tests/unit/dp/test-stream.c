@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A client takes fresh sessions, one after the other, while its packets come all the time: on the older session
- * until some time after the newer one has its place. Whenever that happens, whatever else is done with a packet
- * at that moment on another processor, each arrives, and none is taken for somebody else's.
+ * A client's packets come all the time, and each arrives, whatever else is done at that moment on another processor:
+ * the client takes fresh sessions, one after the other, and its packets come on the older one until some time after
+ * the newer one has its place; or the owner of the socket reads what is his as often as he can.
  *
- * Usage: test-renew NEXUS_DP|module
+ * Usage: test-stream NEXUS_DP|module
  */
 #include <errno.h>
 #include <poll.h>
@@ -31,6 +31,7 @@
 /* Under way at a time, and so many still on the older session after the change. */
 #define AT_ONCE 24
 #define AFTERWARDS 40
+#define OWNERS_PACKETS 600
 
 /* The client's packets, by a thread of their own. */
 static struct {
@@ -41,7 +42,7 @@ static struct {
 	_Atomic(const char *) wrong; /* it has ended for that */
 } flow;
 
-static struct peer line[ROUNDS];
+static struct peer line[ROUNDS]; /* the client's, as many as have a connection */
 
 static int group_setup(void **state)
 {
@@ -162,14 +163,36 @@ static void greet(unsigned int i)
 	}
 }
 
-static void packets_while_sessions_change(void **state)
+static void begin_flow(void)
+{
+	flow.by = &line[0];
+	flow.stop = false;
+	flow.sent = flow.arrived = 0;
+	assert_int_equal(pthread_create(&flow.thread, NULL, flow_runs, NULL), 0);
+}
+
+static void end_flow(void)
+{
+	flow.stop = true;
+	assert_int_equal(pthread_join(flow.thread, NULL), 0);
+}
+
+/* All has arrived, and been counted by the client's session @id. */
+static void check_flow(u64 id)
+{
+	if (flow.wrong)
+		fail_msg("%s: session %llu, %u sent, %u arrived", flow.wrong,
+			 (unsigned long long)id, flow.sent, flow.arrived);
+	assert_int_equal(abi_stat(&abi, id, NQD_A_STATS_SOURCE_PREFIX_DROPS), 0);
+	expect_stat(id, NQD_A_STATS_L3_RX_PACKETS, flow.sent);
+}
+
+static void sessions_change(void **state)
 {
 	unsigned int i;
 
 	NEED_ROOT();
-	add_session(0);
-	flow.by = &line[0];
-	assert_int_equal(pthread_create(&flow.thread, NULL, flow_runs, NULL), 0);
+	begin_flow();
 	for (i = 1; i < ROUNDS && !flow.wrong; i++) {
 		add_session(i);
 		until_sent(flow.sent + AFTERWARDS);
@@ -179,38 +202,101 @@ static void packets_while_sessions_change(void **state)
 		while (!flow.wrong && flow.used != &line[i])
 			abi_stat(&abi, 1, NQD_A_STATS_UPTIME_MS);
 	}
-	flow.stop = true;
-	assert_int_equal(pthread_join(flow.thread, NULL), 0);
-	if (flow.wrong)
-		fail_msg("%s: %u sent, %u arrived, %u sessions", flow.wrong, flow.sent,
-			 flow.arrived, i);
-	assert_int_equal(abi_stat(&abi, FIRST_ID + i - 1, NQD_A_STATS_SOURCE_PREFIX_DROPS), 0);
-	expect_stat(FIRST_ID + i - 1, NQD_A_STATS_L3_RX_PACKETS, flow.sent);
+	end_flow();
+	check_flow(FIRST_ID + i - 1);
 }
 
-static int group_teardown(void **state)
+/* ---- the owner ---- */
+
+static struct {
+	pthread_t thread;
+	atomic_bool stop;
+	atomic_uint his, others;
+} owner;
+
+#define OWNERS "\x40 what is the owner's"
+
+static void *owner_reads(void *arg)
+{
+	u8 buf[2048];
+	ssize_t n;
+
+	while (!owner.stop) {
+		n = recv(udp, buf, sizeof(buf), MSG_DONTWAIT);
+		if (n == sizeof(OWNERS) && !memcmp(buf, OWNERS, n))
+			owner.his++;
+		else if (n > 0)
+			owner.others++;
+	}
+	return NULL;
+}
+
+/* He has all that is nobody's, and nothing of a session's. */
+static void owner_reads_all_the_time(void **state)
 {
 	unsigned int i;
 
+	/* nexus-dp has the socket to itself. */
+	if (!module)
+		skip();
+	NEED_ROOT();
+	begin_flow();
+	assert_int_equal(pthread_create(&owner.thread, NULL, owner_reads, NULL), 0);
+	for (i = 0; i < OWNERS_PACKETS && !flow.wrong; i++) {
+		send_wire(peers[0].fd, (const u8 *)OWNERS, sizeof(OWNERS));
+		until_sent(flow.sent + 1);
+	}
+	while (!flow.wrong && owner.his < i)
+		until_sent(flow.sent + 1);
+	end_flow();
+	owner.stop = true;
+	assert_int_equal(pthread_join(owner.thread, NULL), 0);
+	assert_int_equal(owner.others, 0);
+	check_flow(FIRST_ID);
+}
+
+static int one_session(void **state)
+{
+	if (peers[0].conn)
+		add_session(0);
+	return 0;
+}
+
+/* The client is gone. */
+static int no_session(void **state)
+{
+	unsigned int i;
+	struct nxm m;
+	size_t nest;
+
+	if (!line[0].conn)
+		return 0;
+	abi_begin(&abi, &m, NQD_CMD_DELETE_SESSION, 0);
+	nest = nxm_nest_begin(&m, NQD_A_SESSION);
+	nxm_put_u64(&m, NQD_A_SESSION_USER, USER);
+	nxm_nest_end(&m, nest);
+	assert_int_equal(abi_call(&abi, &m, NULL, NULL, NULL), 0);
 	for (i = 0; i < ROUNDS && line[i].conn; i++) {
 		nq_conn_fini(line[i].conn);
 		free(line[i].mem);
 		close(line[i].fd);
+		line[i].conn = NULL;
 	}
-	return traffic_teardown(state);
+	return 0;
 }
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(packets_while_sessions_change),
+		cmocka_unit_test_setup_teardown(owner_reads_all_the_time, one_session, no_session),
+		cmocka_unit_test_setup_teardown(sessions_change, one_session, no_session),
 	};
 
 	if (argc != 2) {
-		fprintf(stderr, "Usage: test-renew NEXUS_DP|module\n");
+		fprintf(stderr, "Usage: test-stream NEXUS_DP|module\n");
 		return 1;
 	}
 	program = argv[1];
 	module = abi_transport_for(program)->module;
-	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+	return cmocka_run_group_tests(tests, group_setup, traffic_teardown);
 }
