@@ -4,9 +4,9 @@
  *
  * His protocol, while a socket is attached, is a copy of UDP's with another recvmsg(). Who reads by
  * it does not hold up the end of an attachment: he keeps the memory of the nqd_socket
- * (nqd_socket.kept), and looks whether it still is the socket's whenever he has waited. Nor does he
- * hold up the end of the module longer than it takes to copy a datagram: who waits for one is woken
- * by the end of the attachment, and comes again by UDP's own protocol.
+ * (nqd_socket.kept), and looks whether it still is the socket's whenever he has waited. The end of
+ * the module waits until he has copied his datagram to wherever he wants it; but who waits for one
+ * is woken by the end of the attachment, and comes again by UDP's own protocol.
  *
  * IPV6_ADDRFORM gives a socket UDP's protocol in the middle. Then only what is said of strays in
  * nqd_owner_sweep() keeps packets of sessions from him, which comes too late now and then.
@@ -73,14 +73,24 @@ void nqd_owner_sweep(struct nqd_socket *sock)
 {
 	struct sk_buff_head *queue = &udp_sk(sock->sk)->reader_queue, strays;
 	struct sk_buff *skb;
+	int truesize;
 
 	__skb_queue_head_init(&strays);
 	while ((skb = skb_peek_tail(queue)) && is_stray(sock, skb)) {
 		__skb_unlink(skb, queue);
 		__skb_queue_head(&strays, skb);
 	}
-	while ((skb = __skb_dequeue(&strays)))
-		nqd_rx_take(sock, skb);
+	while ((skb = __skb_dequeue(&strays))) {
+		/* Whoever has begun to peek when it could still be had keeps his own. */
+		truesize = skb->truesize;
+		skb = skb_share_check(skb, GFP_ATOMIC);
+		if (likely(skb)) {
+			nqd_rx_take(sock, skb);
+		} else {
+			atomic_sub(truesize, &sock->sk->sk_rmem_alloc);
+			sk_mem_uncharge(sock->sk, truesize);
+		}
+	}
 }
 
 bool nqd_owner_take(struct nqd_socket *sock, struct sk_buff *skb, unsigned int others)
@@ -158,14 +168,19 @@ static int read_by_udp(const struct nqd_read *now)
 	return nqd_read_by(base_of(prot) ?: prot, now);
 }
 
-/* One reader at a time: so what is left is still there when it is come to. */
+/*
+ * One reader at a time: so what is left is still there when it is come to. -ESTALE: the socket was
+ * given back meanwhile.
+ */
 static int read_left(struct nqd_socket *sock, const struct nqd_read *now)
 {
 	int err = -EAGAIN;
 
-	if (mutex_lock_interruptible(&sock->reading))
+	if (mutex_lock_killable(&sock->reading))
 		return -ERESTARTSYS;
-	if (is_left(sock, now->flags) || !is_attached(sock))
+	if (!is_attached(sock))
+		err = -ESTALE;
+	else if (is_left(sock, now->flags))
 		err = read_by_udp(now);
 	else if (now->sk->sk_err)
 		err = sock_error(now->sk) ?: -EAGAIN;
@@ -212,28 +227,34 @@ static int read_waiting(struct nqd_socket *sock, const struct nqd_read *now, lon
 	}
 }
 
+/* Of a socket that was given back since he called: now, or he comes again to wait. */
+static int read_given_back(const struct nqd_read *now, bool waits)
+{
+	int err = read_by_udp(now);
+
+	if (err != -EAGAIN || !waits)
+		return err;
+	set_tsk_thread_flag(current, TIF_SIGPENDING);
+	return sock_intr_errno(sock_rcvtimeo(now->sk, false));
+}
+
 static int read_by_us(const struct nqd_read *r)
 {
 	bool waits = !(r->flags & (MSG_DONTWAIT | MSG_ERRQUEUE));
-	struct nqd_socket *sock = NULL;
 	struct nqd_read now = *r;
-	int err;
+	struct nqd_socket *sock;
+	int err = -ESTALE;
 
 	atomic_inc(&inside);
 	now.flags |= MSG_DONTWAIT;
-	if (likely(!(r->flags & MSG_ERRQUEUE)))
-		sock = get_attachment(r->sk);
-	if (likely(sock)) {
+	if (unlikely(r->flags & MSG_ERRQUEUE))
+		err = read_by_udp(&now);
+	while (err == -ESTALE && (sock = get_attachment(r->sk))) {
 		err = read_waiting(sock, &now, sock_rcvtimeo(r->sk, !waits));
 		nqd_socket_forget(sock);
-	} else {
-		err = read_by_udp(&now);
-		/* Detached since he called. */
-		if (err == -EAGAIN && waits) {
-			set_tsk_thread_flag(current, TIF_SIGPENDING);
-			err = sock_intr_errno(sock_rcvtimeo(r->sk, false));
-		}
 	}
+	if (unlikely(err == -ESTALE))
+		err = read_given_back(&now, waits);
 	atomic_dec(&inside);
 	return err;
 }
@@ -295,10 +316,14 @@ void nqd_owner_detach(struct sock *sk)
 	smp_wmb();
 }
 
+#if defined(CONFIG_PREEMPTION) && !defined(CONFIG_TASKS_RCU)
+#error "a kernel that can be preempted needs CONFIG_TASKS_RCU, which BPF_SYSCALL or KPROBES brings"
+#endif
+
 /*
  * Whoever has read sk_prot before has come in, or is through, when a grace period of tasks is over:
- * he does not sleep in between. Kernels where he could be preempted there have them, for the sake
- * of BPF and of probes.
+ * he does not sleep in between. (connect() does, if it has to find a port first, which a socket has
+ * that is attached.)
  */
 void nqd_owner_exit(void)
 {

@@ -980,22 +980,33 @@ int nqd_dp_socket_attach(struct nqd_socket *sock)
 	return 0;
 }
 
-static void stop_lane(struct nqd_rx *rx, struct sk_buff_head *queue)
+static void stop_lanes(struct nqd_rx_lanes *lanes)
 {
-	napi_disable(&rx->napi);
-	cancel_work_sync(&rx->work);
-	__netif_napi_del(&rx->napi);
-	/* What was not come to is its owner's again. */
-	spin_lock_bh(&queue->lock);
-	skb_queue_splice_init(&rx->todo, queue);
-	spin_unlock_bh(&queue->lock);
+	unsigned int i;
+
+	for (i = 0; i < lanes->n; i++) {
+		napi_disable(&lanes->lane[i].napi);
+		cancel_work_sync(&lanes->lane[i].work);
+	}
+}
+
+/* None is polled any more, or may find what is another's: what was not come to is the owner's. */
+static void empty_lanes(struct nqd_rx_lanes *lanes, struct sk_buff_head *queue)
+{
+	unsigned int i;
+
+	for (i = 0; i < lanes->n; i++) {
+		__netif_napi_del(&lanes->lane[i].napi);
+		spin_lock_bh(&queue->lock);
+		skb_queue_splice_init(&lanes->lane[i].todo, queue);
+		spin_unlock_bh(&queue->lock);
+	}
 }
 
 void nqd_dp_socket_detach(struct nqd_socket *sock)
 {
 	struct nqd_rx_lanes *lanes = sock->dp.rx;
 	struct sock *sk = sock->sk;
-	unsigned int i;
 
 	restore_gro(sock);
 	write_lock_bh(&sk->sk_callback_lock);
@@ -1003,11 +1014,12 @@ void nqd_dp_socket_detach(struct nqd_socket *sock)
 	write_unlock_bh(&sk->sk_callback_lock);
 	/* Whoever has read the other one has scheduled the poll by then. */
 	synchronize_net();
-	for (i = 0; i < lanes->n; i++)
-		stop_lane(&lanes->lane[i], &sk->sk_receive_queue);
+	/* All that comes is the owner's, and what is in the lanes as well. */
+	nqd_owner_detach(sk);
+	stop_lanes(lanes);
+	empty_lanes(lanes, &sk->sk_receive_queue);
 	/* One for all that __netif_napi_del() has taken off, instead of one each. */
 	synchronize_net();
-	nqd_owner_detach(sk);
 	/* Nobody has told him yet of what there is; and who waits does so at the wrong place. */
 	if (!sock_flag(sk, SOCK_DEAD))
 		sock->dp.data_ready(sk);

@@ -5,10 +5,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sock_diag.h>
 #include <netinet/udp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -26,6 +30,7 @@
 static struct sockaddr_storage bound, peer; /* of fd and from */
 static int fd; /* the owner's, of the session's socket */
 static int from;
+static pid_t reader; /* who waits for something; 0: nobody */
 
 static int add_session(void)
 {
@@ -59,8 +64,14 @@ static int begin_v6(void **state)
 	return begin(state, "::1");
 }
 
+/* Also of a case that has failed, whose reader would wait for ever. */
 static int end(void **state)
 {
+	if (reader > 0) {
+		kill(reader, SIGKILL);
+		waitpid(reader, NULL, 0);
+		reader = 0;
+	}
 	close(fd);
 	close(from);
 	return t_teardown(state);
@@ -78,8 +89,6 @@ static void may_block(void)
 }
 
 /* ---- a reader who waits ---- */
-
-static pid_t reader;
 
 static char state_of(pid_t pid)
 {
@@ -100,6 +109,7 @@ static void reader_waits(int flags)
 {
 	char buf[80];
 	int ready[2];
+	time_t deadline;
 	ssize_t n;
 
 	assert_int_equal(pipe(ready), 0);
@@ -113,18 +123,35 @@ static void reader_waits(int flags)
 	assert_int_equal(read(ready[0], buf, 1), 1);
 	close(ready[0]);
 	close(ready[1]);
-	while (state_of(reader) == 'R')
-		;
-	assert_int_equal(state_of(reader), 'S');
+	for (deadline = time(NULL) + 10; state_of(reader) != 'S';)
+		assert_true(time(NULL) < deadline);
+}
+
+static int reader_ends(void)
+{
+	int status = -1;
+
+	assert_int_equal(waitpid(reader, &status, 0), reader);
+	reader = 0;
+	return status;
 }
 
 static void reader_ends_with(int want)
 {
-	int status;
+	int status = reader_ends();
 
-	assert_int_equal(waitpid(reader, &status, 0), reader);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), want);
+}
+
+static void reader_is_ended(void)
+{
+	int status;
+
+	assert_int_equal(kill(reader, SIGTERM), 0);
+	status = reader_ends();
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGTERM);
 }
 
 /* ---- cases ---- */
@@ -176,8 +203,7 @@ static void waits_in_vain(void **state)
 	T_ONLY_MODULE();
 	may_block();
 	reader_waits(0);
-	assert_int_equal(kill(reader, SIGTERM), 0);
-	assert_int_equal(waitpid(reader, NULL, 0), reader);
+	reader_is_ended();
 	/* An unconnected socket is shut down all the same, and says that it is not connected. */
 	reader_waits(0);
 	assert_int_equal(shutdown(fd, SHUT_RD), -1);
@@ -205,8 +231,7 @@ static void peeks_further(void **state)
 	send_packet();
 	reader_ends_with(sizeof(PACKET));
 	reader_waits(MSG_PEEK);
-	assert_int_equal(kill(reader, SIGTERM), 0);
-	assert_int_equal(waitpid(reader, NULL, 0), reader);
+	reader_is_ended();
 }
 
 /* Packets of a buffer that has a session's as well, which nobody reads: the kernel counts what it had of the socket. */
@@ -252,6 +277,69 @@ static void socket_is_given_back(void **state)
 	reader_ends_with(100 + EINTR);
 }
 
+/* ---- and while packets come from everywhere ---- */
+
+#define SENDERS 8
+#define TIMES 40
+
+static struct {
+	int fds[SENDERS];
+	atomic_bool stop;
+} crowd;
+
+static void *crowd_sends(void *arg)
+{
+	unsigned int i;
+
+	for (i = 0; !crowd.stop; i = (i + 1) % SENDERS)
+		sendto(crowd.fds[i], PACKET, sizeof(PACKET), 0, (void *)&bound, sizeof(bound));
+	return NULL;
+}
+
+static void *owner_reads(void *arg)
+{
+	char buf[80];
+
+	while (!crowd.stop)
+		recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+	return NULL;
+}
+
+/* Each time all of them are left to one or the other, and the socket's account is right. */
+static void comes_and_goes(void **state)
+{
+	struct sockaddr_storage unused;
+	pthread_t sends, reads;
+	uint32_t info[SK_MEMINFO_VARS];
+	socklen_t len = sizeof(info);
+	struct nxm_error e;
+	char buf[80];
+	int i;
+
+	T_ONLY_MODULE();
+	crowd.stop = false;
+	for (i = 0; i < SENDERS; i++)
+		crowd.fds[i] = abi_open_udp("127.0.0.1", 0, &unused);
+	assert_int_equal(pthread_create(&sends, NULL, crowd_sends, NULL), 0);
+	assert_int_equal(pthread_create(&reads, NULL, owner_reads, NULL), 0);
+	for (i = 0; i < TIMES; i++) {
+		t_expect(t_simple(NQD_CMD_DELETE_SESSION, 1, 0, &e), 0, &e, NULL);
+		if (add_session())
+			break;
+	}
+	crowd.stop = true;
+	assert_int_equal(pthread_join(sends, NULL), 0);
+	assert_int_equal(pthread_join(reads, NULL), 0);
+	assert_int_equal(i, TIMES);
+	t_expect(t_simple(NQD_CMD_DELETE_SESSION, 1, 0, &e), 0, &e, NULL);
+	while (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+		;
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len), 0);
+	assert_int_equal(info[SK_MEMINFO_RMEM_ALLOC], 0);
+	for (i = 0; i < SENDERS; i++)
+		close(crowd.fds[i]);
+}
+
 static void module_goes(void **state)
 {
 	T_ONLY_MODULE();
@@ -271,7 +359,7 @@ int main(int argc, char **argv)
 		CASE(waits_for_it, begin_v4),	    CASE(waits_for_it, begin_v6),
 		CASE(waits_in_vain, begin_v4),	    CASE(peeks_further, begin_v4),
 		CASE(leaves_them_unread, begin_v4), CASE(socket_is_given_back, begin_v6),
-		CASE(module_goes, begin_v4),
+		CASE(comes_and_goes, begin_v4),	    CASE(module_goes, begin_v4),
 	};
 
 	(void)argc;
