@@ -6,6 +6,9 @@
 # what it refuses, and there is an NQD_A_DEBUG.
 log_faults='\bBUG:|\bWARNING:|KASAN|KCSAN|KFENCE|UBSAN|Oops|Kernel panic|general protection fault|kmemleak: [0-9]|INFO: |possible .*deadlock|suspicious RCU|refcount_t|leaked reference|unreferenced object|list_(add|del) corruption|unregister_netdevice: waiting|blocked for more than|detected stall|\] +not ok '
 
+# script_started: the kernel came up.
+script_started() { grep -qa 'nexus-lab: the script starts' "$run_log"; }
+
 # log_findings FILE: from the start of the script on. What a kernel has to complain about before that is its
 # own: 6.1 as User-Mode Linux walks its address space without a lock when it forks for the first time.
 log_findings() {
