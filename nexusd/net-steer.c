@@ -32,6 +32,13 @@
 #define IPV4_DST_OFFSET 16
 #define IPV6_DST_OFFSET 24
 
+/* A network that is steered. */
+struct nx_steered {
+	struct nx_id_node node; /* first: what the index finds is it */
+	struct nx_steered *next;
+	struct nx_prefix network;
+};
+
 /* One list of filters. */
 struct list {
 	int ifindex;
@@ -324,34 +331,48 @@ int nx_steer_begin(struct nx_steer *st, struct nl_sock *sk, int front, int behin
 	return r;
 }
 
-/* Room for one more. */
-static int reserve(struct nx_steer *st)
+static uint64_t number_of(const struct nx_prefix *p)
 {
-	size_t cap = st->cap ? 2 * st->cap : 16;
-	struct nx_prefix *to;
+	uint64_t n = (uint64_t)p->family << 8 | p->len;
 
-	if (st->n_to < st->cap)
-		return 0;
-	to = realloc(st->to, cap * sizeof(*to));
-	if (!to)
-		return -ENOMEM;
-	st->to = to;
-	st->cap = cap;
-	return 0;
+	for (unsigned int i = 0; i < nx_family_bytes(p->family); i++)
+		n = (n ^ p->addr[i]) * 0x100000001b3;
+	return n;
+}
+
+static bool is_steered(const struct nx_steer *st, const struct nx_prefix *p)
+{
+	struct nx_id_node *node;
+
+	for (node = nx_id_first(&st->index, number_of(p)); node; node = nx_id_next(node)) {
+		const struct nx_steered *s = (const void *)node;
+
+		if (nx_prefix_equal(&s->network, p))
+			return true;
+	}
+	return false;
 }
 
 int nx_steer_add(struct nx_steer *st, struct nl_sock *sk, const struct nx_prefix *p)
 {
+	struct nx_steered *s;
 	int r;
 
-	if (nx_prefix_list_has(st->to, st->n_to, p))
+	if (is_steered(st, p))
 		return 0;
-	r = reserve(st);
-	if (!r)
-		r = add_filter(sk, st, p);
-	if (!r)
-		st->to[st->n_to++] = *p;
-	return r;
+	s = malloc(sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	r = add_filter(sk, st, p);
+	if (r) {
+		free(s);
+		return r;
+	}
+	s->network = *p;
+	s->next = st->networks;
+	st->networks = s;
+	nx_id_add(&st->index, &s->node, number_of(p));
+	return 0;
 }
 
 void nx_steer_clear(struct nl_sock *sk, int front)
@@ -361,10 +382,21 @@ void nx_steer_clear(struct nl_sock *sk, int front)
 	remove_all(sk, &st);
 }
 
+void nx_steer_forget(struct nx_steer *st)
+{
+	struct nx_steered *s;
+
+	while ((s = st->networks)) {
+		st->networks = s->next;
+		nx_id_remove(&st->index, &s->node);
+		free(s);
+	}
+	st->front = st->behind = 0;
+}
+
 void nx_steer_end(struct nx_steer *st, struct nl_sock *sk)
 {
 	if (st->front)
 		remove_all(sk, st);
-	free(st->to);
-	memset(st, 0, sizeof(*st));
+	nx_steer_forget(st);
 }

@@ -11,15 +11,16 @@
 #ifndef NX_NET_STEER_H
 #define NX_NET_STEER_H
 
-#include <stddef.h>
+#include "id-index.h"
 #include "net.h"
 
 struct nl_sock;
+struct nx_steered;
 
 struct nx_steer {
 	int front, behind; /* the first device and the second; 0: nothing is steered */
-	struct nx_prefix *to; /* networks behind the second */
-	size_t n_to, cap;
+	struct nx_steered *networks; /* behind the second */
+	struct nx_id_index index; /* of them, by what nx_steer_add() makes of one */
 };
 
 /*
@@ -38,5 +39,7 @@ int nx_steer_add(struct nx_steer *st, struct nl_sock *sk, const struct nx_prefix
 void nx_steer_clear(struct nl_sock *sk, int front);
 /* As before. Frees what @st holds; either device may be gone. */
 void nx_steer_end(struct nx_steer *st, struct nl_sock *sk);
+/* Frees what @st holds: another process goes on with what is in the kernel. */
+void nx_steer_forget(struct nx_steer *st);
 
 #endif /* NX_NET_STEER_H */

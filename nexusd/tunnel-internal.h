@@ -165,6 +165,7 @@ struct nx_tunnel_private {
 	TAILQ_HEAD(, nx_session) installing; /* ADD_SESSION sent */
 	struct nx_id_index by_id; /* all sessions: there may be thousands, and all end at once */
 	struct nx_id_index by_user; /* those that are installed, as in struct nx_tunnel */
+	struct nx_id_index by_left; /* server that moves: by what is left on the data plane in use */
 	struct nx_rate rate;
 
 	/* client */

@@ -113,7 +113,7 @@ void nx_move_free(struct nx_tunnel *t)
 
 	forget_net(t);
 	free(p->found);
-	free(p->steer.to);
+	nx_steer_forget(&p->steer);
 	p->move_timer = sd_event_source_disable_unref(p->move_timer);
 }
 

@@ -23,6 +23,7 @@
  * the middle, its sessions end, and the tunnel is on the other one.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -193,13 +194,21 @@ void nx_server_move_group(struct nx_tunnel *t, struct nx_session *s, uint32_t gr
 
 /* ---- what was left ---- */
 
-static void end_left(struct nx_session *s)
+/* What the client of @s had before is gone. */
+static void nothing_left(struct nx_session *s)
 {
 	s->left_timer = sd_event_source_disable_unref(s->left_timer);
 	if (s->left)
+		nx_id_remove(&s->tunnel->priv->by_left, &s->by_left);
+	s->left = 0;
+}
+
+static void end_left(struct nx_session *s)
+{
+	if (s->left)
 		(void)nx_dp_delete_session(s->tunnel->priv->dp, s->left, NX_CLOSE_NO_ERROR, "",
 					   NULL, NULL);
-	s->left = 0;
+	nothing_left(s);
 }
 
 static int on_left_timeout(sd_event_source *source, uint64_t usec, void *userdata)
@@ -213,26 +222,23 @@ static int on_left_timeout(sd_event_source *source, uint64_t usec, void *userdat
 
 bool nx_server_move_left(struct nx_tunnel *t, uint64_t id)
 {
-	struct nx_session *s;
+	struct nx_id_node *node = nx_id_first(&t->priv->by_left, id);
 
-	TAILQ_FOREACH (s, &t->sessions, entry) {
-		if (s->left != id)
-			continue;
-		s->left = 0;
-		s->left_timer = sd_event_source_disable_unref(s->left_timer);
-		nx_tunnel_recheck_plane(t);
-		return true;
-	}
-	return false;
+	if (!node)
+		return false;
+	nothing_left((void *)((char *)node - offsetof(struct nx_session, by_left)));
+	nx_tunnel_recheck_plane(t);
+	return true;
 }
 
 void nx_server_move_forget(struct nx_session *s)
 {
 	struct nx_tunnel *t = s->tunnel;
 
-	s->left_timer = sd_event_source_disable_unref(s->left_timer);
-	if (!nx_server_moving(t))
+	if (!nx_server_moving(t)) {
+		nothing_left(s);
 		return;
+	}
 	end_left(s);
 	nx_dp_forget(other_plane(s), s);
 	(void)nx_dp_delete_session(other_plane(s), s->id, 0, NULL, NULL, NULL);
@@ -252,6 +258,7 @@ static void change_over(struct nx_session *s, struct nx_session *old)
 	struct nx_tunnel *t = s->tunnel;
 
 	s->left = old->id;
+	nx_id_add(&t->priv->by_left, &s->by_left, s->left);
 	if (sd_event_add_time_relative(t->manager->event, &s->left_timer, CLOCK_MONOTONIC, LEFT_US,
 				       0, on_left_timeout, s) < 0)
 		end_left(s);
@@ -464,8 +471,7 @@ bool nx_server_move_front_lost(struct nx_tunnel *t)
 		return false;
 	for (s = TAILQ_FIRST(&t->sessions); s; s = next) {
 		next = TAILQ_NEXT(s, entry);
-		s->left = 0;
-		s->left_timer = sd_event_source_disable_unref(s->left_timer);
+		nothing_left(s);
 		/* Whoever waited for its place is next. */
 		if (!on_new(s))
 			nx_server_session_down(t, s, NQD_DOWN_DELETED, "nexus-dp has ended");
@@ -513,17 +519,12 @@ static void adopt_stand_ins(struct nx_tunnel *t)
 	p->n_found = 0;
 }
 
-/* A session on the new data plane whose client has another on the old one. */
-static struct nx_session *find_pair(const struct nx_tunnel *t)
+/* Is it on the new data plane, and has its client another on the old one? */
+static bool is_pair(struct nx_session *s)
 {
-	struct nx_session *s, *old;
+	const struct nx_session *old = on_new(s) && !s->waits ? nx_session_other(s) : NULL;
 
-	TAILQ_FOREACH (s, &t->sessions, entry) {
-		old = on_new(s) && !s->waits ? nx_session_other(s) : NULL;
-		if (old && !on_new(old))
-			return s;
-	}
-	return NULL;
+	return old && !on_new(old);
 }
 
 /* It waits for the other's place, or that was left for it. */
@@ -549,8 +550,10 @@ void nx_server_move_adopt(struct nx_tunnel *t)
 		return;
 	}
 	adopt_stand_ins(t);
-	while ((s = find_pair(t)))
-		adopt_pair(s);
+	/* It ends the other one, at most. */
+	TAILQ_FOREACH (s, &t->sessions, entry)
+		if (is_pair(s))
+			adopt_pair(s);
 	for (s = TAILQ_FIRST(&t->sessions); s && nx_server_moving(t); s = next) {
 		next = TAILQ_NEXT(s, entry);
 		if (!s->waits)

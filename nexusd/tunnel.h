@@ -54,6 +54,7 @@ enum nx_reason {
 struct nx_session {
 	TAILQ_ENTRY(nx_session) entry;
 	struct nx_id_node by_id, by_user; /* of the tunnel's; by_user: when it is installed */
+	struct nx_id_node by_left;	/* of the tunnel's, while it has @left */
 	struct nx_tunnel *tunnel;
 	uint64_t id;			/* NQD_A_SESSION_ID */
 	struct nx_dp *dp;		/* who carries it */
