@@ -39,7 +39,7 @@
 #define MTU 1400
 #define ADDRESSES (STEP_SESSIONS + 2)
 #define BURST 64
-#define RUNS_MAX 4096
+#define RUNS_MAX 16384
 #define WIRE_MAX 2048
 #define PEER_ID_LEN 20
 #define FIRST_PN 10
@@ -98,7 +98,7 @@ static struct abi abi;
 static int udp, inner, packet, device_stats, addresses[ADDRESSES];
 static struct sockaddr_storage bound, where[ADDRESSES];
 static unsigned int ifindex;
-/* Of this input: datagrams that left, and what they were, as they were sent. */
+/* Of this input: datagrams that left, and what they and runs of them were, as they were sent. */
 static uint64_t sent, runs[RUNS_MAX];
 static unsigned int n_runs;
 /* PACKET_FUZZER_FAULTS. */
@@ -314,6 +314,12 @@ static uint64_t hash(uint64_t h, const uint8_t *data, size_t len)
 
 #define HASH_START 14695981039346656037u
 
+static void remember(uint64_t h)
+{
+	if (n_runs < RUNS_MAX)
+		runs[n_runs++] = h;
+}
+
 /* @n packets of one length, but for the last, which may be shorter. */
 static void send_run(unsigned int first, unsigned int n)
 {
@@ -335,9 +341,11 @@ static void send_run(unsigned int first, unsigned int n)
 	for (i = 0; i < n; i++) {
 		iov[i] = (struct iovec){ burst.wire[first + i], burst.len[first + i] };
 		h = hash(h, burst.wire[first + i], burst.len[first + i]);
+		/* The owner has it for itself, if something else of the run is a session's. */
+		remember(hash(HASH_START, burst.wire[first + i], burst.len[first + i]));
 	}
-	if (n_runs < RUNS_MAX)
-		runs[n_runs++] = h;
+	if (n > 1)
+		remember(h);
 	*c = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_IP, IP_TOS };
 	memcpy(CMSG_DATA(c), (int[]){ burst.ecn }, sizeof(int));
 	if (n > 1) {
