@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/ip.h>
+#include <linux/sock_diag.h>
 #include <netinet/udp.h>
 #include <poll.h>
 #include <sched.h>
@@ -510,6 +511,26 @@ static void step(void)
 		control();
 }
 
+/*
+ * All that was sent is through: a fresh session has the keys of the one before, and would take its packets for its
+ * own. What is nobody's is read; then the socket is charged with nothing.
+ */
+static bool all_is_through(void)
+{
+	uint64_t deadline = hand_peer_now_us() + 60000000;
+	uint32_t info[SK_MEMINFO_VARS];
+	socklen_t len = sizeof(info);
+	uint8_t buf[PACKET_MAX];
+
+	do {
+		while (recv(udp, buf, sizeof(buf), MSG_DONTWAIT) >= 0)
+			;
+		if (getsockopt(udp, SOL_SOCKET, SO_MEMINFO, info, &len) < 0)
+			return false;
+	} while (info[SK_MEMINFO_RMEM_ALLOC] && hand_peer_now_us() < deadline);
+	return !info[SK_MEMINFO_RMEM_ALLOC];
+}
+
 /* A fresh session carries a good packet to its socket, after all that. */
 static int still_works(void)
 {
@@ -518,6 +539,10 @@ static int still_works(void)
 	uint8_t pkt[PACKET_MAX], got[PACKET_MAX];
 	uint32_t len;
 
+	if (!all_is_through()) {
+		fprintf(stderr, "dp-hostile: something stays in the socket\n");
+		return 1;
+	}
 	renew(0);
 	drain_inner();
 	len = make_packet(&f, pkt, 321);
