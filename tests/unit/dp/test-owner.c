@@ -72,8 +72,10 @@ static int end(void **state)
 		waitpid(reader, NULL, 0);
 		reader = 0;
 	}
-	close(fd);
-	close(from);
+	if (t_ready) {
+		close(fd);
+		close(from);
+	}
 	return t_teardown(state);
 }
 

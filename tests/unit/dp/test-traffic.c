@@ -329,18 +329,18 @@ static void copies_of_doubtful_packets(void **state)
 
 /* ---- buffers that the receiving machine has joined ---- */
 
-/* As many packets as @kinds has letters leave @p in one call: 's' is of its session, 'n' nobody's. */
-static u32 send_joined(struct peer *p, const char *kinds_of, u8 *nobodys)
+/* As many packets as @whose has letters leave @p in one call: 's' is of its session, 'n' nobody's. */
+static u32 send_joined(struct peer *p, const char *whose, u8 *nobodys)
 {
 	u8 pkt[200], wire[16 * 400];
 	int segment, off = 0;
 	u32 len = 0, all = 0;
 
 	segment = seal(p, pkt, udp_packet(pkt, 5, 1, 100));
-	for (; *kinds_of; kinds_of++, all += len) {
+	for (; *whose; whose++, all += len) {
 		len = seal(p, pkt, udp_packet(pkt, 5, 1, 100));
 		assert_int_equal(len, segment);
-		if (*kinds_of == 's') {
+		if (*whose == 's') {
 			memcpy(wire + all, p->buf, len);
 			continue;
 		}
@@ -373,13 +373,14 @@ static void joined_with_others(void **state)
 	static const char *const buffers[] = { "sns", "nss", "ssn", "nsnn", "nnns", "nsnsnsns" };
 	struct peer *p = &peers[0];
 	static u8 got[65536];
-	u64 received = abi_stat(&abi, 1, NQD_A_STATS_L3_RX_PACKETS);
 	u8 sent = 0xe0, seen = 0xe0; /* no ID begins with these */
 	struct sockaddr_storage from;
 	const char *kind;
+	u64 received;
 	u32 i, len;
 
 	NEED_ROOT();
+	received = abi_stat(&abi, 1, NQD_A_STATS_L3_RX_PACKETS);
 	while (abi.ops->punted(&abi, udp, got, sizeof(got), &from, 0) > 0)
 		;
 	for (i = 0; i < sizeof(buffers) / sizeof(*buffers); i++) {
